@@ -1,0 +1,43 @@
+/* A packet buffer with head-room, so that headers are added and removed without copying, and a
+ * bounded pool of them. A pool belongs to one thread. */
+#ifndef BASE_PACKET_H
+#define BASE_PACKET_H
+
+#include <stdint.h>
+#include "base/address.h"
+
+#define PACKET_HEADROOM 128  /* outer UDP payload header, IP header rebuilt, virtio_net_hdr */
+#define PACKET_CAP      4608 /* bytes of storage: 4096 of payload + head-room + tag */
+
+struct packet {
+    struct packet *next; /* list link of whoever owns it */
+    uint8_t *data;       /* first valid byte, inside storage */
+    uint32_t len;        /* valid bytes */
+    struct endpoint peer; /* sender (in) or receiver (out) of the datagram */
+    uint8_t tos;          /* outer DSCP and ECN, as received or to send */
+    uint8_t storage[PACKET_CAP];
+};
+
+struct packet_pool {
+    struct packet *free;
+    void *memory;
+    uint32_t count; /* all */
+    uint32_t left;  /* free ones */
+};
+
+MUST_USE int packet_pool_init(struct packet_pool *pool, uint32_t count);
+/* Every packet must have been given back. NULL is fine. */
+void packet_pool_done(struct packet_pool *pool);
+/* NULL when all are in use. data points behind the head-room, len is 0. */
+struct packet *packet_take(struct packet_pool *pool);
+void packet_give_back(struct packet_pool *pool, struct packet *packet);
+void packet_reset(struct packet *packet);
+/* Bytes that fit before data, and behind data + len. */
+uint32_t packet_headroom(const struct packet *packet);
+uint32_t packet_tailroom(const struct packet *packet);
+/* Moves the start: adds len bytes in front (their content undefined). NULL without room. */
+uint8_t *packet_push(struct packet *packet, uint32_t len);
+/* Removes len bytes in front. NULL if there are fewer. */
+uint8_t *packet_pull(struct packet *packet, uint32_t len);
+
+#endif
