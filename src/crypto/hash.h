@@ -1,0 +1,28 @@
+/* Hashes and HMAC over several pieces at once. SHA-1 only where a protocol fixes it: NAT detection
+ * (RFC 7296, 2.23) and STUN's MESSAGE-INTEGRITY (RFC 8489, 14.5). */
+#ifndef CRYPTO_HASH_H
+#define CRYPTO_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "base/error.h"
+
+#define SHA1_LEN   20
+#define SHA256_LEN 32
+
+struct piece {
+    const void *data;
+    size_t len;
+};
+
+MUST_USE int sha1(const struct piece *pieces, size_t count, uint8_t ret_digest[SHA1_LEN]);
+MUST_USE int sha256(const struct piece *pieces, size_t count, uint8_t ret_digest[SHA256_LEN]);
+MUST_USE int hmac_sha1(const void *key, size_t key_len, const struct piece *pieces, size_t count,
+                       uint8_t ret_mac[SHA1_LEN]);
+MUST_USE int hmac_sha256(const void *key, size_t key_len, const struct piece *pieces, size_t count,
+                         uint8_t ret_mac[SHA256_LEN]);
+/* prf+ of RFC 7296, 2.13, with PRF_HMAC_SHA2_256: len at most 255 * 32. */
+MUST_USE int prf_plus_sha256(const uint8_t *key, size_t key_len, const struct piece *seed, size_t count,
+                             uint8_t *ret_out, size_t len);
+
+#endif
