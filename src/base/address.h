@@ -3,11 +3,11 @@
 #ifndef BASE_ADDRESS_H
 #define BASE_ADDRESS_H
 
+#include "base/error.h"
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 enum address_family { ADDRESS_NONE = 0, ADDRESS_IPV4 = 4, ADDRESS_IPV6 = 6 };
 
@@ -48,7 +48,8 @@ bool address_is_unspecified(const struct address *a);
 bool address_is_loopback(const struct address *a);
 bool address_is_multicast(const struct address *a);  /* and IPv4 limited broadcast */
 bool address_is_link_local(const struct address *a); /* 169.254/16, fe80::/10 */
-/* RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 and link-local: not reachable across the Internet. */
+/* RFC 1918, RFC 6598 (100.64.0.0/10), RFC 4193 and link-local: not reachable across the Internet.
+ */
 bool address_is_private(const struct address *a);
 /* ORCHIDv2 2001:20::/28 (RFC 7343). */
 bool address_is_orchid(const struct address *a);
@@ -59,8 +60,8 @@ MUST_USE int endpoint_parse(const char *text, uint16_t default_port, struct endp
 const char *endpoint_format(const struct endpoint *e, char *buffer, size_t cap);
 /* For sockets. IPv4-mapped IPv6 becomes IPv4. */
 MUST_USE int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *ret_endpoint);
-/* Fills ret for an AF_INET6 dual-stack socket where is_dual_stack (IPv4 becomes mapped), else for the
- * endpoint's own family. Returns the length of the sockaddr. */
+/* Fills ret for an AF_INET6 dual-stack socket where is_dual_stack (IPv4 becomes mapped), else for
+ * the endpoint's own family. Returns the length of the sockaddr. */
 socklen_t endpoint_to_sockaddr(const struct endpoint *e, bool is_dual_stack,
                                struct sockaddr_storage *ret);
 

@@ -1,14 +1,17 @@
-/* Configuration files: INI (libinih) checked against a table of the keys that exist. Every problem is
- * one message that names file, line, key and what is allowed. */
+/* Configuration files: INI (libinih) checked against a table of the keys that exist. Every problem
+ * is one message that names file, line, key and what is allowed. A comment is a line that starts
+ * with
+ * ';' or '#', or the rest of a line from a ';' that follows white space. White space around keys
+ * and values does not count; a value cannot go on in the next line. */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 
+#include "base/error.h"
 #include <stddef.h>
 #include <stdio.h>
-#include "base/error.h"
 
-/* Longest message. */
-#define CONFIG_MESSAGE_CAP 512
+/* Longest line that counts, without its comment and the white space around it. */
+#define CONFIG_LINE_MAX 180
 
 struct config_key;
 
@@ -20,26 +23,33 @@ struct config_key {
     const char *section;
     const char *name;
     config_parse_value *parse;
-    size_t offset;          /* of the member in target */
-    size_t cap;             /* size of a text member */
-    const char *allowed;    /* for the message: "a port from 1 to 65535" */
-    int is_repeatable;      /* else a second one is an error */
+    size_t offset;       /* of the member in target */
+    size_t cap;          /* size of a text member */
+    const char *allowed; /* for the message: "a port from 1 to 65535" */
+    int is_repeatable;   /* else a second one is an error */
 };
 
-/* text: the file's content, NUL-terminated; file: its name for messages. keys ends with a NULL section.
- * All errors of a file are reported, one line each, to `report` (file:line: message).
+/* text: the file's content, NUL-terminated; file: its name for messages. keys ends with a NULL
+ * section. All errors of a file are reported, one line each, to `report` (file:line: message).
  * ERR_INVALID if there was any; target is then partly filled and must not be used. */
 MUST_USE int config_parse(const char *text, const char *file, const struct config_key *keys,
                           void *target, FILE *report);
 
 /* Ready-made parsers for common kinds of value; each writes at target + key->offset. */
-int config_parse_text(const char *value, void *target, const struct config_key *key);     /* char[cap] */
-int config_parse_name(const char *value, void *target, const struct config_key *key);     /* char[NAME_TEXT_CAP] */
-int config_parse_bool(const char *value, void *target, const struct config_key *key);     /* bool: yes|no */
-int config_parse_port(const char *value, void *target, const struct config_key *key);     /* uint16_t */
-int config_parse_duration(const char *value, void *target, const struct config_key *key); /* uint64_t us */
-int config_parse_endpoint(const char *value, void *target, const struct config_key *key); /* struct endpoint, port needed */
-int config_parse_address(const char *value, void *target, const struct config_key *key);  /* struct address */
-int config_parse_prefix(const char *value, void *target, const struct config_key *key);   /* struct prefix */
+int config_parse_text(const char *value, void *target,
+                      const struct config_key *key); /* char[cap] */
+int config_parse_name(const char *value, void *target,
+                      const struct config_key *key); /* char[NAME_TEXT_CAP] */
+int config_parse_bool(const char *value, void *target,
+                      const struct config_key *key); /* bool: yes|no */
+int config_parse_port(const char *value, void *target, const struct config_key *key); /* uint16_t */
+int config_parse_duration(const char *value, void *target,
+                          const struct config_key *key); /* uint64_t us */
+int config_parse_endpoint(const char *value, void *target,
+                          const struct config_key *key); /* struct endpoint, port needed */
+int config_parse_address(const char *value, void *target,
+                         const struct config_key *key); /* struct address */
+int config_parse_prefix(const char *value, void *target,
+                        const struct config_key *key); /* struct prefix */
 
 #endif

@@ -1,12 +1,12 @@
-/* Deadlines of engines in a binary heap: the earliest is known in O(1). Times are microseconds of the
- * caller's monotonic clock; engines are told the time and never read it. */
+/* Deadlines of engines in a binary heap: the earliest is known in O(1). Times are microseconds of
+ * the caller's monotonic clock; engines are told the time and never read it. */
 #ifndef BASE_DEADLINE_H
 #define BASE_DEADLINE_H
 
+#include "base/error.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 #define DEADLINE_NEVER UINT64_MAX
 #define MS_US          ((uint64_t)1000)

@@ -3,8 +3,8 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
-#define MUST_USE __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define MUST_USE                 __attribute__((warn_unused_result))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 enum error {
     ERR_OK = 0,
@@ -17,9 +17,9 @@ enum error {
     ERR_REPLAY = -7,      /* authentic, but seen before or too old */
     ERR_NOT_FOUND = -8,
     ERR_EXISTS = -9,
-    ERR_STATE = -10,   /* not allowed in the present state */
-    ERR_LIMIT = -11,   /* a cap or rate limit refuses it */
-    ERR_IO = -12,      /* a system call failed; errno says why */
+    ERR_STATE = -10, /* not allowed in the present state */
+    ERR_LIMIT = -11, /* a cap or rate limit refuses it */
+    ERR_IO = -12,    /* a system call failed; errno says why */
     ERR_TIMEOUT = -13,
     ERR_REFUSED = -14, /* policy or the other side refuses it */
     ERR_AGAIN = -15,   /* nothing now; ask again later */

@@ -1,11 +1,12 @@
-/* The log sink: one line a message to stderr, subject first, with what the user can do. Thread-safe.
- * Under systemd (JOURNAL_STREAM) lines carry the <N> priority prefix of sd-daemon(3). */
+/* The log sink: one line a message to stderr, subject first, with what the user can do.
+ * Thread-safe. Under systemd (JOURNAL_STREAM) lines carry the <N> priority prefix of sd-daemon(3).
+ */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include "base/error.h"
 #include <stdbool.h>
 #include <stdint.h>
-#include "base/error.h"
 
 enum log_level { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARN = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 };
 

@@ -4,9 +4,9 @@
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 
+#include "base/error.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 

@@ -3,19 +3,19 @@
 #ifndef BASE_PACKET_H
 #define BASE_PACKET_H
 
-#include <stdint.h>
 #include "base/address.h"
+#include <stdint.h>
 
 #define PACKET_HEADROOM 128  /* outer UDP payload header, IP header rebuilt, virtio_net_hdr */
 #define PACKET_CAP      4608 /* bytes of storage: 4096 of payload + head-room + tag */
 
 struct packet {
-    struct packet *next; /* list link of whoever owns it */
-    uint8_t *data;       /* first valid byte, inside storage */
-    uint32_t len;        /* valid bytes */
+    struct packet *next;  /* list link of whoever owns it */
+    uint8_t *data;        /* first valid byte, inside storage */
+    uint32_t len;         /* valid bytes */
     struct endpoint peer; /* sender (in) or receiver (out) of the datagram */
     uint8_t tos;          /* outer DSCP and ECN, as received or to send */
-    uint8_t storage[PACKET_CAP];
+    _Alignas(16) uint8_t storage[PACKET_CAP];
 };
 
 struct packet_pool {
@@ -31,13 +31,38 @@ void packet_pool_done(struct packet_pool *pool);
 /* NULL when all are in use. data points behind the head-room, len is 0. */
 struct packet *packet_take(struct packet_pool *pool);
 void packet_give_back(struct packet_pool *pool, struct packet *packet);
+/* As fresh from the pool: data behind the head-room, len 0, no peer. */
 void packet_reset(struct packet *packet);
-/* Bytes that fit before data, and behind data + len. */
-uint32_t packet_headroom(const struct packet *packet);
-uint32_t packet_tailroom(const struct packet *packet);
+/* Bytes that fit before data. */
+static inline uint32_t packet_headroom(const struct packet *packet)
+{
+    return (uint32_t)(packet->data - packet->storage);
+}
+
+/* Bytes that fit behind data + len. */
+static inline uint32_t packet_tailroom(const struct packet *packet)
+{
+    return PACKET_CAP - packet_headroom(packet) - packet->len;
+}
+
 /* Moves the start: adds len bytes in front (their content undefined). NULL without room. */
-uint8_t *packet_push(struct packet *packet, uint32_t len);
+static inline uint8_t *packet_push(struct packet *packet, uint32_t len)
+{
+    if (packet_headroom(packet) < len)
+        return NULL;
+    packet->data -= len;
+    packet->len += len;
+    return packet->data;
+}
+
 /* Removes len bytes in front. NULL if there are fewer. */
-uint8_t *packet_pull(struct packet *packet, uint32_t len);
+static inline uint8_t *packet_pull(struct packet *packet, uint32_t len)
+{
+    if (packet->len < len)
+        return NULL;
+    packet->data += len;
+    packet->len -= len;
+    return packet->data;
+}
 
 #endif

@@ -1,0 +1,59 @@
+/* The pool of packet buffers: one allocation at start, a free list afterwards, no locks. */
+#include "base/packet.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void packet_reset(struct packet *packet)
+{
+    packet->next = NULL;
+    packet->data = packet->storage + PACKET_HEADROOM;
+    packet->len = 0;
+    memset(&packet->peer, 0, sizeof packet->peer);
+    packet->tos = 0;
+}
+
+int packet_pool_init(struct packet_pool *pool, uint32_t count)
+{
+    struct packet *packets = NULL;
+    if (count > 0) {
+        packets = calloc(count, sizeof *packets);
+        if (packets == NULL)
+            return ERR_NOMEM;
+    }
+    pool->memory = packets;
+    pool->free = NULL;
+    pool->count = count;
+    pool->left = 0;
+    for (uint32_t i = count; i > 0; i--)
+        packet_give_back(pool, &packets[i - 1]);
+    return ERR_OK;
+}
+
+void packet_pool_done(struct packet_pool *pool)
+{
+    if (pool == NULL)
+        return;
+    free(pool->memory);
+    memset(pool, 0, sizeof *pool);
+}
+
+struct packet *packet_take(struct packet_pool *pool)
+{
+    struct packet *packet = pool->free;
+    if (packet == NULL)
+        return NULL;
+    pool->free = packet->next;
+    pool->left--;
+    packet_reset(packet);
+    return packet;
+}
+
+void packet_give_back(struct packet_pool *pool, struct packet *packet)
+{
+    if (packet == NULL)
+        return;
+    packet->next = pool->free;
+    pool->free = packet;
+    pool->left++;
+}
