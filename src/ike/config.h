@@ -1,0 +1,103 @@
+/* What an IKE SA is to be: who we are, whom we expect, which child we wish, and all times. A
+ * filled-in config becomes an immutable, reference-counted profile that any number of SAs share. */
+#ifndef IKE_CONFIG_H
+#define IKE_CONFIG_H
+
+#include "base/address.h"
+#include "base/text.h"
+#include "crypto/identity.h"
+
+/* Ciphers of the IKE SA itself, all AEADs (RFC 5282, RFC 7634). */
+enum ike_cipher {
+    IKE_CIPHER_NONE,
+    IKE_CIPHER_AES256_GCM,
+    IKE_CIPHER_AES128_GCM,
+    IKE_CIPHER_CHACHA20_POLY1305,
+};
+#define IKE_CIPHER_COUNT 3
+
+/* Suites of a SPUT child: the encryption transform IDs that IKE carries (docs/protocol.md). */
+enum ike_suite {
+    IKE_SUITE_NONE = 0,
+    IKE_SUITE_PAPER = 1025,
+    IKE_SUITE_AES128_GCM = 1026,
+    IKE_SUITE_AES256_GCM = 1027,
+    IKE_SUITE_CHACHA20_POLY1305 = 1028,
+};
+#define IKE_SUITE_COUNT 4
+
+/* Longest key material of one direction: paper, AES key 16, MAC key 32, salt 11. */
+#define IKE_CHILD_KEY_CAP 59
+/* Bytes of key material that a suite takes per direction: paper 59; AEADs key and 8 of salt (24,
+ * 40, 40); 0 for an unknown suite. */
+size_t ike_suite_key_len(enum ike_suite suite);
+/* "paper", "aes128-gcm", "aes256-gcm", "chacha20-poly1305"; "none" for others. */
+const char *ike_suite_name(enum ike_suite suite);
+/* The suite of that name, or IKE_SUITE_NONE. */
+enum ike_suite ike_suite_from_name(const char *name);
+
+/* The addresses that the packets of one side carry: `own` is that side's own address, `other` what
+ * it calls the opposite side. They become TSi and TSr (RFC 7296, 2.9): each side's packets keep its
+ * own view, and the receiver needs the sender's to correct checksums. ADDRESS_NONE where a family
+ * is not used; own and other of a family go together. */
+struct ike_addresses {
+    struct address own_ipv4;
+    struct address other_ipv4;
+    struct address own_ipv6;
+    struct address other_ipv6;
+};
+
+struct ike_config {
+    /* Who we are. Borrowed: must outlive every profile made from this. */
+    const struct identity *identity;
+    char id[NAME_TEXT_CAP]; /* ID_FQDN; empty: ID_KEY_ID of the public key */
+
+    /* Whom we expect. Without a key, any is taken and reported (the owner decides). */
+    bool has_expected_key;
+    struct public_key expected_key;
+    char expected_id[NAME_TEXT_CAP]; /* empty: any */
+
+    /* The transport under it. */
+    bool is_reliable; /* TCP (RFC 9329): no retransmission, cookies or NAT detection */
+    struct endpoint
+        local; /* for NAT detection; ADDRESS_NONE or unspecified: shows as "behind NAT" */
+
+    /* The IKE SA. */
+    enum ike_cipher ciphers[IKE_CIPHER_COUNT]; /* in order of preference; IKE_CIPHER_NONE ends it */
+    bool is_initial_contact;                   /* we know of no other SA with this peer (2.4) */
+
+    /* The SPUT child, in order of preference; none: childless (RFC 6023). */
+    enum ike_suite suites[IKE_SUITE_COUNT]; /* IKE_SUITE_NONE ends it */
+    struct ike_addresses addresses;         /* those our packets carry */
+
+    /* Times. */
+    uint64_t retransmit_first_us; /* until the round-trip time is known; then RFC 6298 style */
+    uint64_t retransmit_min_us;
+    uint32_t retransmit_factor_percent;
+    uint64_t establish_timeout_us; /* initiator: from the first message to the SA */
+    uint64_t half_open_timeout_us; /* responder: likewise */
+    uint64_t request_timeout_us;   /* later requests unanswered this long: the peer is dead */
+    uint64_t close_timeout_us;     /* wait for the answer to our DELETE */
+    uint64_t dpd_interval_us; /* nothing authentic heard for so long: ask; 0: never by itself */
+    uint64_t rekey_ike_us;    /* soft; 0: never by itself. Up to rekey_jitter_percent earlier */
+    uint64_t rekey_child_us;
+    uint32_t rekey_jitter_percent;
+    uint32_t hard_percent;   /* of rekey_*_us past which an SA not rekeyed is closed */
+    uint64_t rekey_retry_us; /* after TEMPORARY_FAILURE; half to one and a half of it */
+    uint64_t linger_us;      /* a replaced child stays readable so long after its DELETE */
+};
+
+/* Defaults for everything but the identity: childless, over UDP, any peer. */
+void ike_config_init(struct ike_config *config, const struct identity *identity);
+
+struct ike_profile;
+
+/* Copies config (the identity stays borrowed). ERR_INVALID if it makes no sense: no identity, a
+ * suite or cipher unknown or listed twice, a child without addresses, a time of zero where none is
+ * allowed. */
+MUST_USE int ike_profile_new(const struct ike_config *config, struct ike_profile **ret_profile);
+/* Drops the caller's reference; SAs hold their own. NULL is fine. */
+void ike_profile_free(struct ike_profile *profile);
+const struct ike_config *ike_profile_config(const struct ike_profile *profile);
+
+#endif

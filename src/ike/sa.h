@@ -1,0 +1,87 @@
+/* One security association with one peer, for its owner: start it, pull messages out, drain events,
+ * ask things of it. The pointer stays valid across rekeys, from creation to ike_sa_free().
+ *
+ * Driving: after every call that may change something (receive, expire, initiate, and the requests
+ * below) call ike_sa_transmit() until ERR_AGAIN, then ike_sa_next_event() until IKE_EVENT_NONE, and
+ * set the timer by ike_sa_deadline() (or once for all by ike_table_deadline()). After
+ * IKE_EVENT_CLOSED transmit once more (a last DELETE or refusal may be due) and free it. */
+#ifndef IKE_SA_H
+#define IKE_SA_H
+
+#include "base/writer.h"
+#include "ike/event.h"
+
+/* Limits of notifies queued by ike_sa_send_notify(). */
+#define IKE_NOTIFY_LEN_MAX   1024
+#define IKE_NOTIFY_QUEUE_MAX 64
+
+struct ike_table;
+struct ike_sa;
+
+enum ike_state {
+    IKE_STATE_CONNECTING, /* no IKE_AUTH accepted yet */
+    IKE_STATE_ESTABLISHED,
+    IKE_STATE_CLOSING, /* our DELETE is not answered yet */
+    IKE_STATE_CLOSED,
+};
+
+/* Starts as initiator. ERR_LIMIT when the table is full. */
+MUST_USE int ike_sa_initiate(struct ike_table *table, struct ike_profile *profile,
+                             const struct endpoint *remote, uint64_t now_us,
+                             struct ike_sa **ret_sa);
+/* Tells the peer nothing (close first for that). Wipes. NULL is fine. */
+void ike_sa_free(struct ike_sa *sa);
+
+/* Writes the next message to send; ERR_AGAIN when there is none, ERR_FULL if it does not fit in w
+ * (give it IKE_MESSAGE_CAP). Answers go where the request came from, requests to the remote set. */
+MUST_USE int ike_sa_transmit(struct ike_sa *sa, struct writer *w, struct endpoint *ret_remote,
+                             uint64_t now_us);
+/* When ike_sa_expire() is due; DEADLINE_NEVER if not. */
+uint64_t ike_sa_deadline(const struct ike_sa *sa);
+void ike_sa_expire(struct ike_sa *sa, uint64_t now_us);
+/* The next event, type IKE_EVENT_NONE when there is none. What it holds is valid until the next
+ * call for this SA; keys are wiped then in the SA, and by the owner in its copy. */
+void ike_sa_next_event(struct ike_sa *sa, struct ike_event *ret_event);
+
+/* Sends a private notify in an INFORMATIONAL request; those queued meanwhile share one. Data is
+ * copied. Queued ones wait for ESTABLISHED and survive rekeys. ERR_FULL: the queue is full;
+ * ERR_INVALID: type not a private status type or data too long; ERR_STATE: closing or closed. */
+MUST_USE int ike_sa_send_notify(struct ike_sa *sa, uint16_t type, const void *data, size_t len);
+/* Asks now whether the peer lives, unless a request is under way already. The answer moves
+ * ike_sa_heard_us(); silence ends in CLOSED, reason TIMEOUT. */
+void ike_sa_check_alive(struct ike_sa *sa);
+/* Rekeys before time, e.g. when message numbers run out. ERR_STATE: not established or no child. */
+MUST_USE int ike_sa_rekey_child(struct ike_sa *sa);
+MUST_USE int ike_sa_rekey(struct ike_sa *sa);
+/* Closes the live child, if any; the IKE SA stays. */
+MUST_USE int ike_sa_close_child(struct ike_sa *sa);
+/* Says goodbye (DELETE). CLOSED follows with the answer or after close_timeout_us; at once when it
+ * was not established. */
+void ike_sa_close(struct ike_sa *sa, uint64_t now_us);
+/* Where requests go from now on; the owner has verified that the peer is there. */
+void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote);
+
+void ike_sa_set_user(struct ike_sa *sa, void *user);
+void *ike_sa_user(const struct ike_sa *sa);
+enum ike_state ike_sa_state(const struct ike_sa *sa);
+bool ike_sa_is_initiator(const struct ike_sa *sa);
+/* NULL until the peer is authenticated. */
+const struct public_key *ike_sa_peer_key(const struct ike_sa *sa);
+/* "" until then, or where the peer gave its key as ID_KEY_ID. */
+const char *ike_sa_peer_id(const struct ike_sa *sa);
+const struct endpoint *ike_sa_remote(const struct ike_sa *sa);
+/* The live child: the newest one to send with; 0 and IKE_SUITE_NONE if none. */
+uint32_t ike_sa_child(const struct ike_sa *sa);
+enum ike_suite ike_sa_suite(const struct ike_sa *sa);
+enum ike_cipher ike_sa_cipher(const struct ike_sa *sa);
+/* When the last authentic message arrived; 0 if none did. */
+uint64_t ike_sa_heard_us(const struct ike_sa *sa);
+/* Smoothed, of exchanges without retransmission; 0 if not measured yet. */
+uint64_t ike_sa_round_trip_us(const struct ike_sa *sa);
+/* What NAT detection found (RFC 7296, 2.23); false over TCP. */
+bool ike_sa_is_nat_here(const struct ike_sa *sa);
+bool ike_sa_is_nat_there(const struct ike_sa *sa);
+/* The SPIs of the current generation, for logs. */
+void ike_sa_spis(const struct ike_sa *sa, uint64_t *ret_initiator, uint64_t *ret_responder);
+
+#endif

@@ -1,0 +1,58 @@
+/* All IKE SAs of one endpoint: finds the SA that a message belongs to, creates responders, and
+ * answers strangers without keeping state. No I/O, no clock: the owner passes whole IKE messages
+ * (without the non-ESP marker or the length prefix of RFC 9329) and the time. One thread. */
+#ifndef IKE_TABLE_H
+#define IKE_TABLE_H
+
+#include "base/writer.h"
+#include "ike/sa.h"
+
+/* Longest message received or sent. */
+#define IKE_MESSAGE_CAP 4096
+
+struct ike_table_limits {
+    uint32_t sas_max;                   /* all SAs, half-open ones included */
+    uint32_t half_open_max;             /* responders that have not seen a valid IKE_AUTH */
+    uint32_t half_open_per_address_max; /* likewise, of one remote address */
+    uint32_t cookie_threshold;   /* half-open responders from which on cookies are asked for */
+    uint32_t replies_max;        /* stateless replies waiting to be sent; more are dropped */
+    uint32_t replies_per_second; /* of errors (not cookies) to strangers */
+    uint64_t cookie_lifetime_us; /* how long one cookie secret makes cookies; valid twice that */
+};
+
+/* Fits a host; a connector raises the first three. */
+void ike_table_limits_init(struct ike_table_limits *limits);
+
+struct ike_table;
+
+MUST_USE int ike_table_new(const struct ike_table_limits *limits, uint64_t now_us,
+                           struct ike_table **ret_table);
+/* Frees all its SAs too. NULL is fine. */
+void ike_table_free(struct ike_table *table);
+
+/* One received message. responder: the profile for new IKE_SA_INIT requests, or NULL to take none.
+ * ret_sa is set to the SA it belongs to (drive it: transmit, drain events), or NULL.
+ * ERR_OK: taken. ERR_AGAIN: answered or ignored without an SA. ERR_AUTH, ERR_REPLAY, ERR_NOT_FOUND,
+ * ERR_INVALID, ERR_TRUNCATED, ERR_UNSUPPORTED, ERR_LIMIT, ERR_STATE: ignored, and why: count it.
+ * Nothing changes but by an authentic message (RFC 7296, 2.21), a fitting IKE_SA_INIT aside. */
+MUST_USE int ike_table_receive(struct ike_table *table, struct ike_profile *responder,
+                               const uint8_t *message, size_t len, const struct endpoint *remote,
+                               uint64_t now_us, struct ike_sa **ret_sa);
+
+/* Writes the next stateless reply (cookie, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN,
+ * INVALID_MAJOR_VERSION); ERR_AGAIN when there is none, ERR_FULL if it does not fit (it stays). */
+MUST_USE int ike_table_transmit(struct ike_table *table, struct writer *w,
+                                struct endpoint *ret_remote);
+
+/* The earliest deadline of all SAs; DEADLINE_NEVER if none. */
+uint64_t ike_table_deadline(const struct ike_table *table);
+/* Expires the next SA that is due and returns it (drive it as after receive); NULL when none is
+ * left. */
+struct ike_sa *ike_table_expire(struct ike_table *table, uint64_t now_us);
+
+/* Walks all SAs, start with NULL; the one returned may be freed once the next has been taken. */
+struct ike_sa *ike_table_walk(struct ike_table *table, struct ike_sa *previous);
+uint32_t ike_table_count(const struct ike_table *table);
+uint32_t ike_table_half_open_count(const struct ike_table *table);
+
+#endif
