@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+/* Through void *, as the member's alignment says nothing of the whole. */
+#define CONTAINER_OF(pointer, type, member)                                                        \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct map_node {
     struct map_node *next;

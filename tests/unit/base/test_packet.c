@@ -1,0 +1,90 @@
+/* Packet buffers: room in front and behind, and a pool that ends when it is empty. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "base/packet.h"
+
+static void test_pool_is_bounded(void **state)
+{
+    struct packet_pool pool;
+    struct packet *taken[3];
+    assert_int_equal(packet_pool_init(&pool, 3), ERR_OK);
+    for (size_t i = 0; i < 3; i++) {
+        taken[i] = packet_take(&pool);
+        assert_non_null(taken[i]);
+        for (size_t j = 0; j < i; j++)
+            assert_ptr_not_equal(taken[i], taken[j]);
+    }
+    assert_null(packet_take(&pool));
+    assert_int_equal(pool.left, 0);
+    for (size_t i = 0; i < 3; i++)
+        packet_give_back(&pool, taken[i]);
+    packet_give_back(&pool, NULL);
+    assert_int_equal(pool.left, pool.count);
+    packet_pool_done(&pool);
+    packet_pool_done(&pool);
+    packet_pool_done(NULL);
+}
+
+static void test_taken_is_fresh(void **state)
+{
+    struct packet_pool pool;
+    assert_int_equal(packet_pool_init(&pool, 1), ERR_OK);
+    struct packet *p = packet_take(&pool);
+    assert_non_null(packet_push(p, 5));
+    p->peer.port = 1;
+    p->tos = 3;
+    packet_give_back(&pool, p);
+    p = packet_take(&pool);
+    assert_int_equal(p->len, 0);
+    assert_int_equal(p->peer.port, 0);
+    assert_int_equal(p->tos, 0);
+    assert_int_equal(packet_headroom(p), PACKET_HEADROOM);
+    assert_int_equal(packet_tailroom(p), PACKET_CAP - PACKET_HEADROOM);
+    assert_int_equal((uintptr_t)p->data % 16, 0);
+    packet_give_back(&pool, p);
+    packet_pool_done(&pool);
+}
+
+static void test_push_and_pull(void **state)
+{
+    static struct packet p;
+    packet_reset(&p);
+    p.len = 100;
+    uint8_t *start = p.data;
+    assert_ptr_equal(packet_push(&p, PACKET_HEADROOM), p.storage);
+    assert_int_equal(p.len, 100 + PACKET_HEADROOM);
+    assert_null(packet_push(&p, 1));
+    assert_ptr_equal(packet_pull(&p, PACKET_HEADROOM), start);
+    assert_null(packet_pull(&p, 101));
+    assert_int_equal(p.len, 100);
+    assert_non_null(packet_pull(&p, 100));
+    assert_int_equal(p.len, 0);
+    assert_int_equal(packet_headroom(&p) + packet_tailroom(&p), PACKET_CAP);
+    assert_null(packet_push(&p, UINT32_MAX));
+    assert_null(packet_pull(&p, UINT32_MAX));
+}
+
+static void test_empty_pool(void **state)
+{
+    struct packet_pool pool;
+    assert_int_equal(packet_pool_init(&pool, 0), ERR_OK);
+    assert_null(packet_take(&pool));
+    packet_pool_done(&pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pool_is_bounded),
+        cmocka_unit_test(test_taken_is_fresh),
+        cmocka_unit_test(test_push_and_pull),
+        cmocka_unit_test(test_empty_pool),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
