@@ -1,0 +1,118 @@
+/* Hole punching for one call: STUN connectivity checks in the pattern of ICE (RFC 8445), cut down
+ * to one component, one local socket and fixed roles: the caller controls, the called host is
+ * controlled. Both sides probe all candidates of the other at once; the caller nominates the best
+ * pair on which a check was answered. Engine: no I/O, no clock. After every call drain
+ * punch_transmit and punch_next_event and arm a timer at punch_deadline. What goes through the hole
+ * is left to others. */
+#ifndef PATH_PUNCH_H
+#define PATH_PUNCH_H
+
+#include "base/writer.h"
+#include "path/candidate.h"
+
+/* What one punch may send (nobody can aim a flood with a call):
+ * - one check in PUNCH_PACE_US, so at most 200 a second (RFC 8445, 14.2: Ta is at least 5 ms);
+ * - at most PUNCH_ADDRESS_CHECKS to one address: 5 s with retransmission times 100, 150, 225, 337,
+ * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination;
+ * - at most PUNCH_CHECKS_MAX in all;
+ * - and one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all. */
+#define PUNCH_PACE_US        (5 * MS_US)
+#define PUNCH_RTO_FIRST_US   (100 * MS_US)
+#define PUNCH_RTO_MAX_US     (500 * MS_US)
+#define PUNCH_TIMEOUT_US     (5 * SECOND_US)
+#define PUNCH_LINGER_US      (10 * SECOND_US) /* answers go on this long after nomination or failure */
+#define PUNCH_GRACE_MIN_US   (10 * MS_US)
+#define PUNCH_GRACE_MAX_US   (50 * MS_US)
+#define PUNCH_PEER_MAX       8 /* peer-reflexive addresses */
+#define PUNCH_ADDRESS_CHECKS 24
+#define PUNCH_CHECKS_MAX     256
+#define PUNCH_ANSWERS_MAX    512
+#define PUNCH_SUBNET_MAX     8
+#define PUNCH_DATAGRAM_CAP   160 /* no check or answer is longer */
+
+struct punch_config {
+    bool is_controlling; /* the caller */
+    struct credentials local;
+    struct candidate_list own; /* own candidates: never probed, nor their host addresses */
+    struct prefix subnets[PUNCH_SUBNET_MAX]; /* directly attached: their addresses come first */
+    size_t subnet_count;
+    struct prefix pool;  /* never probed; family ADDRESS_NONE: none */
+    uint64_t timeout_us; /* of the attempt, from punch_set_remote on; 0: PUNCH_TIMEOUT_US */
+};
+
+enum punch_event_type {
+    PUNCH_NOMINATED, /* use this endpoint from now on */
+    PUNCH_FAILED,    /* the attempt is over; checks are still answered for PUNCH_LINGER_US */
+    PUNCH_ENDED,     /* nothing more will happen; free it */
+};
+
+enum punch_failure {
+    PUNCH_NO_CANDIDATES = 1, /* the peer gave none that may be probed */
+    PUNCH_NO_ANSWERS,        /* nothing authentic came from any address */
+    PUNCH_ONE_WAY,           /* the peer's checks came in, no answer to ours */
+    PUNCH_NOT_NOMINATED,     /* answers came, but the caller never chose */
+};
+
+struct punch_event {
+    enum punch_event_type type;
+    struct endpoint endpoint;      /* NOMINATED */
+    enum candidate_type candidate; /* NOMINATED: of the peer's endpoint */
+    uint64_t round_trip_us;        /* NOMINATED */
+    enum punch_failure failure;    /* FAILED */
+    size_t address_count;          /* FAILED: addresses that were probed */
+};
+
+struct punch_counters {
+    uint32_t checks_sent;
+    uint32_t answers_sent;
+    uint32_t requests;  /* authentic ones received */
+    uint32_t responses; /* authentic ones to our checks */
+    uint32_t forged;    /* ours by fragment or transaction, but not authentic */
+    uint32_t conflicts; /* peer claims our role */
+};
+
+struct punch;
+
+/* Answers requests from now on. ERR_INVALID for bad credentials. */
+MUST_USE int punch_new(const struct punch_config *config, uint64_t now_us,
+                       struct punch **ret_punch);
+/* Wipes. NULL is fine. */
+void punch_free(struct punch *punch);
+/* The peer's credentials and candidates (from CALL or ANSWER): checks begin. Once only: ERR_STATE.
+ */
+MUST_USE int punch_set_remote(struct punch *punch, const struct credentials *remote,
+                              const struct candidate_list *candidates, uint64_t now_us);
+/* A datagram that looks like STUN. ERR_OK: it was ours and authentic. ERR_NOT_FOUND: not ours.
+ * ERR_AUTH: addressed to us, but forged; ERR_INVALID: malformed. Only ERR_OK changes anything but
+ * counters. */
+MUST_USE int punch_receive(struct punch *punch, const void *data, size_t len,
+                           const struct endpoint *from, uint64_t now_us);
+/* The next datagram to send now, from the tunnel socket: ERR_OK, or ERR_AGAIN when there is none.
+ * The writer needs PUNCH_DATAGRAM_CAP. */
+MUST_USE int punch_transmit(struct punch *punch, struct writer *w, struct endpoint *ret_to,
+                            uint64_t now_us);
+/* When to call punch_expire; DEADLINE_NEVER when ended. */
+uint64_t punch_deadline(const struct punch *punch);
+/* Moves what is due at now_us; then transmit has work. Calling it early is harmless. */
+void punch_expire(struct punch *punch, uint64_t now_us);
+/* False when there is none. */
+bool punch_next_event(struct punch *punch, struct punch_event *ret_event);
+
+/* Has an authentic check or answer come from there? Only then let IKE in from it. The caller's
+ * first IKE message may overtake its nomination. */
+bool punch_is_validated(const struct punch *punch, const struct endpoint *endpoint);
+/* The tunnel works over endpoint (its keys are negotiated): no more checks are sent. No event. */
+void punch_confirm(struct punch *punch, const struct endpoint *endpoint, uint64_t now_us);
+bool punch_is_nominated(const struct punch *punch);
+const struct punch_counters *punch_counters(const struct punch *punch);
+
+/* For demultiplexing: own user fragment (8 characters), and the first 8 bytes of the transaction
+ * ids of all its checks. Borrowed. */
+const char *punch_fragment(const struct punch *punch);
+const uint8_t *punch_tag(const struct punch *punch);
+#define PUNCH_TAG_LEN 8
+
+/* "no answers from any address": an English phrase for people. */
+const char *punch_failure_text(enum punch_failure failure);
+
+#endif
