@@ -1,0 +1,381 @@
+/* Private Notify payloads: the elements they share, then each payload's parser beside its builder.
+ */
+#include "wire/notify.h"
+
+#include "base/reader.h"
+#include <string.h>
+
+enum login_flag { LOGIN_FLAG_MAC = 1, LOGIN_FLAG_GUEST = 2 };
+enum name_flag { NAME_FLAG_STATIC = 1 };
+enum call_flag { CALL_FLAG_RELAY = 1, CALL_FLAG_VOUCHED = 2, CALL_FLAG_STATIC = 4 };
+enum key_flag { KEY_FLAG_STATIC = 1 };
+enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
+
+static void start_parse(struct reader *r, const void *data, size_t len)
+{
+    reader_init(r, data, len);
+    if (len > NOTIFY_LEN_MAX)
+        reader_fail(r, ERR_INVALID);
+    if (reader_u8(r) != NOTIFY_VERSION)
+        reader_fail(r, ERR_UNSUPPORTED);
+}
+
+/* Nothing may follow. */
+static int end_parse(struct reader *r)
+{
+    if (reader_left(r) > 0)
+        reader_fail(r, ERR_INVALID);
+    return r->error;
+}
+
+static bool is_printable(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+static void parse_text(struct reader *r, char *ret_text, size_t cap)
+{
+    const size_t len = reader_u8(r);
+    if (len >= cap)
+        reader_fail(r, ERR_INVALID);
+    const uint8_t *bytes = reader_bytes(r, len);
+    if (bytes == NULL)
+        return;
+    if (!is_printable((const char *)bytes, len)) {
+        reader_fail(r, ERR_INVALID);
+        return;
+    }
+    memcpy(ret_text, bytes, len);
+    ret_text[len] = '\0';
+}
+
+static void build_text(struct writer *w, const char *text, size_t cap)
+{
+    const size_t len = strnlen(text, cap);
+    if (len >= cap || !is_printable(text, len)) {
+        writer_fail(w, ERR_INVALID);
+        return;
+    }
+    writer_u8(w, (uint8_t)len);
+    writer_bytes(w, text, len);
+}
+
+static bool is_canonical(const char *name)
+{
+    char normal[NAME_TEXT_CAP];
+    return name_normalize(name, normal) == ERR_OK && strcmp(name, normal) == 0;
+}
+
+static void parse_name(struct reader *r, char ret_name[NAME_TEXT_CAP], bool may_be_empty)
+{
+    parse_text(r, ret_name, NAME_TEXT_CAP);
+    if (!reader_is_ok(r))
+        return;
+    if (ret_name[0] == '\0' ? !may_be_empty : !is_canonical(ret_name))
+        reader_fail(r, ERR_INVALID);
+}
+
+static void build_name(struct writer *w, const char *name, bool may_be_empty)
+{
+    if (name[0] == '\0' ? !may_be_empty : !is_canonical(name))
+        writer_fail(w, ERR_INVALID);
+    build_text(w, name, NAME_TEXT_CAP);
+}
+
+static void parse_address(struct reader *r, unsigned family, struct address *ret_address)
+{
+    if (family != ADDRESS_IPV4 && family != ADDRESS_IPV6)
+        reader_fail(r, ERR_INVALID);
+    const uint8_t *bytes = reader_bytes(r, family == ADDRESS_IPV4 ? 4 : 16);
+    if (bytes == NULL)
+        return;
+    *ret_address = address_from_bytes(family, bytes);
+    if (ret_address->family != family) /* IPv4-mapped: it has a form of its own */
+        reader_fail(r, ERR_INVALID);
+}
+
+static void build_address(struct writer *w, const struct address *address)
+{
+    if (address_len(address) == 0)
+        writer_fail(w, ERR_INVALID);
+    writer_bytes(w, address->bytes, address_len(address));
+}
+
+static void parse_credentials(struct reader *r, struct credentials *ret_credentials)
+{
+    reader_copy(r, ret_credentials->fragment, CREDENTIALS_FRAGMENT_LEN);
+    reader_copy(r, ret_credentials->password, CREDENTIALS_PASSWORD_LEN);
+}
+
+static void build_credentials(struct writer *w, const struct credentials *credentials)
+{
+    if (!credentials_are_valid(credentials))
+        writer_fail(w, ERR_INVALID);
+    writer_bytes(w, credentials->fragment, CREDENTIALS_FRAGMENT_LEN);
+    writer_bytes(w, credentials->password, CREDENTIALS_PASSWORD_LEN);
+}
+
+static bool credentials_are_zero(const struct credentials *credentials)
+{
+    static const char zero[CREDENTIALS_PASSWORD_LEN + 1];
+    return memcmp(credentials->fragment, zero, sizeof credentials->fragment) == 0 &&
+           memcmp(credentials->password, zero, sizeof credentials->password) == 0;
+}
+
+static bool is_wire_type(unsigned type)
+{
+    return type >= CANDIDATE_HOST && type <= CANDIDATE_MAPPED;
+}
+
+static void parse_candidates(struct reader *r, struct candidate_list *ret_list)
+{
+    const size_t count = reader_u8(r);
+    if (count > CANDIDATE_MAX)
+        reader_fail(r, ERR_INVALID);
+    for (size_t i = 0; reader_is_ok(r) && i < count; i++) {
+        struct candidate *c = &ret_list->items[i];
+        c->type = reader_u8(r);
+        if (!is_wire_type(c->type))
+            reader_fail(r, ERR_INVALID);
+        const unsigned family = reader_u8(r);
+        c->endpoint.port = reader_u16(r);
+        parse_address(r, family, &c->endpoint.address);
+        ret_list->count = i + 1;
+    }
+}
+
+static void build_candidates(struct writer *w, const struct candidate_list *list)
+{
+    if (list->count > CANDIDATE_MAX) {
+        writer_fail(w, ERR_INVALID);
+        return;
+    }
+    writer_u8(w, (uint8_t)list->count);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct candidate *c = &list->items[i];
+        if (!is_wire_type(c->type))
+            writer_fail(w, ERR_INVALID);
+        writer_u8(w, c->type);
+        writer_u8(w, c->endpoint.address.family);
+        writer_u16(w, c->endpoint.port);
+        build_address(w, &c->endpoint.address);
+    }
+}
+
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+    uint8_t all = 0;
+    for (size_t i = 0; i < len; i++)
+        all |= bytes[i];
+    return all == 0;
+}
+
+int notify_parse_login(const void *data, size_t len, struct notify_login *ret_login)
+{
+    struct notify_login login = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    const unsigned flags = reader_u8(&r);
+    login.has_mac = flags & LOGIN_FLAG_MAC;
+    login.is_guest = flags & LOGIN_FLAG_GUEST;
+    login.lease_s = reader_u16(&r);
+    reader_copy(&r, login.mac, sizeof login.mac);
+    if (!login.has_mac && !is_zero(login.mac, sizeof login.mac))
+        reader_fail(&r, ERR_INVALID);
+    parse_name(&r, login.name, true);
+    login.port = reader_u16(&r);
+    login.address_count = reader_u8(&r);
+    if (login.address_count > NOTIFY_ADDRESS_MAX)
+        reader_fail(&r, ERR_INVALID);
+    for (size_t i = 0; reader_is_ok(&r) && i < login.address_count; i++) {
+        const unsigned family = reader_u8(&r);
+        parse_address(&r, family, &login.addresses[i]);
+    }
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_login = login;
+    return error;
+}
+
+void notify_build_login(struct writer *w, const struct notify_login *login)
+{
+    static const uint8_t no_mac[NOTIFY_MAC_LEN];
+    if (login->address_count > NOTIFY_ADDRESS_MAX) {
+        writer_fail(w, ERR_INVALID);
+        return;
+    }
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u8(w, (uint8_t)((login->has_mac ? LOGIN_FLAG_MAC : 0) |
+                           (login->is_guest ? LOGIN_FLAG_GUEST : 0)));
+    writer_u16(w, login->lease_s);
+    writer_bytes(w, login->has_mac ? login->mac : no_mac, NOTIFY_MAC_LEN);
+    build_name(w, login->name, true);
+    writer_u16(w, login->port);
+    writer_u8(w, (uint8_t)login->address_count);
+    for (size_t i = 0; i < login->address_count; i++) {
+        writer_u8(w, login->addresses[i].family);
+        build_address(w, &login->addresses[i]);
+    }
+}
+
+int notify_parse_name(const void *data, size_t len, struct notify_name *ret_name)
+{
+    struct notify_name name = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    name.result = reader_u8(&r);
+    name.is_static = reader_u8(&r) & NAME_FLAG_STATIC;
+    name.lease_s = reader_u16(&r);
+    parse_name(&r, name.name, true);
+    parse_name(&r, name.zone, true);
+    name.stun_port = reader_u16(&r);
+    parse_text(&r, name.reason, sizeof name.reason);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_name = name;
+    return error;
+}
+
+void notify_build_name(struct writer *w, const struct notify_name *name)
+{
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u8(w, name->result);
+    writer_u8(w, name->is_static ? NAME_FLAG_STATIC : 0);
+    writer_u16(w, name->lease_s);
+    build_name(w, name->name, true);
+    build_name(w, name->zone, true);
+    writer_u16(w, name->stun_port);
+    build_text(w, name->reason, sizeof name->reason);
+}
+
+int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call)
+{
+    struct notify_call call = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    const unsigned flags = reader_u8(&r);
+    call.wants_relay = flags & CALL_FLAG_RELAY;
+    call.is_vouched = flags & CALL_FLAG_VOUCHED;
+    call.is_static = flags & CALL_FLAG_STATIC;
+    call.number = reader_u64(&r);
+    parse_name(&r, call.called, false);
+    parse_name(&r, call.caller, true);
+    reader_copy(&r, call.caller_key, sizeof call.caller_key);
+    parse_credentials(&r, &call.credentials);
+    if (reader_is_ok(&r) && !credentials_are_valid(&call.credentials))
+        reader_fail(&r, ERR_INVALID);
+    parse_candidates(&r, &call.candidates);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_call = call;
+    return error;
+}
+
+void notify_build_call(struct writer *w, const struct notify_call *call)
+{
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u8(w, (uint8_t)((call->wants_relay ? CALL_FLAG_RELAY : 0) |
+                           (call->is_vouched ? CALL_FLAG_VOUCHED : 0) |
+                           (call->is_static ? CALL_FLAG_STATIC : 0)));
+    writer_u64(w, call->number);
+    build_name(w, call->called, false);
+    build_name(w, call->caller, true);
+    writer_bytes(w, call->caller_key, sizeof call->caller_key);
+    build_credentials(w, &call->credentials);
+    build_candidates(w, &call->candidates);
+}
+
+/* A refusal carries neither credentials nor candidates, an acceptance needs credentials. */
+static bool answer_is_consistent(const struct notify_answer *answer)
+{
+    if (answer->result == ANSWER_ACCEPTED)
+        return credentials_are_valid(&answer->credentials);
+    return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0;
+}
+
+int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer)
+{
+    struct notify_answer answer = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    answer.result = reader_u8(&r);
+    answer.number = reader_u64(&r);
+    reader_copy(&r, answer.called_key, sizeof answer.called_key);
+    parse_credentials(&r, &answer.credentials);
+    parse_candidates(&r, &answer.candidates);
+    parse_text(&r, answer.reason, sizeof answer.reason);
+    if (reader_is_ok(&r) && !answer_is_consistent(&answer))
+        reader_fail(&r, ERR_INVALID);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_answer = answer;
+    return error;
+}
+
+void notify_build_answer(struct writer *w, const struct notify_answer *answer)
+{
+    if (!answer_is_consistent(answer)) {
+        writer_fail(w, ERR_INVALID);
+        return;
+    }
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u8(w, answer->result);
+    writer_u64(w, answer->number);
+    writer_bytes(w, answer->called_key, sizeof answer->called_key);
+    writer_bytes(w, answer->credentials.fragment, CREDENTIALS_FRAGMENT_LEN);
+    writer_bytes(w, answer->credentials.password, CREDENTIALS_PASSWORD_LEN);
+    build_candidates(w, &answer->candidates);
+    build_text(w, answer->reason, sizeof answer->reason);
+}
+
+int notify_parse_lookup(const void *data, size_t len, struct notify_lookup *ret_lookup)
+{
+    struct notify_lookup lookup = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    lookup.number = reader_u64(&r);
+    parse_name(&r, lookup.name, false);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_lookup = lookup;
+    return error;
+}
+
+void notify_build_lookup(struct writer *w, const struct notify_lookup *lookup)
+{
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u64(w, lookup->number);
+    build_name(w, lookup->name, false);
+}
+
+int notify_parse_key(const void *data, size_t len, struct notify_key *ret_key)
+{
+    struct notify_key key = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    key.number = reader_u64(&r);
+    const unsigned result = reader_u8(&r);
+    key.is_known = result == KEY_RESULT_KNOWN;
+    key.is_static = reader_u8(&r) & KEY_FLAG_STATIC;
+    reader_copy(&r, key.key, sizeof key.key);
+    if (result > KEY_RESULT_UNKNOWN || (!key.is_known && !is_zero(key.key, sizeof key.key)))
+        reader_fail(&r, ERR_INVALID);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_key = key;
+    return error;
+}
+
+void notify_build_key(struct writer *w, const struct notify_key *key)
+{
+    static const uint8_t none[NOTIFY_KEY_LEN];
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u64(w, key->number);
+    writer_u8(w, key->is_known ? KEY_RESULT_KNOWN : KEY_RESULT_UNKNOWN);
+    writer_u8(w, key->is_static ? KEY_FLAG_STATIC : 0);
+    writer_bytes(w, key->is_known ? key->key : none, NOTIFY_KEY_LEN);
+}
