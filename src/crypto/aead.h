@@ -1,11 +1,11 @@
-/* Authenticated encryption with 96-bit nonces and 128-bit tags, in place: AES-GCM (NIST SP 800-38D) and
- * ChaCha20-Poly1305 (RFC 8439). One context belongs to one thread. */
+/* Authenticated encryption with 96-bit nonces and 128-bit tags, in place: AES-GCM (NIST SP 800-38D)
+ * and ChaCha20-Poly1305 (RFC 8439). One context belongs to one thread. */
 #ifndef CRYPTO_AEAD_H
 #define CRYPTO_AEAD_H
 
+#include "base/error.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 enum aead_algorithm { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_CHACHA20_POLY1305 };
 
@@ -22,10 +22,14 @@ MUST_USE int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct 
 /* Wipes the key. */
 void aead_free(struct aead *aead);
 /* Encrypts data in place and writes the tag. */
-MUST_USE int aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad, size_t ad_len,
-                       uint8_t *data, size_t len, uint8_t ret_tag[AEAD_TAG_LEN]);
+MUST_USE int aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad,
+                       size_t ad_len, uint8_t *data, size_t len, uint8_t ret_tag[AEAD_TAG_LEN]);
 /* Decrypts data in place. ERR_AUTH: the tag is wrong, and data is wiped. */
-MUST_USE int aead_open(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad, size_t ad_len,
-                       uint8_t *data, size_t len, const uint8_t tag[AEAD_TAG_LEN]);
+MUST_USE int aead_open(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad,
+                       size_t ad_len, uint8_t *data, size_t len, const uint8_t tag[AEAD_TAG_LEN]);
+/* As aead_open(), but on ERR_AUTH data is what it was before, so that another key can be tried. */
+MUST_USE int aead_open_or_keep(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN],
+                               const void *ad, size_t ad_len, uint8_t *data, size_t len,
+                               const uint8_t tag[AEAD_TAG_LEN]);
 
 #endif

@@ -3,9 +3,9 @@
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
 
+#include "base/error.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 #define SHA1_LEN   20
 #define SHA256_LEN 32
@@ -22,7 +22,7 @@ MUST_USE int hmac_sha1(const void *key, size_t key_len, const struct piece *piec
 MUST_USE int hmac_sha256(const void *key, size_t key_len, const struct piece *pieces, size_t count,
                          uint8_t ret_mac[SHA256_LEN]);
 /* prf+ of RFC 7296, 2.13, with PRF_HMAC_SHA2_256: len at most 255 * 32. */
-MUST_USE int prf_plus_sha256(const uint8_t *key, size_t key_len, const struct piece *seed, size_t count,
-                             uint8_t *ret_out, size_t len);
+MUST_USE int prf_plus_sha256(const uint8_t *key, size_t key_len, const struct piece *seed,
+                             size_t count, uint8_t *ret_out, size_t len);
 
 #endif

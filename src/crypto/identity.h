@@ -1,13 +1,13 @@
-/* A host's or connector's lasting identity: an Ed25519 key (RFC 8032). Files are PKCS#8 PEM (RFC 8410),
- * as `openssl genpkey -algorithm ed25519` writes them; public keys are shown as base64 of the raw
- * 32 bytes. Files themselves are read and written by the caller. */
+/* A host's or connector's lasting identity: an Ed25519 key (RFC 8032). Files are PKCS#8 PEM (RFC
+ * 8410), as `openssl genpkey -algorithm ed25519` writes them; public keys are shown as base64 of
+ * the raw 32 bytes. Files themselves are read and written by the caller. */
 #ifndef CRYPTO_IDENTITY_H
 #define CRYPTO_IDENTITY_H
 
+#include "base/error.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 #define PUBLIC_KEY_LEN      32
 #define PUBLIC_KEY_TEXT_CAP 45 /* base64 */
@@ -39,9 +39,10 @@ bool public_key_is_equal(const struct public_key *a, const struct public_key *b)
 MUST_USE int public_key_parse(const char *base64, struct public_key *ret_key);
 const char *public_key_format(const struct public_key *key, char text[PUBLIC_KEY_TEXT_CAP]);
 void public_key_to_spki(const struct public_key *key, uint8_t ret_der[PUBLIC_KEY_SPKI_LEN]);
-/* ERR_UNSUPPORTED for other algorithms. */
+/* ERR_UNSUPPORTED for other algorithms, ERR_INVALID for what is no SubjectPublicKeyInfo at all. */
 MUST_USE int public_key_from_spki(const uint8_t *der, size_t len, struct public_key *ret_key);
-/* The dynamic name's first label: "h-" and 13 base32 digits of SHA-256(key) (65 bits). */
+/* The dynamic name's first label: "h-" and 13 base32 digits of SHA-256(key) (65 bits).
+ * Empty if the crypto library fails. */
 #define PUBLIC_KEY_LABEL_CAP 16
 const char *public_key_label(const struct public_key *key, char label[PUBLIC_KEY_LABEL_CAP]);
 

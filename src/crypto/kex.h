@@ -2,8 +2,8 @@
 #ifndef CRYPTO_KEX_H
 #define CRYPTO_KEX_H
 
-#include <stdint.h>
 #include "base/error.h"
+#include <stdint.h>
 
 #define KEX_PUBLIC_LEN 32
 #define KEX_SECRET_LEN 32

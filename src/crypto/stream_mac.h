@@ -4,9 +4,9 @@
 #ifndef CRYPTO_STREAM_MAC_H
 #define CRYPTO_STREAM_MAC_H
 
+#include "base/error.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/error.h"
 
 #define STREAM_KEY_LEN  16
 #define STREAM_SALT_LEN 11
@@ -21,8 +21,10 @@ MUST_USE int stream_mac_new(const uint8_t key[STREAM_KEY_LEN], const uint8_t mac
                             const uint8_t salt[STREAM_SALT_LEN], struct stream_mac **ret_context);
 /* Wipes the keys. */
 void stream_mac_free(struct stream_mac *context);
-/* XORs data with the key stream of one message number; len at most STREAM_LEN_MAX, else ERR_FULL. */
-MUST_USE int stream_mac_crypt(struct stream_mac *context, uint32_t number, uint8_t *data, size_t len);
+/* XORs data with the key stream of one message number; len at most STREAM_LEN_MAX, else ERR_FULL.
+ */
+MUST_USE int stream_mac_crypt(struct stream_mac *context, uint32_t number, uint8_t *data,
+                              size_t len);
 MUST_USE int stream_mac_compute(struct stream_mac *context, const uint8_t *data, size_t len,
                                 uint8_t ret_mac[MAC_LEN]);
 /* Constant time; ERR_AUTH if the MAC is wrong. */
