@@ -1,0 +1,179 @@
+/* IKEv2 messages (RFC 7296, 3): numbers, header, the chain of payloads, and building both. What is
+ * in a payload: wire/ike_payload.h, wire/ike_proposal.h. What it means: the engine (ike). */
+#ifndef WIRE_IKE_H
+#define WIRE_IKE_H
+
+#include "base/reader.h"
+#include "base/writer.h"
+
+#define IKE_HEADER_LEN         28
+#define IKE_PAYLOAD_HEADER_LEN 4
+#define IKE_MAJOR_VERSION      2
+#define IKE_NONCE_LEN_MIN      16 /* RFC 7296, 3.9 */
+#define IKE_NONCE_LEN_MAX      256
+#define IKE_COOKIE_LEN_MAX     64 /* RFC 7296, 2.6 */
+#define IKE_PAYLOADS_MAX       64 /* in one message */
+
+enum ike_exchange {
+    IKE_EXCHANGE_SA_INIT = 34,
+    IKE_EXCHANGE_AUTH = 35,
+    IKE_EXCHANGE_CREATE_CHILD_SA = 36,
+    IKE_EXCHANGE_INFORMATIONAL = 37,
+};
+
+enum ike_flag {
+    IKE_FLAG_INITIATOR = 0x08, /* the sender is the original initiator of this IKE SA */
+    IKE_FLAG_VERSION = 0x10,
+    IKE_FLAG_RESPONSE = 0x20,
+};
+
+enum ike_payload_type {
+    IKE_PAYLOAD_NONE = 0,
+    IKE_PAYLOAD_SA = 33,
+    IKE_PAYLOAD_KE = 34,
+    IKE_PAYLOAD_IDI = 35,
+    IKE_PAYLOAD_IDR = 36,
+    IKE_PAYLOAD_CERT = 37,
+    IKE_PAYLOAD_CERTREQ = 38,
+    IKE_PAYLOAD_AUTH = 39,
+    IKE_PAYLOAD_NONCE = 40,
+    IKE_PAYLOAD_NOTIFY = 41,
+    IKE_PAYLOAD_DELETE = 42,
+    IKE_PAYLOAD_VENDOR = 43,
+    IKE_PAYLOAD_TSI = 44,
+    IKE_PAYLOAD_TSR = 45,
+    IKE_PAYLOAD_SK = 46,
+    IKE_PAYLOAD_CP = 47,
+    IKE_PAYLOAD_EAP =
+        48, /* up to here RFC 7296's own: never "unknown", whatever their critical bit */
+};
+
+enum ike_protocol {
+    IKE_PROTOCOL_NONE = 0,
+    IKE_PROTOCOL_IKE = 1,
+    IKE_PROTOCOL_AH = 2,
+    IKE_PROTOCOL_ESP = 3,
+    IKE_PROTOCOL_SPUT = 201, /* private use (docs/protocol.md) */
+};
+
+enum ike_transform_type {
+    IKE_TRANSFORM_ENCR = 1,
+    IKE_TRANSFORM_PRF = 2,
+    IKE_TRANSFORM_INTEG = 3,
+    IKE_TRANSFORM_KE = 4,
+    IKE_TRANSFORM_ESN = 5,
+};
+
+enum ike_transform_id {
+    IKE_ENCR_AES_GCM_16 = 20,        /* RFC 5282 */
+    IKE_ENCR_CHACHA20_POLY1305 = 28, /* RFC 7634 */
+    IKE_PRF_HMAC_SHA2_256 = 5,       /* RFC 4868 */
+    IKE_INTEG_NONE = 0,
+    IKE_GROUP_CURVE25519 = 31, /* RFC 8031 */
+};
+
+enum ike_notify_type {
+    IKE_NOTIFY_UNSUPPORTED_CRITICAL_PAYLOAD = 1,
+    IKE_NOTIFY_INVALID_IKE_SPI = 4,
+    IKE_NOTIFY_INVALID_MAJOR_VERSION = 5,
+    IKE_NOTIFY_INVALID_SYNTAX = 7,
+    IKE_NOTIFY_INVALID_MESSAGE_ID = 9,
+    IKE_NOTIFY_INVALID_SPI = 11,
+    IKE_NOTIFY_NO_PROPOSAL_CHOSEN = 14,
+    IKE_NOTIFY_INVALID_KE_PAYLOAD = 17,
+    IKE_NOTIFY_AUTHENTICATION_FAILED = 24,
+    IKE_NOTIFY_SINGLE_PAIR_REQUIRED = 34,
+    IKE_NOTIFY_NO_ADDITIONAL_SAS = 35,
+    IKE_NOTIFY_INTERNAL_ADDRESS_FAILURE = 36,
+    IKE_NOTIFY_FAILED_CP_REQUIRED = 37,
+    IKE_NOTIFY_TS_UNACCEPTABLE = 38,
+    IKE_NOTIFY_INVALID_SELECTORS = 39,
+    IKE_NOTIFY_TEMPORARY_FAILURE = 43,
+    IKE_NOTIFY_CHILD_SA_NOT_FOUND = 44,
+    IKE_NOTIFY_ERROR_MAX = 16383, /* errors end, status types begin */
+    IKE_NOTIFY_INITIAL_CONTACT = 16384,
+    IKE_NOTIFY_NAT_DETECTION_SOURCE_IP = 16388,
+    IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP = 16389,
+    IKE_NOTIFY_COOKIE = 16390,
+    IKE_NOTIFY_USE_TRANSPORT_MODE = 16391,
+    IKE_NOTIFY_REKEY_SA = 16393,
+    IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED = 16418, /* RFC 6023 */
+    IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS = 16431, /* RFC 7427 */
+    IKE_NOTIFY_PRIVATE_MIN = 40960,
+};
+
+/* The RFC's name of a notify type, NULL where unknown. */
+const char *ike_notify_name(uint16_t type);
+
+struct ike_header {
+    uint64_t spi_i; /* as a number, big-endian on the wire */
+    uint64_t spi_r;
+    uint8_t next_payload;
+    uint8_t major_version;
+    uint8_t minor_version;
+    uint8_t exchange;
+    uint8_t flags;
+    uint32_t message_id;
+};
+
+/* message: exactly one. ERR_TRUNCATED below IKE_HEADER_LEN; ERR_INVALID when its length field is
+ * not len. Any version is taken: check major_version before anything else. */
+MUST_USE int ike_header_parse(const uint8_t *message, size_t len, struct ike_header *ret_header);
+
+struct ike_payload {
+    uint8_t type;
+    uint8_t next; /* type of the following one; of an SK payload: the first one inside */
+    bool is_critical;
+    const uint8_t *body; /* borrowed; NULL: there is none of this type */
+    size_t len;
+};
+
+/* Walks a chain of payloads: those behind the header, or those inside an SK payload. */
+struct ike_chain {
+    struct reader reader;
+    uint8_t next;
+};
+
+void ike_chain_init(struct ike_chain *chain, uint8_t first, const uint8_t *data, size_t len);
+/* ERR_OK with the next payload, ERR_NOT_FOUND at a proper end, ERR_TRUNCATED or ERR_INVALID for a
+ * broken chain (lengths, bytes behind the end). An SK payload ends the chain. */
+MUST_USE int ike_chain_next(struct ike_chain *chain, struct ike_payload *ret_payload);
+
+/* Builds one message into a writer: begin, payloads, end; all lengths and next-payload fields are
+ * filled in behind. Errors stick to the writer. */
+struct ike_builder {
+    struct writer *w;
+    size_t message_at; /* offsets in the writer */
+    size_t next_at;    /* the byte that the next payload's type goes into */
+    size_t payload_at; /* payload still open, or 0 */
+    size_t sk_at;      /* SK payload, or 0 */
+};
+
+void ike_build_begin(struct ike_builder *b, struct writer *w, const struct ike_header *header);
+/* Starts a payload (and ends the one before); write its body to b->w. */
+void ike_build_payload(struct ike_builder *b, enum ike_payload_type type);
+/* Starts the SK payload with an IV of iv_len bytes (zero, to be filled in): what follows is inside.
+ */
+void ike_build_sk(struct ike_builder *b, size_t iv_len);
+/* Ends the message; with an SK payload adds a pad length of 0 and room for tag_len bytes. */
+void ike_build_end(struct ike_builder *b, size_t tag_len);
+
+/* Where the parts of an SK payload lie (RFC 7296, 3.14; RFC 5282, 3). */
+struct ike_sk {
+    size_t ad_len;   /* associated data: from the start of the message */
+    size_t iv_at;    /* right behind it */
+    size_t data_at;  /* ciphertext: payloads, padding, pad length */
+    size_t data_len; /* at least 1 */
+    size_t tag_at;
+    uint8_t inner; /* type of the first payload inside */
+};
+
+/* Locates the parts in a whole message, which must consist of one SK payload. ERR_INVALID
+ * otherwise, or when it is too short. */
+MUST_USE int ike_sk_locate(const uint8_t *message, size_t len, size_t iv_len, size_t tag_len,
+                           struct ike_sk *ret_sk);
+/* Takes the padding off decrypted data: the length of the payloads in it. ERR_INVALID when the pad
+ * length exceeds it. */
+MUST_USE int ike_sk_strip(const uint8_t *data, size_t len, size_t *ret_len);
+
+#endif
