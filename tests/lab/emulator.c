@@ -1055,7 +1055,6 @@ static int choose(const char *what, const char *value, const char *const *names)
         if (!strcmp(names[i], value))
             return i;
     fail("--%s %s: unknown", what, value);
-    return -1;
 }
 
 static void parse_options(struct box *box, int argc, char **argv, bool is_nat)

@@ -45,7 +45,8 @@ def wait_until(condition, timeout=10, what=None):
         if result:
             return result
         if time.monotonic() > deadline:
-            raise LabError(f"not within {timeout} s: {what or getattr(condition, '__name__', condition)}")
+            text = what() if callable(what) else what or getattr(condition, "__name__", condition)
+            raise LabError(f"not within {timeout} s: {text}")
         pause.wait(0.02)
 
 
@@ -124,15 +125,15 @@ class Process:
                 return True
             if not self.is_running:
                 raise LabError(f"{self.name} ended ({self.popen.returncode}) before it wrote '{text}':\n{self.log}")
-        return wait_until(seen, timeout, f"{self.name} writes '{text}'\n{self.log}")
+        return wait_until(seen, timeout, lambda: f"{self.name} writes '{text}'\n{self.log}")
 
-    def signal(self, number):
+    def send_signal(self, number):
         if self.is_running:
             os.kill(self.pid, number)
 
     def stop(self, number=signal.SIGTERM, timeout=10):
         """Ends the program and returns its exit status (negative: the signal that ended it)."""
-        self.signal(number)
+        self.send_signal(number)
         try:
             return self.popen.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -259,7 +260,7 @@ class Segment:
         self.gateway = self.network[1]
         self.gateway6 = self.network6[1] if self.network6 else None
         self._next = 10
-        lines = [f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0", f"link set {bridge} up",
+        lines = [f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0", f"link set dev {bridge} up",
                  f"addr add {self.gateway}/{self.network.prefixlen} dev {bridge}"]
         if self.network6:
             lines.append(f"addr add {self.gateway6}/{self.network6.prefixlen} dev {bridge} nodad")
@@ -354,7 +355,7 @@ class Lab:
         command("ip", "link", "add", interface, "netns", node.namespace, "type", "veth",
                 "peer", "name", other_interface, "netns", other.namespace)
         for n, i in ((node, interface), (other, other_interface)):
-            n.ip(f"link set {i} up")
+            n.ip(f"link set dev {i} up")
             if not offloads:
                 n.run(f"ethtool -K {i} tx off rx off gso off tso off gro off")
 
@@ -374,7 +375,7 @@ class Lab:
             self.wire(segment.node, port, box, "down", offloads=False)
             self.emulators[node.name] = Emulator(
                 box, ["bridge", "--seed", seed, f"up{link_settings(up)}", f"down{link_settings(down)}"])
-        segment.node.ip(f"link set {port} master {segment.bridge}")
+        segment.node.ip(f"link set dev {port} master {segment.bridge}")
         node.interfaces[interface] = segment
         return port
 
@@ -438,10 +439,10 @@ class Lab:
         node.lan = Segment(switch, "lan", network)
         switch.ip("addr flush dev lan")  # a switch only: the gateway's address is the emulator's
         self.wire(node, "lan", switch, "uplink", offloads=False)
-        switch.ip("link set uplink master lan")
+        switch.ip("link set dev uplink master lan")
         port = f"port{self.next_number()}"
         self.wire(node, "wan", outside.node, port, offloads=False)
-        outside.node.ip(f"link set {port} master {outside.bridge}")
+        outside.node.ip(f"link set dev {port} master {outside.bridge}")
         node.address = address or str(outside.network[outside.next_host()])
         args = ["nat", "--seed", seed, "--lan", f"lan={network[1]}/{network.prefixlen}{link_settings(lan_quality)}",
                 "--wan", f"wan={node.address}/{outside.network.prefixlen}{link_settings(quality)}",
