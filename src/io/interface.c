@@ -1,0 +1,248 @@
+/* Links and addresses over rtnetlink(7). */
+#include "io/interface.h"
+
+#include "io/attribute.h"
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+
+struct link_answer {
+    uint32_t index;
+    struct interface_state state;
+};
+
+static int take_link(const struct nlmsghdr *message, void *context)
+{
+    struct link_answer *answer = context;
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+
+    if (message->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(message) < sizeof *info)
+        return ERR_INVALID;
+    answer->index = (uint32_t)info->ifi_index;
+    answer->state.is_up = (info->ifi_flags & IFF_UP) != 0;
+    mnl_attr_for_each(attribute, message, sizeof *info)
+    {
+        if (mnl_attr_get_type(attribute) == IFLA_MTU &&
+            mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+            answer->state.mtu = mnl_attr_get_u32(attribute);
+    }
+    return ERR_OK;
+}
+
+int interface_find(struct netlink *nl, const char *name, uint32_t *ret_index)
+{
+    struct nlmsghdr *request = netlink_begin(nl, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+    struct link_answer answer = {0};
+    int error;
+
+    if (name[0] == 0 || strlen(name) >= IFNAMSIZ)
+        return ERR_NOT_FOUND;
+    mnl_attr_put_strz(request, IFLA_IFNAME, name);
+    error = netlink_query(nl, request, take_link, &answer);
+    if (error < 0)
+        return error;
+    *ret_index = answer.index;
+    return ERR_OK;
+}
+
+int interface_state(struct netlink *nl, uint32_t index, struct interface_state *ret_state)
+{
+    struct nlmsghdr *request = netlink_begin(nl, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+    struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
+    struct link_answer answer = {0};
+    int error;
+
+    info->ifi_index = (int)index;
+    error = netlink_query(nl, request, take_link, &answer);
+    if (error < 0)
+        return error;
+    *ret_state = answer.state;
+    return ERR_OK;
+}
+
+static struct nlmsghdr *begin_change(struct netlink *nl, uint32_t index)
+{
+    struct nlmsghdr *request = netlink_begin(nl, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+    struct ifinfomsg *info = mnl_nlmsg_get_payload(request);
+
+    info->ifi_index = (int)index;
+    return request;
+}
+
+static int stop_link_local(struct netlink *nl, uint32_t index)
+{
+    struct nlmsghdr *request = begin_change(nl, index);
+    struct nlattr *families = mnl_attr_nest_start(request, IFLA_AF_SPEC);
+    struct nlattr *family = mnl_attr_nest_start(request, AF_INET6);
+    int error;
+
+    mnl_attr_put_u8(request, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+    mnl_attr_nest_end(request, family);
+    mnl_attr_nest_end(request, families);
+    error = netlink_request(nl, request);
+    /* Without IPv6 there is nothing to stop. */
+    return error == ERR_UNSUPPORTED || nl->error_number == EINVAL ? ERR_OK : error;
+}
+
+int interface_start(struct netlink *nl, uint32_t index, uint32_t mtu)
+{
+    struct nlmsghdr *request;
+    struct ifinfomsg *info;
+    int error = stop_link_local(nl, index);
+
+    if (error < 0)
+        return error;
+    request = begin_change(nl, index);
+    info = mnl_nlmsg_get_payload(request);
+    info->ifi_flags = IFF_UP;
+    info->ifi_change = IFF_UP;
+    mnl_attr_put_u32(request, IFLA_MTU, mtu);
+    return netlink_request(nl, request);
+}
+
+int interface_set_mtu(struct netlink *nl, uint32_t index, uint32_t mtu)
+{
+    struct nlmsghdr *request = begin_change(nl, index);
+
+    mnl_attr_put_u32(request, IFLA_MTU, mtu);
+    return netlink_request(nl, request);
+}
+
+static struct nlmsghdr *begin_address(struct netlink *nl, uint16_t type, uint16_t flags,
+                                      uint32_t index, const struct address *address, uint8_t bits)
+{
+    struct nlmsghdr *request = netlink_begin(nl, type, flags, sizeof(struct ifaddrmsg));
+    struct ifaddrmsg *info = mnl_nlmsg_get_payload(request);
+
+    info->ifa_family = attribute_family(address);
+    info->ifa_prefixlen = bits;
+    info->ifa_scope = RT_SCOPE_UNIVERSE;
+    info->ifa_index = index;
+    attribute_put_address(request, IFA_LOCAL, address);
+    attribute_put_address(request, IFA_ADDRESS, address);
+    return request;
+}
+
+int interface_address_add(struct netlink *nl, uint32_t index, const struct address *address,
+                          uint8_t bits)
+{
+    struct nlmsghdr *request =
+        begin_address(nl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address, bits);
+    int error;
+
+    mnl_attr_put_u32(request, IFA_FLAGS,
+                     IFA_F_NOPREFIXROUTE | IFA_F_PERMANENT |
+                         (address->family == ADDRESS_IPV6 ? IFA_F_NODAD : 0));
+    error = netlink_request(nl, request);
+    return error == ERR_EXISTS ? ERR_OK : error;
+}
+
+int interface_address_delete(struct netlink *nl, uint32_t index, const struct address *address,
+                             uint8_t bits)
+{
+    int error = netlink_request(nl, begin_address(nl, RTM_DELADDR, 0, index, address, bits));
+
+    return error == ERR_NOT_FOUND ? ERR_OK : error;
+}
+
+struct address_list {
+    uint32_t only_index; /* or 0 */
+    uint32_t skip_index;
+    bool is_for_candidates;
+    struct address *addresses;
+    size_t cap;
+    size_t count;
+    const struct address *wanted;
+    bool has_wanted;
+};
+
+static bool is_candidate(const struct address *address, uint32_t flags)
+{
+    return !address_is_loopback(address) && !address_is_link_local(address) &&
+           !address_is_multicast(address) && !address_is_unspecified(address) &&
+           (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED)) == 0;
+}
+
+static int take_address(const struct nlmsghdr *message, void *context)
+{
+    struct address_list *list = context;
+    const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+    const struct nlattr *attribute;
+    struct address address = {0};
+    uint32_t flags;
+    bool is_local_seen = false;
+
+    if (message->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(message) < sizeof *info)
+        return ERR_OK;
+    flags = info->ifa_flags;
+    mnl_attr_for_each(attribute, message, sizeof *info)
+    {
+        uint16_t type = mnl_attr_get_type(attribute);
+
+        /* Point-to-point interfaces: LOCAL is ours, ADDRESS the other end's. */
+        if (type == IFA_LOCAL || (type == IFA_ADDRESS && !is_local_seen))
+            attribute_get_address(attribute, info->ifa_family, &address);
+        if (type == IFA_LOCAL)
+            is_local_seen = true;
+        if (type == IFA_FLAGS && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+            flags = mnl_attr_get_u32(attribute);
+    }
+    if (address.family == ADDRESS_NONE || info->ifa_index == list->skip_index ||
+        (list->only_index != 0 && info->ifa_index != list->only_index))
+        return ERR_OK;
+    if (list->wanted != NULL && address_is_equal(&address, list->wanted))
+        list->has_wanted = true;
+    if (list->is_for_candidates && is_candidate(&address, flags) && list->count < list->cap)
+        list->addresses[list->count++] = address;
+    return ERR_OK;
+}
+
+static int dump_addresses(struct netlink *nl, uint8_t family, struct address_list *list)
+{
+    struct nlmsghdr *request = netlink_begin(nl, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+    struct ifaddrmsg *info = mnl_nlmsg_get_payload(request);
+    int error;
+
+    info->ifa_family = family;
+    error = netlink_query(nl, request, take_address, list);
+    return error == ERR_UNSUPPORTED ? ERR_OK : error;
+}
+
+int interface_addresses(struct netlink *nl, uint32_t skip_index, struct address *ret_addresses,
+                        size_t cap, size_t *ret_count)
+{
+    struct address_list list;
+    int tries = 3;
+    int error;
+
+    do {
+        list = (struct address_list){.skip_index = skip_index,
+                                     .is_for_candidates = true,
+                                     .addresses = ret_addresses,
+                                     .cap = cap};
+        error = dump_addresses(nl, AF_INET, &list);
+        if (error == ERR_OK)
+            error = dump_addresses(nl, AF_INET6, &list);
+    } while (error == ERR_AGAIN && --tries > 0);
+    if (error < 0)
+        return error;
+    *ret_count = list.count;
+    return ERR_OK;
+}
+
+int interface_has_address(struct netlink *nl, uint32_t index, const struct address *address,
+                          bool *ret_has)
+{
+    struct address_list list = {.only_index = index, .wanted = address};
+    int error = dump_addresses(nl, attribute_family(address), &list);
+
+    if (error < 0 && error != ERR_AGAIN)
+        return error;
+    *ret_has = list.has_wanted;
+    return ERR_OK;
+}

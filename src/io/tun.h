@@ -1,0 +1,33 @@
+/* The TUN device: raw IP packets from and to the host's own network stack. */
+#ifndef IO_TUN_H
+#define IO_TUN_H
+
+#include "base/packet.h"
+#include <net/if.h>
+#include <stdint.h>
+
+enum tun_flag {
+    TUN_MULTI_QUEUE = 1, /* tun_open again with the same name opens one more queue */
+};
+
+struct tun {
+    int fd; /* non-blocking; -1 while closed */
+    uint32_t link;
+    char name[IFNAMSIZ];
+};
+
+/* Creates the interface (it vanishes with its last queue's descriptor). name: at most 15
+ * characters; a
+ * "%d" in it becomes the first free number. It starts down, without address: see interface.h.
+ * ERR_EXISTS: the name is taken; ERR_REFUSED: no permission; ERR_NOT_FOUND: the kernel has no TUN.
+ */
+MUST_USE int tun_open(const char *name, unsigned flags, struct tun *ret_tun);
+void tun_close(struct tun *tun);
+/* Reads one packet behind packet->data (its len before does not count). ERR_AGAIN: none is waiting.
+ * One that is longer than the packet's room is cut: its IP header tells. */
+MUST_USE int tun_read(const struct tun *tun, struct packet *packet);
+/* Hands one packet to the stack. ERR_INVALID: not an IP packet; ERR_AGAIN: no room; ERR_STATE: the
+ * interface is down. */
+MUST_USE int tun_write(const struct tun *tun, const struct packet *packet);
+
+#endif
