@@ -103,8 +103,9 @@ void registry_free(struct registry *registry);
 MUST_USE int registry_session_open(struct registry *registry, uint64_t session,
                                    const uint8_t key[NOTIFY_KEY_LEN], uint64_t now_us);
 /* One notify from it. row: the host database's row of its key (of the name it wants, where the key
- * has several), NULL if there is none. ERR_OK, or why it was ignored (it is counted);
- * ERR_NOT_FOUND: no such session (any more). */
+ * has several), NULL if there is none; where the look-up itself failed, close the session instead
+ * of passing NULL. ERR_OK, or why it was ignored (it is counted); ERR_NOT_FOUND: no such session
+ * (any more). */
 MUST_USE int registry_notify(struct registry *registry, uint64_t session, uint16_t type,
                              const void *data, size_t len, const struct registry_static *row,
                              uint64_t now_us);

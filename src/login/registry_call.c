@@ -1,0 +1,196 @@
+/* Calls and look-ups at the connector: found, limited, passed on under numbers of our own. */
+#include "crypto/memory.h"
+#include "login/registry_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+static struct call *find_call(const struct registry *registry, uint64_t number)
+{
+    struct map_node *node =
+        map_first(&registry->calls, map_hash(&registry->calls, &number, sizeof number));
+    for (; node != NULL; node = map_next(node)) {
+        struct call *call = CONTAINER_OF(node, struct call, by_number);
+        if (call->number == number)
+            return call;
+    }
+    return NULL;
+}
+
+void registry_call_forget(struct registry *registry, struct call *call)
+{
+    struct session *caller = registry_find_session(registry, call->caller);
+    if (caller != NULL && caller->pending > 0)
+        caller->pending--;
+    map_remove(&registry->calls, &call->by_number);
+    deadline_clear(&registry->forgets, &call->forget);
+    free(call);
+}
+
+static int new_call(struct registry *registry, struct session *caller, uint64_t caller_number,
+                    const struct session *called, uint64_t now_us, struct call **ret_call)
+{
+    struct call *call = calloc(1, sizeof *call);
+    if (call == NULL)
+        return ERR_NOMEM;
+    call->caller = caller->id;
+    call->caller_number = caller_number;
+    call->called = called->id;
+    int error;
+    do
+        error = crypto_random(&call->number, sizeof call->number);
+    while (error == ERR_OK && (call->number == 0 || find_call(registry, call->number) != NULL));
+    if (error == ERR_OK)
+        error = deadline_set(&registry->forgets, &call->forget, now_us + REGISTRY_CALL_WAIT_US);
+    if (error == ERR_OK)
+        error = map_insert(&registry->calls, &call->by_number,
+                           map_hash(&registry->calls, &call->number, sizeof call->number));
+    if (error != ERR_OK) {
+        deadline_clear(&registry->forgets, &call->forget);
+        free(call);
+        return error;
+    }
+    caller->pending++;
+    *ret_call = call;
+    return ERR_OK;
+}
+
+static void send_answer(struct registry *registry, const struct session *session,
+                        const struct notify_answer *answer)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_answer(&w, answer);
+    registry_emit_send(registry, session, NOTIFY_ANSWER, &w);
+    crypto_wipe(buffer, sizeof buffer);
+}
+
+static int refuse_call(struct registry *registry, const struct session *caller, uint64_t number,
+                       const char *reason)
+{
+    struct notify_answer answer = {.result = ANSWER_RATE_LIMIT, .number = number};
+    memcpy(answer.reason, reason, strlen(reason) + 1);
+    send_answer(registry, caller, &answer);
+    return ERR_LIMIT;
+}
+
+static const struct prefix *pool_of(const struct registry *registry)
+{
+    return &registry->config.pool;
+}
+
+/* The caller's name is vouched for only where this very session has it; other names of this zone
+ * are lies. What it claims to be elsewhere, the called host checks there. */
+static int check_claim(const struct registry *registry, const struct session *caller,
+                       struct notify_call *call)
+{
+    const struct host *host = caller->host;
+    call->is_vouched = false;
+    call->is_static = false;
+    if (call->caller[0] == '\0')
+        return ERR_OK;
+    if (host->name != NULL && strcmp(host->name, call->caller) == 0) {
+        call->is_vouched = true;
+        call->is_static = host->is_static;
+        return ERR_OK;
+    }
+    return name_is_in_zone(call->caller, registry->config.zone) ? ERR_REFUSED : ERR_OK;
+}
+
+int registry_take_call(struct registry *registry, struct session *session, const void *data,
+                       size_t len, uint64_t now_us)
+{
+    struct notify_call message;
+    int error = notify_parse_call(data, len, &message);
+    if (error != ERR_OK)
+        return error;
+    const uint64_t caller_number = message.number;
+    if (!bucket_take(&session->calls, REGISTRY_CALLER_BURST, REGISTRY_CALLER_US, now_us))
+        return refuse_call(registry, session, caller_number, "too many calls from this host");
+    if (session->pending >= REGISTRY_PENDING_SESSION)
+        return refuse_call(registry, session, caller_number, "too many calls without an answer");
+    if (registry->calls.count >= REGISTRY_PENDING_MAX)
+        return refuse_call(registry, session, caller_number, "this connector is busy");
+    error = check_claim(registry, session, &message);
+    if (error != ERR_OK)
+        return error;
+    struct host *called = registry_find_host_name(registry, message.called);
+    if (called == NULL || called->session == NULL || called->session == session) {
+        registry->counters.absent++;
+        return ERR_OK; /* silence: as a host that refuses */
+    }
+    if (!bucket_take(&called->called, REGISTRY_CALLED_BURST, REGISTRY_CALLED_US, now_us))
+        return refuse_call(registry, session, caller_number, "too many calls to that host");
+
+    struct call *call;
+    error = new_call(registry, session, caller_number, called->session, now_us, &call);
+    if (error != ERR_OK)
+        return error;
+    message.number = call->number;
+    memcpy(message.caller_key, session->key, sizeof message.caller_key);
+    candidate_list_sanitize(&message.candidates, pool_of(registry));
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &message);
+    registry_emit_send(registry, called->session, NOTIFY_CALL, &w);
+    crypto_wipe(buffer, sizeof buffer);
+    registry->counters.calls++;
+    return ERR_OK;
+}
+
+int registry_take_answer(struct registry *registry, struct session *session, const void *data,
+                         size_t len)
+{
+    struct notify_answer answer;
+    const int error = notify_parse_answer(data, len, &answer);
+    if (error != ERR_OK)
+        return error;
+    struct call *call = find_call(registry, answer.number);
+    if (call == NULL)
+        return ERR_NOT_FOUND; /* late, twice, or made up */
+    if (call->called != session->id)
+        return ERR_REFUSED;
+    const uint64_t caller_id = call->caller;
+    answer.number = call->caller_number;
+    registry_call_forget(registry, call);
+    const struct session *caller = registry_find_session(registry, caller_id);
+    if (caller == NULL)
+        return ERR_OK;
+    memcpy(answer.called_key, session->key, sizeof answer.called_key);
+    candidate_list_sanitize(&answer.candidates, pool_of(registry));
+    send_answer(registry, caller, &answer);
+    registry->counters.answers++;
+    return ERR_OK;
+}
+
+int registry_take_lookup(struct registry *registry, struct session *session, const void *data,
+                         size_t len, uint64_t now_us)
+{
+    struct notify_lookup lookup;
+    int error = notify_parse_lookup(data, len, &lookup);
+    if (error != ERR_OK)
+        return error;
+    if (!bucket_take(&session->lookups, REGISTRY_LOOKUP_BURST, REGISTRY_LOOKUP_US, now_us))
+        return ERR_LIMIT;
+    const struct registry_config *config = &registry->config;
+    struct notify_key answer = {.number = lookup.number};
+    if (name_is_in_zone(lookup.name, config->zone)) {
+        struct registry_static row;
+        error = config->find_static(config->context, lookup.name, &row);
+        if (error != ERR_OK && error != ERR_NOT_FOUND)
+            return error; /* "unknown" would be a lie */
+        const struct host *host = registry_find_host_name(registry, lookup.name);
+        answer.is_known = error == ERR_OK || host != NULL;
+        answer.is_static = error == ERR_OK || (host != NULL && host->is_static);
+        if (answer.is_known)
+            memcpy(answer.key, error == ERR_OK ? row.key : host->key, sizeof answer.key);
+    }
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_key(&w, &answer);
+    registry_emit_send(registry, session, NOTIFY_KEY, &w);
+    registry->counters.lookups++;
+    return ERR_OK;
+}
