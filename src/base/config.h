@@ -1,8 +1,7 @@
 /* Configuration files: INI (libinih) checked against a table of the keys that exist. Every problem
  * is one message that names file, line, key and what is allowed. A comment is a line that starts
- * with
- * ';' or '#', or the rest of a line from a ';' that follows white space. White space around keys
- * and values does not count; a value cannot go on in the next line. */
+ * with ';' or '#', or the rest of a line from a ';' that follows white space. White space around
+ * keys and values does not count; a value cannot go on in the next line. */
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 
@@ -36,20 +35,21 @@ MUST_USE int config_parse(const char *text, const char *file, const struct confi
                           void *target, FILE *report);
 
 /* Ready-made parsers for common kinds of value; each writes at target + key->offset. */
-int config_parse_text(const char *value, void *target,
-                      const struct config_key *key); /* char[cap] */
-int config_parse_name(const char *value, void *target,
-                      const struct config_key *key); /* char[NAME_TEXT_CAP] */
-int config_parse_bool(const char *value, void *target,
-                      const struct config_key *key); /* bool: yes|no */
-int config_parse_port(const char *value, void *target, const struct config_key *key); /* uint16_t */
-int config_parse_duration(const char *value, void *target,
-                          const struct config_key *key); /* uint64_t us */
-int config_parse_endpoint(const char *value, void *target,
-                          const struct config_key *key); /* struct endpoint, port needed */
-int config_parse_address(const char *value, void *target,
-                         const struct config_key *key); /* struct address */
-int config_parse_prefix(const char *value, void *target,
-                        const struct config_key *key); /* struct prefix */
+/* char[cap] */
+int config_parse_text(const char *value, void *target, const struct config_key *key);
+/* char[NAME_TEXT_CAP], canonical */
+int config_parse_name(const char *value, void *target, const struct config_key *key);
+/* bool: yes or no */
+int config_parse_bool(const char *value, void *target, const struct config_key *key);
+/* uint16_t, not 0 */
+int config_parse_port(const char *value, void *target, const struct config_key *key);
+/* uint64_t, microseconds */
+int config_parse_duration(const char *value, void *target, const struct config_key *key);
+/* struct endpoint; the port is needed */
+int config_parse_endpoint(const char *value, void *target, const struct config_key *key);
+/* struct address */
+int config_parse_address(const char *value, void *target, const struct config_key *key);
+/* struct prefix */
+int config_parse_prefix(const char *value, void *target, const struct config_key *key);
 
 #endif
