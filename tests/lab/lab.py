@@ -12,6 +12,7 @@ captures are in programs.py and capture.py.
 """
 import ctypes
 import ipaddress
+import itertools
 import json
 import os
 import pathlib
@@ -59,12 +60,12 @@ def command(*args, text=None, check=True, timeout=60):
 
 
 def _start_time(pid):
-    """When a process started, in ticks since boot: with its pid, a name that is never used twice."""
+    """When a process started, in ticks since boot: with its pid, a name that is never used twice. None: it is gone."""
     try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+        words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return None
-    return stat.rsplit(")", 1)[1].split()[19]
+    return None if words[0] == "Z" else words[19]
 
 
 def _namespaces():
@@ -86,14 +87,27 @@ def _remove_namespace(name):
     shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
 
 
+def owner_of(name):
+    """(pid, start) of the process that a namespace or directory of the lab is named after; None: not of the lab."""
+    parts = name.split("-")
+    if len(parts) >= 4 and parts[0] == PREFIX and parts[1].isdigit() and parts[2].isdigit():
+        return parts[1], parts[2]
+    return None
+
+
+def is_stale(name):
+    owner = owner_of(name)
+    return owner is not None and _start_time(owner[0]) != owner[1]
+
+
 def remove_stale():
     """Removes what runs left whose process is gone."""
     names = set(_namespaces())
     names.update(os.listdir("/etc/netns") if os.path.isdir("/etc/netns") else ())
-    for name in names:
-        parts = name.split("-")
-        if len(parts) >= 4 and parts[0] == PREFIX and parts[1].isdigit() and _start_time(parts[1]) != parts[2]:
-            _remove_namespace(name)
+    for name in filter(is_stale, names):
+        _remove_namespace(name)
+    for name in filter(is_stale, os.listdir(tempfile.gettempdir())):
+        shutil.rmtree(os.path.join(tempfile.gettempdir(), name), ignore_errors=True)
 
 
 class Process:
@@ -312,16 +326,19 @@ def link_settings(quality):
 
 
 class Lab:
-    """Makes nodes, and unmakes everything at its end."""
+    """Makes nodes, and unmakes everything at its end.
 
-    def __init__(self):
+    owner: the pid of the process that it lives and dies with, if not this one: what is left after that is removed.
+    """
+
+    def __init__(self, owner=None):
         remove_stale()
         self._number = 0
         self.nodes, self.processes, self.emulators = [], [], {}
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="detec-lab-"))
+        owner = owner or os.getpid()
+        self.prefix = f"{PREFIX}-{owner}-{_start_time(owner)}-{next(_labs)}"
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.dir.chmod(0o755)
-        serial = next(_labs)
-        self.prefix = f"{PREFIX}-{os.getpid()}-{_start_time(os.getpid())}-{serial}"
 
     def __enter__(self):
         return self
@@ -456,14 +473,7 @@ class Lab:
         return node
 
 
-def _count():
-    number = 0
-    while True:
-        number += 1
-        yield number
-
-
-_labs = _count()
+_labs = itertools.count(1)
 
 _MASQUERADE = {"port-restricted": "masquerade", "full-cone": "masquerade", "address-restricted": "masquerade",
                "symmetric": "masquerade fully-random"}

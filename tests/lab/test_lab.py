@@ -335,3 +335,16 @@ def test_unknown_emulator_settings_are_refused(lab):
     for args in (["bridge", "a"], ["nat", "--lan", "x=10.0.0.1/24"], ["bridge", "lo,los=1", "lo"], ["bridge", "lo,loss=2", "lo"]):
         done = subprocess.run([labs.EMULATOR, *args], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         assert done.returncode == 1 and done.stderr.startswith("lab_emulator: ")
+
+
+def test_a_lab_may_outlive_its_maker_until_its_owner_ends(lab):
+    """What `scripts/demo --keep` leaves: nobody removes it while the owner lives, everybody after that."""
+    owner = subprocess.Popen(["sleep", "1000"])
+    kept = labs.Lab(owner=owner.pid)
+    node = labs.Node(kept, "kept")
+    labs.remove_stale()
+    assert node.namespace in os.listdir("/run/netns") and kept.dir.exists()
+    owner.kill()
+    owner.wait()
+    labs.remove_stale()
+    assert node.namespace not in os.listdir("/run/netns") and not kept.dir.exists()
