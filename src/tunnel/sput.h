@@ -1,0 +1,72 @@
+/* SPUT sealing and opening: one direction of one SA. A sender numbers, encrypts and authenticates;
+ * a receiver checks for replays, authenticates, and only then lets anything be believed. Both may
+ * be used by several threads, one at a time gets in. What is inside a message is translate.h's
+ * matter, which SA is tried is tunnel.h's. */
+#ifndef TUNNEL_SPUT_H
+#define TUNNEL_SPUT_H
+
+#include "base/packet.h"
+#include "tunnel/replay.h"
+#include "tunnel/suite.h"
+#include "wire/sput.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct aead;
+struct stream_mac;
+
+/* Message numbers after which a new SA is due: half of all, so that there is time for it. */
+#define SPUT_REKEY_AT_DEFAULT ((uint32_t)1 << 31)
+
+/* The keyed contexts of one direction. Private to sput.c. */
+struct sput_keys {
+    enum sput_suite suite;
+    struct stream_mac *stream; /* paper */
+    struct aead *aead;         /* the others */
+    uint8_t salt[SUITE_AEAD_SALT_LEN];
+    pthread_mutex_t lock; /* the contexts belong to one thread at a time */
+};
+
+struct sput_sender {
+    struct sput_keys keys;
+    uint32_t rekey_at;
+    _Atomic uint64_t next; /* message number; past UINT32_MAX nothing is sent any more */
+};
+
+struct sput_receiver {
+    struct sput_keys keys;
+    struct replay replay; /* under keys.lock */
+};
+
+/* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED
+ * for an unknown suite. rekey_at: SPUT_REKEY_AT_DEFAULT. */
+MUST_USE int sput_sender_init(struct sput_sender *sender, enum sput_suite suite, const uint8_t *key,
+                              size_t key_len, uint32_t rekey_at);
+/* window: REPLAY_WINDOW_DEFAULT. */
+MUST_USE int sput_receiver_init(struct sput_receiver *receiver, enum sput_suite suite,
+                                const uint8_t *key, size_t key_len, uint32_t window);
+/* Wipe everything. Also for zeroed ones that were never initialised. */
+void sput_sender_done(struct sput_sender *sender);
+void sput_receiver_done(struct sput_receiver *receiver);
+
+/* Seals the packet's bytes as payload, in place: needs SPUT_HEADER_LEN of head-room and the suite's
+ * tag as tail-room. ret_number (may be NULL) is the message number used. ERR_FULL: payload too long
+ * for the suite, or no room; ERR_STATE: no message numbers are left; the packet is as it was then.
+ * ERR_CRYPTO: its content is lost. */
+MUST_USE int sput_seal(struct sput_sender *sender, struct packet *packet, uint8_t command,
+                       uint8_t next_header, uint16_t flags, uint32_t *ret_number);
+/* Is it time for a new SA? */
+bool sput_sender_is_rekey_due(const struct sput_sender *sender);
+/* Numbers used so far. */
+uint32_t sput_sender_count(const struct sput_sender *sender);
+
+/* Opens a datagram in place: the packet is the payload then, ret_header what was authentic with it;
+ * whether its command is known is the caller's matter. On ERR_INVALID (length, number 0),
+ * ERR_REPLAY and ERR_AUTH the packet is as it was, so that an older SA can be tried. ERR_CRYPTO:
+ * its content is lost. */
+MUST_USE int sput_open(struct sput_receiver *receiver, struct packet *packet,
+                       struct sput_header *ret_header);
+
+#endif

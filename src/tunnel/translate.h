@@ -1,0 +1,60 @@
+/* Address translation of transport form (docs/protocol.md, "Address translation"): the two ends
+ * know each other by different addresses, and most packets travel without their IP header. The
+ * sender takes the header off and changes nothing else; the receiver builds one with its own
+ * addresses and corrects checksums from the addresses that the sender's packets carried. Nothing is
+ * ever forwarded: what comes in goes from the peer's address to this host's, or nowhere. No state.
+ */
+#ifndef TUNNEL_TRANSLATE_H
+#define TUNNEL_TRANSLATE_H
+
+#include "base/address.h"
+#include "base/packet.h"
+#include "tunnel/drop.h"
+#include "tunnel/suite.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The addresses that packets of one end carry: its own, and the one by which it knows the other
+ * end. ADDRESS_NONE (both) where a family is not used. */
+struct view {
+    struct address own_ipv4, peer_ipv4;
+    struct address own_ipv6, peer_ipv6;
+};
+
+/* Both ends' views of one tunnel. A family is carried only where both have it. */
+struct translation {
+    struct view local;  /* this host: TUN address, peer address */
+    struct view remote; /* the far end's, as its TS payloads say (docs/protocol.md) */
+};
+
+/* What SPUT's header and the outer header say of a payload. */
+struct inner {
+    uint8_t next_header; /* protocol of the payload; 4, 41: a whole packet */
+    bool is_ipv6;        /* the original packet was IPv6 */
+    uint8_t tos;         /* DSCP and ECN */
+};
+
+/* Checks a local packet and takes its IP header off where it can travel without one (else it stays
+ * whole, next header 4 or 41: fragments, IP options and extension headers, genuine IPIP and 6in4).
+ * Bytes behind its total length go. ret_inner->tos is for the outer header (RFC 6040, 4.1).
+ * Refused: another source than own, another destination than the peer, source routes. The packet is
+ * unchanged when dropped. */
+MUST_USE enum drop_reason translate_out(const struct translation *t, struct packet *packet,
+                                        struct inner *ret_inner);
+
+/* Turns a payload into the IP packet for this host: from the peer's address to the own one, TTL 64,
+ * without fragments atomic (DF, id 0: RFC 6864, 4.1), checksums corrected; ICMP errors together
+ * with the packet they quote. inner->tos is the outer header's as received (RFC 6040, 4.2). The
+ * payload may be hostile; the packet's content is undefined when dropped. */
+MUST_USE enum drop_reason translate_in(const struct translation *t, struct packet *packet,
+                                       const struct inner *inner);
+
+/* Largest payload in one datagram on a path whose IP packets may have path_mtu bytes. outer: family
+ * of the path. 0 if nothing fits. */
+uint32_t translate_payload_max(uint32_t path_mtu, enum sput_suite suite, enum address_family outer);
+/* The inner MTU: largest packet that fits in every form, whole ones included; so fragments that a
+ * host makes for it fit too. (Without its header a packet of 20, respectively 40 bytes more still
+ * goes.) */
+uint32_t translate_mtu(uint32_t path_mtu, enum sput_suite suite, enum address_family outer);
+
+#endif
