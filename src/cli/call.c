@@ -78,9 +78,8 @@ static void take_step(void *context, json_t *line)
 static int name_request(struct cli *cli, const char *command, char name[NAME_TEXT_CAP],
                         json_t **ret_request)
 {
-    const int error = daemon_complete_name(cli, cli->options.operands[0], name);
-    if (error != ERR_OK)
-        return error == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED;
+    if (daemon_read_name(cli, cli->options.operands[0], name) != ERR_OK)
+        return EXIT_USAGE;
     json_t *request = json_pack("{s:s, s:s}", "command", command, "name", name);
     if (request == NULL) {
         output_error(&cli->output, "%s", error_text(ERR_NOMEM));
@@ -190,6 +189,24 @@ static void take_ping(void *context, json_t *line)
     call_print_ping(&run->cli->output, line, &run->figures);
 }
 
+/* Pings go through a tunnel: opens it, silently if it is there or comes up. */
+static int bring_up(struct cli *cli, const char *name)
+{
+    json_t *answer = NULL;
+    json_t *request = json_pack("{s:s, s:s}", "command", "call", "name", name);
+    set_ms(request, "timeout_ms", CALL_TIMEOUT_US);
+    int status = EXIT_FAILED;
+    if (daemon_ask_quietly(cli, DAEMON_HOST, request, CALL_TIMEOUT_US + MARGIN_US, &answer) ==
+        ERR_OK)
+        status = format_get_bool(answer, "up") ? EXIT_DONE : EXIT_FAILED;
+    if (answer != NULL && format_has(answer, "step"))
+        output_error(&cli->output, "%s does not come up: %s: %s; %s", name,
+                     format_get_text(answer, "step"), format_get_text(answer, "error"),
+                     format_get_text(answer, "hint"));
+    json_decref(answer);
+    return status;
+}
+
 int call_ping(struct cli *cli)
 {
     char name[NAME_TEXT_CAP];
@@ -197,16 +214,18 @@ int call_ping(struct cli *cli)
     int status = name_request(cli, "ping", name, &request);
     if (status != EXIT_DONE)
         return status;
+    if (bring_up(cli, name) != EXIT_DONE) {
+        json_decref(request);
+        return EXIT_FAILED;
+    }
     struct ping_run run = {.cli = cli};
     const uint32_t count = cli->options.count > 0 ? cli->options.count : PING_COUNT;
     const uint64_t timeout_us =
         cli->options.timeout_us > 0 ? cli->options.timeout_us : PING_TIMEOUT_US;
     set_ms(request, "timeout_ms", timeout_us);
     (void)json_object_set_new(request, "count", json_integer((json_int_t)count));
-    /* The first answer may have to wait for a call. */
     const int error =
-        daemon_ask(cli, DAEMON_HOST, request, timeout_us + CALL_TIMEOUT_US + MARGIN_US, take_ping,
-                   &run, &answer);
+        daemon_ask(cli, DAEMON_HOST, request, timeout_us + MARGIN_US, take_ping, &run, &answer);
     const bool has_replies = format_get_count(answer, "received") > 0;
     if (error == ERR_OK && (cli->options.given & OPTION_JSON) == 0)
         call_print_ping_end(&cli->output, answer, &run.figures);
@@ -215,7 +234,7 @@ int call_ping(struct cli *cli)
 }
 
 /* Does the user want the key of name forgotten? */
-static bool confirm_trust(struct cli *cli, const char *name)
+static bool confirm_trust(struct cli *cli, const char *name, bool is_connector)
 {
     char line[16] = "";
     if ((cli->options.given & OPTION_YES) != 0)
@@ -228,9 +247,9 @@ static bool confirm_trust(struct cli *cli, const char *name)
         return false;
     }
     fprintf(cli->output.err,
-            "The next call to %s will trust whatever key it has then. Go on only if you know\n"
+            "%s%s will be trusted with whatever key it has next time. Go on only if you know\n"
             "why its key has changed. Forget the pinned key? [y/N] ",
-            name);
+            is_connector ? "The connector of " : "", name);
     fflush(cli->output.err);
     if (fgets(line, sizeof line, cli->in) != NULL &&
         (strcmp(line, "y\n") == 0 || strcmp(line, "yes\n") == 0))
@@ -246,15 +265,19 @@ int call_trust(struct cli *cli)
     int status = name_request(cli, "trust", name, &request);
     if (status != EXIT_DONE)
         return status;
-    if (!confirm_trust(cli, name)) {
+    const bool is_connector = (cli->options.given & OPTION_CONNECTOR) != 0;
+    if (is_connector)
+        (void)json_object_set_new(request, "connector", json_true());
+    if (!confirm_trust(cli, name, is_connector)) {
         json_decref(request);
         return EXIT_FAILED;
     }
     const int error = daemon_ask(cli, DAEMON_HOST, request, DAEMON_TIMEOUT_US, NULL, NULL, &answer);
     if (error == ERR_OK) {
         output_print(&cli->output, STYLE_PLAIN,
-                     "Forgot the key %s of %s; the next call pins the one it has then.",
-                     format_get_text(answer, "forgotten"), name);
+                     "Forgot the key %s of %s%s; the one it has next time is pinned.",
+                     format_get_text(answer, "forgotten"), is_connector ? "the connector of " : "",
+                     name);
         output_newline(&cli->output);
     }
     json_decref(answer);

@@ -24,9 +24,12 @@ const struct command cli_commands[] = {
      "Pings the host NAME through its tunnel and shows the round-trip time and the path of each\n"
      "answer. Exit status 1: no answer at all.\n",
      call_ping},
-    {"trust", "NAME", 1, OPTION_YES | OPTION_SOCKET, "forget the pinned key of a host",
-     "Forgets the key that is pinned for the host NAME, after a question: the next call pins the\n"
-     "key that the name has then. Do this only if you know why the key has changed.\n",
+    {"trust", "NAME", 1, OPTION_CONNECTOR | OPTION_YES | OPTION_SOCKET,
+     "forget the pinned key of a host",
+     "Forgets the key that is pinned for the host NAME (with --connector: for the connector of "
+     "the\n"
+     "zone NAME), after a question: the next call pins the key that it has then. Do this only if\n"
+     "you know why the key has changed.\n",
      call_trust},
     {"netcheck", "", 0, OPTION_JSON | OPTION_SOCKET, "examine the network between here and others",
      "Examines this host's network: NAT mapping and filtering, UDP, the connector's distance.\n",

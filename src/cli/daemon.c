@@ -182,6 +182,15 @@ static int exchange(struct cli *cli, enum daemon daemon, const json_t *request, 
     return error != ERR_OK ? error : check_answer(cli, *ret_answer);
 }
 
+int daemon_ask_quietly(struct cli *cli, enum daemon daemon, json_t *request, uint64_t timeout_us,
+                       json_t **ret_answer)
+{
+    const struct lines lines = {.is_printed = false};
+    const int error = exchange(cli, daemon, request, timeout_us, &lines, ret_answer);
+    json_decref(request);
+    return error;
+}
+
 int daemon_ask(struct cli *cli, enum daemon daemon, json_t *request, uint64_t timeout_us,
                daemon_line *on_line, void *context, json_t **ret_answer)
 {
@@ -193,47 +202,13 @@ int daemon_ask(struct cli *cli, enum daemon daemon, json_t *request, uint64_t ti
     return error;
 }
 
-/* Asks detecd for the zone that this host is of. */
-static int ask_zone(struct cli *cli, char ret_zone[NAME_TEXT_CAP])
+int daemon_read_name(struct cli *cli, const char *text, char ret_name[NAME_TEXT_CAP])
 {
-    const struct lines lines = {.is_printed = false};
-    json_t *request = json_pack("{s:s}", "command", "status");
-    json_t *answer = NULL;
-    int error = exchange(cli, DAEMON_HOST, request, DAEMON_TIMEOUT_US, &lines, &answer);
-    if (error == ERR_OK) {
-        error =
-            name_normalize(format_get_text(json_object_get(answer, "status"), "zone"), ret_zone);
-        if (error != ERR_OK)
-            output_error(&cli->output,
-                         "detecd did not say which zone this host is of; give the full "
-                         "name");
-    }
-    json_decref(request);
-    json_decref(answer);
-    return error;
-}
-
-int daemon_complete_name(struct cli *cli, const char *text, char ret_name[NAME_TEXT_CAP])
-{
-    char name[NAME_TEXT_CAP], zone[NAME_TEXT_CAP];
-    char full[2 * NAME_TEXT_CAP];
-    if (name_normalize(text, name) != ERR_OK) {
+    const int error = name_normalize(text, ret_name);
+    if (error != ERR_OK)
         output_error(&cli->output,
-                     "\"%s\" is not a host name: allowed are labels of letters, digits "
-                     "and '-', separated by dots",
+                     "\"%s\" is not a host name: allowed are labels of letters, digits and '-', "
+                     "separated by dots",
                      text);
-        return ERR_INVALID;
-    }
-    /* A trailing dot makes a name complete, as everywhere in DNS. */
-    if (strchr(text, '.') != NULL) {
-        memcpy(ret_name, name, sizeof name);
-        return ERR_OK;
-    }
-    if (ask_zone(cli, zone) != ERR_OK)
-        return ERR_STATE;
-    snprintf(full, sizeof full, "%s.%s", name, zone);
-    if (name_normalize(full, ret_name) == ERR_OK)
-        return ERR_OK;
-    output_error(&cli->output, "\"%s\" is too long for a host name", full);
-    return ERR_INVALID;
+    return error;
 }

@@ -24,9 +24,12 @@ const char *daemon_socket(const struct cli *cli, enum daemon daemon);
  * caller drops the reference. */
 MUST_USE int daemon_ask(struct cli *cli, enum daemon daemon, json_t *request, uint64_t timeout_us,
                         daemon_line *on_line, void *context, json_t **ret_answer);
-/* The host name meant by a NAME operand: canonical; one without dots is completed with this host's
- * own zone, which detecd is asked for. Errors are told. ERR_INVALID: it is not a host name,
- * ERR_STATE: the zone is not known. */
-MUST_USE int daemon_complete_name(struct cli *cli, const char *text, char ret_name[NAME_TEXT_CAP]);
+/* The same, but nothing is printed whatever the options are, and lines before the last are skipped.
+ */
+MUST_USE int daemon_ask_quietly(struct cli *cli, enum daemon daemon, json_t *request,
+                                uint64_t timeout_us, json_t **ret_answer);
+/* A NAME operand in canonical form; the daemons take one without dots as of their own zone.
+ * ERR_INVALID, told: it is not a host name. */
+MUST_USE int daemon_read_name(struct cli *cli, const char *text, char ret_name[NAME_TEXT_CAP]);
 
 #endif

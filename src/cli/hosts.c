@@ -47,25 +47,13 @@ int hosts_print(struct output *output, const json_t *hosts)
     return error;
 }
 
-/* The name as given, in canonical form; the connector completes it with its zone. */
-static int read_name(struct cli *cli, const char *text, char ret_name[NAME_TEXT_CAP])
-{
-    const int error = name_normalize(text, ret_name);
-    if (error != ERR_OK)
-        output_error(&cli->output,
-                     "\"%s\" is not a host name: allowed are labels of letters, digits "
-                     "and '-', separated by dots",
-                     text);
-    return error;
-}
-
 int hosts_add(struct cli *cli)
 {
     char name[NAME_TEXT_CAP];
     struct public_key key;
     json_t *answer = NULL;
     const char *key_text = cli->options.operands[1];
-    if (read_name(cli, cli->options.operands[0], name) != ERR_OK)
+    if (daemon_read_name(cli, cli->options.operands[0], name) != ERR_OK)
         return EXIT_USAGE;
     if (public_key_parse(key_text, &key) != ERR_OK) {
         output_error(&cli->output,
@@ -92,7 +80,7 @@ int hosts_remove(struct cli *cli)
 {
     char name[NAME_TEXT_CAP];
     json_t *answer = NULL;
-    if (read_name(cli, cli->options.operands[0], name) != ERR_OK)
+    if (daemon_read_name(cli, cli->options.operands[0], name) != ERR_OK)
         return EXIT_USAGE;
     json_t *request = json_pack("{s:s, s:s}", "command", "host-remove", "name", name);
     const int error =

@@ -22,7 +22,8 @@ struct option {
 static const struct option options_known[] = {
     {OPTION_JSON, "json", 0, NULL, "print the daemon's answer as JSON, one object a line"},
     {OPTION_TIMEOUT, "timeout", 0, "S", "give up after so long: 30, 90s, 2m (seconds if bare)"},
-    {OPTION_COUNT, "count", 'c', "N", "send so many (1 to 10000, default 4)"},
+    {OPTION_COUNT, "count", 'c', "N", "send so many (1 to 1000, default 4)"},
+    {OPTION_CONNECTOR, "connector", 0, NULL, "NAME is a zone: forget the key of its connector"},
     {OPTION_YES, "yes", 'y', NULL, "do not ask"},
     {OPTION_MAC, "mac", 0, "M", "accept log-ins with this MAC address only: 02:00:5e:10:00:01"},
     {OPTION_DATABASE, "database", 0, "FILE",
@@ -120,6 +121,7 @@ static int take_option(struct parse *parse, const struct option *option, const c
     case OPTION_VERSION:
     case OPTION_JSON:
     case OPTION_YES:
+    case OPTION_CONNECTOR:
         break;
     }
     return ERR_OK;

@@ -22,11 +22,12 @@ enum option_id {
     OPTION_YES = 1 << 6,
     OPTION_MAC = 1 << 7,
     OPTION_DATABASE = 1 << 8,
+    OPTION_CONNECTOR = 1 << 9,
 };
 
 #define OPERANDS_MAX 2
 #define MAC_LEN      6
-#define COUNT_MAX    10000
+#define COUNT_MAX    1000 /* as in detecd */
 
 struct cli;
 
