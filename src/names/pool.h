@@ -71,8 +71,13 @@ void pool_walk(const struct pool *pool,
 
 /* Changed since the last pool_save? */
 bool pool_is_dirty(const struct pool *pool);
-/* The whole state as text; the caller frees it and writes it atomically. Clears pool_is_dirty. */
+/* The whole state as text; the caller frees it and writes it atomically. Clears pool_is_dirty.
+ * ERR_STATE after damage: what is on the disk stays. */
 MUST_USE int pool_save(struct pool *pool, char **ret_text, size_t *ret_len);
+/* What to tell the user after the damage. */
+#define POOL_DAMAGE_ADVICE                                                                         \
+    "no peer gets an address until it is repaired: restore it from a backup; or, after a reboot "  \
+    "(no program holds an old peer address then), remove it and start again"
 /* Into a pool that is still empty. ERR_INVALID: damaged; ret_damage says where and what to do, and
  * from then on pool_get refuses with ERR_STATE, as an address might go to another name. Entries
  * outside the prefix (the pool was configured anew) are left out. A missing file is not loaded at

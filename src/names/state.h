@@ -5,6 +5,7 @@
 #define NAMES_STATE_H
 
 #include "base/error.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -14,7 +14,7 @@
 
 #define TRUST_PINS_MAX      65536
 #define TRUST_AUTO_PINS_MAX 32768 /* of them made without the user's word */
-#define TRUST_MESSAGE_CAP   768
+#define TRUST_MESSAGE_CAP   1024
 
 /* Hosts and zones' connectors are separate name spaces. */
 enum trust_kind { TRUST_HOST, TRUST_CONNECTOR };
@@ -96,11 +96,14 @@ void trust_walk(const struct trust *trust,
 const char *trust_origin_text(enum trust_origin origin);
 
 bool trust_is_dirty(const struct trust *trust);
-/* As pool_save. */
+/* As pool_save: the caller frees the text and writes it atomically; ERR_STATE after damage. */
 MUST_USE int trust_save(struct trust *trust, char **ret_text, size_t *ret_len);
 /* As pool_load: a damaged text makes every later check refuse (TRUST_DAMAGED). */
 MUST_USE int trust_load(struct trust *trust, const char *text, size_t len,
                         struct state_damage *ret_damage);
+/* What to tell the user after the damage. */
+#define TRUST_DAMAGE_ADVICE                                                                        \
+    "restore it from a backup, or remove it, which forgets every pinned key, and start again"
 /* For the owner, where the file could not be read, or is gone although it should be there: refuse
  * everything that needs it. reason: one phrase. */
 void trust_refuse_all(struct trust *trust, const char *reason);

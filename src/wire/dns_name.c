@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define POINTER_BITS 0xc0 /* RFC 1035, 4.1.4 */
+/* As many as a name can have labels; more is a name made to cost time. */
+#define POINTERS_MAX 127
 
 static uint8_t lower(uint8_t c)
 {
@@ -22,6 +24,7 @@ int dns_name_parse(const uint8_t *message, size_t len, size_t offset, struct dns
     size_t part = offset; /* where the part being read starts: pointers go before it */
     size_t end = 0;
     bool has_end = false;
+    int pointer_count = 0;
 
     reader_init(&r, message, len);
     reader_skip(&r, offset);
@@ -34,7 +37,7 @@ int dns_name_parse(const uint8_t *message, size_t len, size_t offset, struct dns
             if (!has_end)
                 end = reader_offset(&r);
             has_end = true;
-            if (target >= part || target < DNS_HEADER_LEN)
+            if (target >= part || target < DNS_HEADER_LEN || ++pointer_count > POINTERS_MAX)
                 return ERR_INVALID;
             part = target;
             reader_init(&r, message, len);
