@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+"""Writes the seeds of the fuzzers of codecs (seeds/NAME/…), one file a case, from tests/vectors and from what stands here.
+Run it in this folder; seeds that are there already and not named here stay."""
+import ipaddress
+import pathlib
+import struct
+
+HERE = pathlib.Path(__file__).resolve().parent
+VECTORS = HERE.parent / "vectors"
+
+
+def save(fuzzer, name, data):
+    folder = HERE / "seeds" / fuzzer
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+def cases(file):
+    case = {}
+    for line in (VECTORS / file).read_text().splitlines() + [""]:
+        if " = " in line:
+            name, value = line.split(" = ", 1)
+            case[name] = value
+        elif not line and case:
+            yield case
+            case = {}
+
+
+def slug(text):
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())[:40]
+
+
+# ---- IP ----
+
+def checksum(data):
+    data += bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def ip4(protocol, payload, src="0.0.0.2", dst="0.0.0.86", flags=0x4000, options=b""):
+    words = 5 + len(options) // 4
+    head = struct.pack(">BBHHHBBH", 0x40 | words, 0, words * 4 + len(payload), 0, flags, 64, protocol, 0)
+    head += ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed + options
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
+
+
+def ip6(next_header, payload, src="2001:20::1", dst="2001:20::2"):
+    return (struct.pack(">IHBB", 6 << 28, len(payload), next_header, 64)
+            + ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed + payload)
+
+
+def make_ip():
+    echo = bytes.fromhex("08004d5a00010001") + b"abcdefgh"
+    tcp = struct.pack(">HHIIBBHHH", 40000, 22, 1, 0, 0x50, 2, 65535, 0x1234, 0)
+    udp = struct.pack(">HHHH", 5353, 53, 12, 0) + b"data"
+    save("ip", "icmp", ip4(1, echo))
+    save("ip", "tcp", ip4(6, tcp))
+    save("ip", "udp-without-checksum", ip4(17, udp))
+    save("ip", "first-fragment", ip4(17, udp, flags=0x2000))
+    save("ip", "last-fragment", ip4(17, b"tail", flags=0x0002))
+    save("ip", "source-route", ip4(1, echo, options=bytes([0x83, 7, 4, 10, 0, 0, 1, 0])))
+    save("ip", "icmp-error", ip4(1, bytes([3, 3, 0, 0, 0, 0, 0, 0]) + ip4(17, udp)))
+    save("ip", "ipip", ip4(4, ip4(1, echo)))
+    save("ip", "ipv6-udp", ip6(17, udp))
+    save("ip", "ipv6-options-and-fragment",
+         ip6(0, bytes([44, 0, 1, 4, 0, 0, 0, 0]) + bytes([17, 0, 0, 1, 0, 0, 0, 9]) + udp))
+    save("ip", "ipv6-routing", ip6(43, bytes([17, 2, 0, 1, 0, 0, 0, 0]) + bytes(16) + udp))
+    save("ip", "ipv6-icmp-error", ip6(58, bytes([1, 4, 0, 0, 0, 0, 0, 0]) + ip6(17, udp)))
+
+
+# ---- DNS ----
+
+def dns_name(text):
+    return b"".join(bytes([len(label)]) + label.encode() for label in text.split(".") if label) + b"\0"
+
+
+def record(owner, kind, ttl, rdata, klass=1):
+    return owner + struct.pack(">HHIH", kind, klass, ttl, len(rdata)) + rdata
+
+
+def message(flags, question, answers=(), authority=(), additional=()):
+    name, kind = question
+    head = struct.pack(">HHHHHH", 0x4242, flags, 1, len(answers), len(authority), len(additional))
+    return head + dns_name(name) + struct.pack(">HH", kind, 1) + b"".join([*answers, *authority, *additional])
+
+
+def make_dns():
+    here = b"\xc0\x0c"  # the question's name
+    opt = b"\0" + struct.pack(">HHIH", 41, 1232, 0x8000, 0)
+    soa = (dns_name("detec.example.net") + b"\x0ahostmaster" + b"\xc0\x0c"
+           + struct.pack(">IIIII", 1, 3600, 600, 86400, 5))
+    host = "home-pc.detec.example.net"
+    ipseckey = bytes([10, 0, 4]) + bytes(range(32))
+    save("dns", "query", message(0x0100, (host, 1), additional=[opt]))
+    save("dns", "answer", message(0x8180, (host, 1), [record(here, 1, 5, bytes([0, 0, 0, 1]))], additional=[opt]))
+    save("dns", "cname", message(0x8180, ("www.example.com", 1), [
+        record(here, 5, 60, dns_name(host)), record(dns_name(host), 1, 5, bytes([0, 0, 0, 1]))]))
+    save("dns", "ipseckey", message(0x8180, (host, 45), [record(here, 45, 5, ipseckey)]))
+    save("dns", "ipseckey-with-gateway", message(0x8180, (host, 45), [
+        record(here, 45, 5, bytes([10, 1, 4, 192, 0, 2, 1]) + bytes(32)),
+        record(here, 45, 5, bytes([10, 3, 4]) + dns_name("gw.example.net") + bytes(32))]))
+    save("dns", "srv", message(0x8180, ("_detec._tcp.detec.example.net", 33), [
+        record(here, 33, 60, struct.pack(">HHH", 0, 0, 4500) + dns_name("detec.example.net"))]))
+    save("dns", "nodata", message(0x8180, ("detec.example.net", 16), authority=[record(here, 6, 5, soa)]))
+    save("dns", "aaaa-and-unknown", message(0x8180, (host, 255), [
+        record(here, 28, 5, ipaddress.ip_address("2001:db8::1").packed), record(here, 65280, 5, b"what?")]))
+
+
+# ---- IKE ----
+
+def payload(following, body):
+    return struct.pack(">BBH", following, 0, 4 + len(body)) + body
+
+
+def ike(exchange, flags, first, payloads, message_id=0):
+    out = b""
+    for i, (_, body) in enumerate(payloads):
+        out += payload(payloads[i + 1][0] if i + 1 < len(payloads) else 0, body)
+    return struct.pack(">QQBBBBII", 0x1122334455667788, 0, first, 0x20, exchange, flags, message_id, 28 + len(out)) + out
+
+
+def transform(last, kind, number, bits=0):
+    attribute = struct.pack(">HH", 0x800E, bits) if bits else b""
+    return struct.pack(">BBHBBH", 0 if last else 3, 0, 8 + len(attribute), kind, 0, number) + attribute
+
+
+def proposal(protocol, spi, transforms):
+    body = b"".join(transforms)
+    return struct.pack(">BBHBBBB", 0, 0, 8 + len(spi) + len(body), 1, protocol, len(spi), len(transforms)) + spi + body
+
+
+def selectors(*addresses):
+    out = bytes([len(addresses), 0, 0, 0])
+    for text in addresses:
+        a = ipaddress.ip_address(text)
+        out += struct.pack(">BBHHH", 7 if a.version == 4 else 8, 0, 8 + 2 * len(a.packed), 0, 65535) + 2 * a.packed
+    return out
+
+
+def make_ike():
+    sa = proposal(1, b"", [transform(False, 1, 20, 256), transform(False, 1, 28), transform(False, 2, 5),
+                           transform(True, 4, 31)])
+    save("ike_message", "sa-init", ike(34, 0x08, 33, [
+        (33, sa), (34, struct.pack(">HH", 31, 0) + bytes(range(32))), (40, bytes(range(32))),
+        (41, bytes([0, 0]) + struct.pack(">H", 16388) + bytes(20)),
+        (41, bytes([0, 0]) + struct.pack(">HH", 16431, 5))]))
+    child = proposal(201, bytes([1, 2, 3, 4]), [transform(False, 1, 1026), transform(True, 1, 1025)])
+    save("ike_message", "inside-of-auth", ike(35, 0x08, 35, [
+        (35, bytes([2, 0, 0, 0]) + b"laptop.detec.example.net"), (37, bytes([15]) + bytes(44)),
+        (39, bytes([14, 0, 0, 0]) + bytes.fromhex("07300506032b6570") + bytes(64)),
+        (33, child), (44, selectors("0.0.0.2")), (45, selectors("0.0.0.86", "2001:20::1"))], 1))
+    save("ike_message", "delete", ike(37, 0x08, 42, [(42, bytes([201, 4, 0, 2]) + bytes(8)), (42, bytes([1, 0, 0, 0]))]))
+    save("ike_message", "sealed", struct.pack(">QQBBBBII", 1, 2, 46, 0x20, 37, 0x08, 2, 28 + 4 + 8 + 17)
+         + payload(0, bytes(8 + 17)))
+
+
+def make_texts():
+    save("config", "host", b"""; comment
+[host]
+text = /var/lib/detec  ; with comment
+name = home-pc.detec.example.net
+flag = yes
+port = 32589
+[trust]
+time = 10m
+endpoint = [2001:db8::1]:4500
+address = 192.0.2.1
+address = 2001:db8::1
+prefix = 0.0.0.0/8
+""")
+    save("config", "wrong", b"[host]\nflag = maybe\nwhat = 1\nport = 0\n[none]\na = b\nname\n = x\n[host\n")
+    save("config", "long", b"[host]\ntext = " + b"a" * 200 + b"\nname = " + b"b." * 90 + b"\n")
+    for i, text in enumerate(["home-pc.detec.example.net.", "_detec._tcp.example.net", "192.0.2.1:4500",
+                              "[2001:db8::1]:4500", "2001:db8::ffff:192.0.2.1", "0.0.0.0/8", "2001:20::/28", "1h", "250ms",
+                              "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=", "0011aaff"]):
+        save("text", f"text-{i:02}", text.encode())
+    save("text", "spki", bytes.fromhex("302a300506032b6570032100") + bytes(range(32)))
+    save("text", "pem", b"-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n"
+         b"-----END PRIVATE KEY-----\n")
+
+
+def main():
+    make_ip()
+    make_dns()
+    make_ike()
+    make_texts()
+    for case in cases("notify.txt"):
+        save("notify", slug(case["name"]), struct.pack(">H", int(case["type"])) + bytes.fromhex(case["data"]))
+    for case in cases("stun.txt"):
+        save("stun", slug(case["name"]), bytes.fromhex(case["message"]))
+    error = bytes.fromhex("000904") + bytes([20]) + b"what"
+    save("stun", "error", struct.pack(">HHI", 0x0111, 20, 0x2112A442) + bytes(12)
+         + struct.pack(">HH", 9, 8) + error[2:4].rjust(4, b"\0") + b"what" + struct.pack(">HHHH", 10, 2, 0x7777, 0))
+    for file in ("sput-paper.txt", "sput-aead.txt"):
+        for case in cases(file):
+            if "message" in case:
+                save("sput", slug(case["name"]), bytes.fromhex(case["message"]))
+
+
+if __name__ == "__main__":
+    main()
