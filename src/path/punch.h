@@ -11,11 +11,14 @@
 #include "path/candidate.h"
 
 /* What one punch may send (nobody can aim a flood with a call):
- * - one check in PUNCH_PACE_US, so at most 200 a second (RFC 8445, 14.2: Ta is at least 5 ms);
+ * - PUNCH_BURST checks at once (one for each candidate: about 1 kB), then one in PUNCH_PACE_US, so
+ * at most 200 a second (RFC 8445, 14.2: Ta is at least 5 ms); a nomination doesn't wait for its
+ * turn;
  * - at most PUNCH_ADDRESS_CHECKS to one address: 5 s with retransmission times 100, 150, 225, 337,
  * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination;
  * - at most PUNCH_CHECKS_MAX in all;
  * - and one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all. */
+#define PUNCH_BURST          CANDIDATE_MAX
 #define PUNCH_PACE_US        (5 * MS_US)
 #define PUNCH_RTO_FIRST_US   (100 * MS_US)
 #define PUNCH_RTO_MAX_US     (500 * MS_US)

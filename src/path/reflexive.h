@@ -8,11 +8,12 @@
 #include "base/deadline.h"
 #include "base/writer.h"
 
-#define REFLEXIVE_REFRESH_US (20 * SECOND_US) /* below the 30 s of the worst common home gateways  \
-                                               */
-#define REFLEXIVE_RTO_FIRST_US (200 * MS_US)  /* then doubled */
+#define REFLEXIVE_REFRESH_US                                                                       \
+    (20 * SECOND_US)                         /* below the 30 s of the worst common home gateways   \
+                                              */
+#define REFLEXIVE_RTO_FIRST_US (200 * MS_US) /* then doubled */
 #define REFLEXIVE_RTO_MAX_US   (1600 * MS_US)
-#define REFLEXIVE_TRIES        7                /* RFC 8489, 6.2.1: Rc; 5.6 s in all, then lost */
+#define REFLEXIVE_TRIES        7                /* RFC 8489, 6.2.1: Rc; 7.8 s in all, then lost */
 #define REFLEXIVE_RETRY_US     (10 * SECOND_US) /* after a loss, doubled up to the next one */
 #define REFLEXIVE_RETRY_MAX_US (60 * SECOND_US)
 #define REFLEXIVE_DATAGRAM_CAP 64

@@ -1,0 +1,463 @@
+/* One hole punching: what the peer's checks and answers mean, and when a pair is nominated. */
+#include "path/punch.h"
+
+#include "crypto/memory.h"
+#include "path/punch_internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+int punch_new(const struct punch_config *config, uint64_t now_us, struct punch **ret_punch)
+{
+    if (!credentials_are_valid(&config->local) || config->subnet_count > PUNCH_SUBNET_MAX ||
+        config->own.count > CANDIDATE_MAX)
+        return ERR_INVALID;
+    struct punch *punch = calloc(1, sizeof *punch);
+    if (punch == NULL)
+        return ERR_NOMEM;
+    punch->config = *config;
+    if (punch->config.timeout_us == 0)
+        punch->config.timeout_us = PUNCH_TIMEOUT_US;
+    punch->grace_us = punch->end_us = punch->linger_us = DEADLINE_NEVER;
+    int error = crypto_random(punch->tag, sizeof punch->tag);
+    if (error == ERR_OK)
+        error = crypto_random(&punch->tie_breaker, sizeof punch->tie_breaker);
+    if (error != ERR_OK) {
+        punch_free(punch);
+        return error;
+    }
+    *ret_punch = punch;
+    return ERR_OK;
+}
+
+void punch_free(struct punch *punch)
+{
+    if (punch == NULL)
+        return;
+    crypto_wipe(punch, sizeof *punch);
+    free(punch);
+}
+
+static void emit(struct punch *punch, const struct punch_event *event)
+{
+    if (punch->event_count < sizeof punch->events / sizeof punch->events[0])
+        punch->events[punch->event_count++] = *event;
+}
+
+bool punch_next_event(struct punch *punch, struct punch_event *ret_event)
+{
+    if (punch->event_count == 0)
+        return false;
+    *ret_event = punch->events[0];
+    punch->event_count--;
+    memmove(&punch->events[0], &punch->events[1], punch->event_count * sizeof punch->events[0]);
+    return true;
+}
+
+static struct pair *find_pair(const struct punch *punch, const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        const struct pair *pair = &punch->pairs[i];
+        if (endpoint_is_equal(&pair->endpoint, endpoint))
+            return (struct pair *)pair;
+    }
+    return NULL;
+}
+
+/* Checks towards one's own addresses would only come back, e.g. where both hosts have the same
+ * private address behind different NATs. */
+static bool is_own(const struct punch *punch, const struct endpoint *endpoint)
+{
+    const struct candidate_list *own = &punch->config.own;
+    for (size_t i = 0; i < own->count; i++) {
+        const struct candidate *c = &own->items[i];
+        if (endpoint_is_equal(&c->endpoint, endpoint) ||
+            (c->type == CANDIDATE_HOST &&
+             address_is_equal(&c->endpoint.address, &endpoint->address)))
+            return true;
+    }
+    return false;
+}
+
+static bool is_wanted(const struct punch *punch, const struct candidate *candidate)
+{
+    return candidate_is_acceptable(candidate, &punch->config.pool) &&
+           !is_own(punch, &candidate->endpoint);
+}
+
+static uint32_t priority_of(const struct punch *punch, const struct candidate *candidate)
+{
+    return candidate_priority(candidate->type, candidate_preference(&candidate->endpoint.address,
+                                                                    punch->config.subnets,
+                                                                    punch->config.subnet_count));
+}
+
+static bool is_likely(const struct punch *punch, const struct address *address)
+{
+    if (!address_is_private(address))
+        return true;
+    for (size_t i = 0; i < punch->config.subnet_count; i++) {
+        if (prefix_contains(&punch->config.subnets[i], address))
+            return true;
+    }
+    return false;
+}
+
+static struct pair *add_pair(struct punch *punch, const struct candidate *candidate)
+{
+    if (punch->pair_count == PAIR_MAX)
+        return NULL;
+    struct pair *pair = &punch->pairs[punch->pair_count++];
+    *pair = (struct pair){.endpoint = candidate->endpoint,
+                          .type = (enum candidate_type)candidate->type,
+                          .priority = priority_of(punch, candidate),
+                          .is_peer = candidate->type == CANDIDATE_PEER,
+                          .is_likely = is_likely(punch, &candidate->endpoint.address),
+                          .next_us = DEADLINE_NEVER,
+                          .rto_us = PUNCH_RTO_FIRST_US};
+    return pair;
+}
+
+static size_t peer_count(const struct punch *punch)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < punch->pair_count; i++)
+        count += punch->pairs[i].is_peer;
+    return count;
+}
+
+/* Requests from before the credentials were known stay only where they are from the same peer. */
+static void drop_other_fragments(struct punch *punch)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        const struct pair *pair = &punch->pairs[i];
+        if (memcmp(pair->fragment, punch->remote.fragment, CREDENTIALS_FRAGMENT_LEN) == 0)
+            punch->pairs[kept++] = *pair;
+        else
+            punch->counters.forged++;
+    }
+    punch->pair_count = kept;
+}
+
+int punch_set_remote(struct punch *punch, const struct credentials *remote,
+                     const struct candidate_list *candidates, uint64_t now_us)
+{
+    if (punch->has_remote || punch->is_over)
+        return ERR_STATE;
+    if (!credentials_are_valid(remote) || candidates->count > CANDIDATE_MAX)
+        return ERR_INVALID;
+    punch->remote = *remote;
+    punch->has_remote = true;
+    punch->end_us = now_us + punch->config.timeout_us;
+    drop_other_fragments(punch);
+    for (size_t i = 0; i < candidates->count; i++) {
+        const struct candidate *c = &candidates->items[i];
+        struct pair *pair = find_pair(punch, &c->endpoint);
+        if (!is_wanted(punch, c) || c->type == CANDIDATE_PEER)
+            continue;
+        if (pair == NULL) {
+            add_pair(punch, c);
+        } else {
+            /* Heard already as peer-reflexive: now its right name is known. */
+            pair->type = (enum candidate_type)c->type;
+            pair->priority = priority_of(punch, c);
+            pair->is_peer = false;
+        }
+    }
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        punch->pairs[i].next_us = now_us;
+        punch->pairs[i].is_urgent = punch->pairs[i].is_heard;
+    }
+    return ERR_OK;
+}
+
+static void stop_checks(struct punch *punch, uint64_t now_us)
+{
+    punch->is_over = true;
+    punch->grace_us = punch->end_us = DEADLINE_NEVER;
+    punch->linger_us = now_us + PUNCH_LINGER_US;
+    for (size_t i = 0; i < punch->pair_count; i++)
+        punch->pairs[i].next_us = DEADLINE_NEVER;
+}
+
+static void nominate(struct punch *punch, struct pair *pair, uint64_t now_us)
+{
+    stop_checks(punch, now_us);
+    punch->nominated = pair;
+    if (punch->config.is_controlling && pair->sent < PUNCH_ADDRESS_CHECKS &&
+        punch->counters.checks_sent < PUNCH_CHECKS_MAX) {
+        pair->nominated_at = pair->sent;
+        pair->rto_us = PUNCH_RTO_FIRST_US;
+        pair->next_us = now_us;
+        pair->is_urgent = true;
+    }
+    const struct punch_event event = {.type = PUNCH_NOMINATED,
+                                      .endpoint = pair->endpoint,
+                                      .candidate = pair->type,
+                                      .round_trip_us = pair->round_trip_us};
+    emit(punch, &event);
+}
+
+static struct pair *best_valid(struct punch *punch)
+{
+    struct pair *best = NULL;
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        struct pair *pair = &punch->pairs[i];
+        if (pair->is_valid && (best == NULL || pair->priority > best->priority))
+            best = pair;
+    }
+    return best;
+}
+
+/* Called when a pair has become valid. The best there can be is taken at once. Else a better one
+ * gets a little time: one that leads to a public address or into a network of ours may be slow by
+ * half a round trip; a private address of some other network, which is hardly the peer, gets the
+ * least. */
+static void consider(struct punch *punch, uint64_t now_us)
+{
+    struct pair *best = best_valid(punch);
+    if (punch->is_over || best == NULL)
+        return;
+    if (!punch->config.is_controlling) {
+        for (size_t i = 0; i < punch->pair_count && !punch->is_over; i++) {
+            if (punch->pairs[i].is_chosen && punch->pairs[i].is_valid)
+                nominate(punch, &punch->pairs[i], now_us);
+        }
+        return;
+    }
+    bool has_better = false, has_likely_better = false;
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        const struct pair *pair = &punch->pairs[i];
+        const bool is_better =
+            !pair->is_valid && pair->priority > best->priority && pair->next_us != DEADLINE_NEVER;
+        has_better |= is_better;
+        has_likely_better |= is_better && (pair->is_likely || pair->is_heard);
+    }
+    if (!has_better) {
+        nominate(punch, best, now_us);
+        return;
+    }
+    uint64_t grace_us = PUNCH_GRACE_MIN_US;
+    if (has_likely_better && best->round_trip_us / 2 > grace_us)
+        grace_us = deadline_min(best->round_trip_us / 2, PUNCH_GRACE_MAX_US);
+    punch->grace_us = deadline_min(punch->grace_us, now_us + grace_us);
+}
+
+/* The pair that an authentic request came over; NULL: from where nothing may be sent. */
+static struct pair *pair_of_request(struct punch *punch, const struct stun_message *m,
+                                    const struct endpoint *from)
+{
+    struct pair *pair = find_pair(punch, from);
+    if (pair != NULL)
+        return pair;
+    const struct candidate peer = {CANDIDATE_PEER, *from};
+    if (punch->is_over || !is_wanted(punch, &peer) || peer_count(punch) >= PUNCH_PEER_MAX)
+        return NULL;
+    pair = add_pair(punch, &peer);
+    if (pair != NULL)
+        memcpy(pair->fragment, m->username + CREDENTIALS_FRAGMENT_LEN + 1, sizeof pair->fragment);
+    return pair;
+}
+
+/* RFC 8445, 7.3.1.4: a check in return, now, unless one has just left. */
+static void trigger(struct punch *punch, struct pair *pair, uint64_t now_us)
+{
+    if (!punch->has_remote || punch->is_over || pair->is_valid ||
+        pair->sent >= PUNCH_ADDRESS_CHECKS || punch->counters.checks_sent >= PUNCH_CHECKS_MAX)
+        return;
+    const bool is_news = !pair->is_heard;
+    if (!is_news && pair->sent > 0 &&
+        now_us - pair->sent_us[(pair->sent - 1) % SENT_MAX] < PUNCH_RTO_FIRST_US / 2)
+        return;
+    pair->next_us = now_us;
+    pair->rto_us = PUNCH_RTO_FIRST_US;
+    pair->is_urgent = true;
+}
+
+static int take_request(struct punch *punch, const void *data, const struct stun_message *m,
+                        const struct endpoint *from, uint64_t now_us)
+{
+    const char *remote = (const char *)m->username + CREDENTIALS_FRAGMENT_LEN + 1;
+    if (check_verify(data, m, punch->config.local.password) != ERR_OK ||
+        (punch->has_remote &&
+         memcmp(remote, punch->remote.fragment, CREDENTIALS_FRAGMENT_LEN) != 0)) {
+        punch->counters.forged++;
+        return ERR_AUTH;
+    }
+    if (m->unknown_count > 0) {
+        punch_queue_answer(punch, m, from, STUN_UNKNOWN_ATTRIBUTE);
+        return ERR_OK;
+    }
+    if (!m->has_priority || m->has_ice_controlling == m->has_ice_controlled) {
+        punch_queue_answer(punch, m, from, STUN_BAD_REQUEST);
+        return ERR_OK;
+    }
+    if (m->has_ice_controlling == punch->config.is_controlling) {
+        punch->counters.conflicts++; /* roles are fixed: who calls, controls */
+        punch_queue_answer(punch, m, from, STUN_ROLE_CONFLICT);
+        return ERR_OK;
+    }
+    struct pair *pair = pair_of_request(punch, m, from);
+    if (pair == NULL)
+        return ERR_LIMIT;
+    punch->counters.requests++;
+    punch_queue_answer(punch, m, from, 0);
+    trigger(punch, pair, now_us);
+    pair->is_heard = true;
+    /* Nominated only once a check of ours was answered from there: a request that somebody caught
+     * and sent again from elsewhere must not move the tunnel. */
+    if (m->use_candidate && !punch->config.is_controlling) {
+        pair->is_chosen = true;
+        consider(punch, now_us);
+    }
+    return ERR_OK;
+}
+
+static int take_response(struct punch *punch, const void *data, const struct stun_message *m,
+                         const struct endpoint *from, uint64_t now_us)
+{
+    const uint8_t *id = m->transaction_id;
+    const size_t index = id[PUNCH_TAG_LEN];
+    const unsigned number = (unsigned)id[PUNCH_TAG_LEN + 1] << 16 |
+                            (unsigned)id[PUNCH_TAG_LEN + 2] << 8 | id[PUNCH_TAG_LEN + 3];
+    if (index >= punch->pair_count || number >= punch->pairs[index].sent)
+        return ERR_NOT_FOUND;
+    struct pair *pair = &punch->pairs[index];
+    if (check_verify(data, m, punch->remote.password) != ERR_OK ||
+        !endpoint_is_equal(&pair->endpoint, from)) { /* RFC 8445, 7.2.5.2.1 */
+        punch->counters.forged++;
+        return ERR_AUTH;
+    }
+    punch->counters.responses++;
+    if (m->class == STUN_ERROR) {
+        punch->counters.conflicts += m->error_code == STUN_ROLE_CONFLICT;
+        return ERR_OK;
+    }
+    if (m->unknown_count > 0 || !m->has_xor_mapped)
+        return ERR_INVALID;
+    if (pair == punch->nominated && number >= pair->nominated_at) {
+        pair->is_told = true;
+        pair->next_us = DEADLINE_NEVER;
+    }
+    if (pair->is_valid || punch->is_over)
+        return ERR_OK;
+    pair->is_valid = true;
+    pair->round_trip_us = now_us - pair->sent_us[number % SENT_MAX];
+    pair->next_us = DEADLINE_NEVER;
+    consider(punch, now_us);
+    return ERR_OK;
+}
+
+int punch_take(struct punch *punch, const void *data, const struct stun_message *m,
+               const struct endpoint *from, uint64_t now_us)
+{
+    if (punch->is_ended || m->method != STUN_BINDING)
+        return ERR_NOT_FOUND;
+    if (m->class == STUN_REQUEST)
+        return check_is_for(m, punch->config.local.fragment)
+                   ? take_request(punch, data, m, from, now_us)
+                   : ERR_NOT_FOUND;
+    if ((m->class != STUN_SUCCESS && m->class != STUN_ERROR) ||
+        memcmp(m->transaction_id, punch->tag, PUNCH_TAG_LEN) != 0)
+        return ERR_NOT_FOUND;
+    return take_response(punch, data, m, from, now_us);
+}
+
+int punch_receive(struct punch *punch, const void *data, size_t len, const struct endpoint *from,
+                  uint64_t now_us)
+{
+    struct stun_message message;
+    if (stun_parse(data, len, &message) != ERR_OK)
+        return ERR_INVALID;
+    return punch_take(punch, data, &message, from, now_us);
+}
+
+uint64_t punch_deadline(const struct punch *punch)
+{
+    if (punch->is_ended)
+        return DEADLINE_NEVER;
+    const uint64_t at_us = deadline_min(punch_next_check_us(punch), punch->grace_us);
+    return deadline_min(at_us, deadline_min(punch->end_us, punch->linger_us));
+}
+
+static void fail(struct punch *punch, uint64_t now_us)
+{
+    struct punch_event event = {.type = PUNCH_FAILED, .failure = PUNCH_NO_CANDIDATES};
+    if (punch->pair_count > 0)
+        event.failure = PUNCH_NO_ANSWERS;
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        const struct pair *pair = &punch->pairs[i];
+        event.address_count += pair->sent > 0;
+        if (pair->is_valid)
+            event.failure = PUNCH_NOT_NOMINATED;
+        else if (pair->is_heard && event.failure == PUNCH_NO_ANSWERS)
+            event.failure = PUNCH_ONE_WAY;
+    }
+    stop_checks(punch, now_us);
+    emit(punch, &event);
+}
+
+void punch_expire(struct punch *punch, uint64_t now_us)
+{
+    if (punch->is_ended)
+        return;
+    if (punch->grace_us <= now_us)
+        nominate(punch, best_valid(punch), now_us);
+    if (punch->end_us <= now_us)
+        fail(punch, now_us);
+    if (punch->linger_us <= now_us) {
+        const struct punch_event event = {.type = PUNCH_ENDED};
+        punch->is_ended = true;
+        emit(punch, &event);
+    }
+}
+
+bool punch_is_validated(const struct punch *punch, const struct endpoint *endpoint)
+{
+    const struct pair *pair = find_pair(punch, endpoint);
+    return pair != NULL && (pair->is_heard || pair->is_valid);
+}
+
+void punch_confirm(struct punch *punch, const struct endpoint *endpoint, uint64_t now_us)
+{
+    if (punch->is_ended)
+        return;
+    if (punch->nominated == NULL)
+        punch->nominated = find_pair(punch, endpoint);
+    stop_checks(punch, now_us);
+}
+
+bool punch_is_nominated(const struct punch *punch)
+{
+    return punch->nominated != NULL;
+}
+
+const struct punch_counters *punch_counters(const struct punch *punch)
+{
+    return &punch->counters;
+}
+
+const char *punch_fragment(const struct punch *punch)
+{
+    return punch->config.local.fragment;
+}
+
+const uint8_t *punch_tag(const struct punch *punch)
+{
+    return punch->tag;
+}
+
+const char *punch_failure_text(enum punch_failure failure)
+{
+    switch (failure) {
+    case PUNCH_NO_CANDIDATES:
+        return "the other host gave no address that may be probed";
+    case PUNCH_NO_ANSWERS:
+        return "nothing came back from any address of the other host";
+    case PUNCH_ONE_WAY:
+        return "the other host's probes arrive, but ours do not reach it";
+    case PUNCH_NOT_NOMINATED:
+        return "probes were answered, but the caller chose no path";
+    }
+    return "unknown";
+}
