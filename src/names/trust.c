@@ -147,17 +147,6 @@ static const char *subject_text(enum trust_kind kind)
     return kind == TRUST_HOST ? "" : "the connector of ";
 }
 
-/* " type: detec trust …": the command that accepts this key. */
-static void add_command(struct trust_verdict *verdict, enum trust_kind kind, const char *name,
-                        const char *key)
-{
-    size_t len = strlen(verdict->message);
-
-    snprintf(verdict->message + len, sizeof verdict->message - len,
-             "; if you know from its owner that this key is right, type: detec trust %s%s %s",
-             kind == TRUST_CONNECTOR ? "--connector " : "", name, key);
-}
-
 static void describe_contradiction(const struct trust_pin_slot *pin, const struct public_key *key,
                                    enum trust_level source, struct trust_verdict *verdict)
 {
@@ -168,17 +157,17 @@ static void describe_contradiction(const struct trust_pin_slot *pin, const struc
     if (pin->origin == TRUST_ORIGIN_CONFIGURATION) {
         snprintf(verdict->message, sizeof verdict->message,
                  "the key of %s%s is not the one in the configuration: configured is %s, offered "
-                 "is %s (%s); correct the configuration only if you know from its owner that the "
-                 "offered key is right",
+                 "is %s (%s); correct [trust] only if you know why it has changed",
                  subject_text(pin->kind), pin->name, pinned, offered,
                  source_text(pin->kind, source));
         return;
     }
     snprintf(verdict->message, sizeof verdict->message,
-             "the key of %s%s has changed: pinned is %s (%s, %s), offered is %s (%s)",
+             "the key of %s%s has changed: pinned is %s (%s, %s), offered is %s (%s); if you know "
+             "why it has changed, type: detec trust %s%s",
              subject_text(pin->kind), pin->name, pinned, trust_origin_text(pin->origin),
-             format_date(pin->since_s, date), offered, source_text(pin->kind, source));
-    add_command(verdict, pin->kind, pin->name, offered);
+             format_date(pin->since_s, date), offered, source_text(pin->kind, source),
+             pin->kind == TRUST_CONNECTOR ? "--connector " : "", pin->name);
 }
 
 static void describe_weakness(enum trust_kind kind, const char *name, const struct public_key *key,
@@ -239,8 +228,8 @@ int trust_check(const struct trust *trust, enum trust_kind kind, const char *nam
     } else if (trust->saved.count >= TRUST_PINS_MAX || trust->auto_count >= TRUST_AUTO_PINS_MAX) {
         verdict = refuse(TRUST_FULL);
         snprintf(verdict.message, sizeof verdict.message,
-                 "the key of %s%s cannot be pinned: %zu keys are pinned already; remove some with: "
-                 "detec trust --remove NAME",
+                 "the key of %s%s cannot be pinned: %zu keys are pinned already; forget some with: "
+                 "detec trust NAME",
                  subject_text(kind), name, trust->saved.count);
     }
     *ret_verdict = verdict;

@@ -31,7 +31,7 @@ enum trust_origin {
     TRUST_ORIGIN_FIRST_CONTACT, /* of a connector */
     TRUST_ORIGIN_CONNECTOR,     /* of a host, vouched for by its connector */
     TRUST_ORIGIN_DNSSEC,
-    TRUST_ORIGIN_COMMAND,       /* `detec trust` */
+    TRUST_ORIGIN_COMMAND,       /* the user's word */
     TRUST_ORIGIN_CONFIGURATION, /* never saved; wins over a saved pin */
 };
 
@@ -67,16 +67,17 @@ MUST_USE int trust_pin(struct trust *trust, enum trust_kind kind, const char *na
                        const struct public_key *key, enum trust_level source,
                        enum trust_level accept, uint64_t wall_s, struct trust_verdict *ret_verdict,
                        bool *ret_is_new);
-/* The user's word (`detec trust NAME KEY`, or with --connector): replaces whatever was pinned.
+/* The user's word for this very key: replaces whatever was pinned.
  * ERR_STATE: damaged, or the configuration pins another key; ERR_FULL. */
 MUST_USE int trust_set(struct trust *trust, enum trust_kind kind, const char *name,
                        const struct public_key *key, uint64_t wall_s);
-/* Pins from the configuration file (connector-key =); forgotten by trust_clear_configuration
+/* Pins from the configuration file (pin =, connector-key =); forgotten by trust_clear_configuration
  * (before a reload), never saved. ERR_EXISTS: the configuration names two keys. */
 MUST_USE int trust_set_configuration(struct trust *trust, enum trust_kind kind, const char *name,
                                      const struct public_key *key);
 void trust_clear_configuration(struct trust *trust);
-/* `detec trust --remove NAME`. ERR_NOT_FOUND; ERR_STATE: damaged. */
+/* `detec trust NAME`: forgets a pin, so that the next call pins the key that it finds.
+ * ERR_NOT_FOUND; ERR_STATE: damaged. */
 MUST_USE int trust_remove(struct trust *trust, enum trust_kind kind, const char *name);
 /* ERR_NOT_FOUND. */
 MUST_USE int trust_find(const struct trust *trust, enum trust_kind kind, const char *name,
