@@ -178,10 +178,11 @@ static void describe_weakness(enum trust_kind kind, const char *name, const stru
 
     public_key_format(key, offered);
     snprintf(verdict->message, sizeof verdict->message,
-             "the key %s of %s%s comes from %s, and 'accept = %s' in [trust] asks for more",
+             "the key %s of %s%s comes from %s, and 'accept = %s' in [trust] asks for more; if you "
+             "know from its owner that it is right, write into [trust]: %s = %s %s",
              offered, subject_text(kind), name, source_text(kind, source),
-             accept == TRUST_LEVEL_PINNED ? "pinned" : "dnssec");
-    add_command(verdict, kind, name, offered);
+             accept == TRUST_LEVEL_PINNED ? "pinned" : "dnssec",
+             kind == TRUST_CONNECTOR ? "connector-key" : "pin", name, offered);
 }
 
 static struct trust_verdict refuse(enum trust_result result)
