@@ -14,8 +14,6 @@ enum drop_reason {
     DROP_FAMILY,
     DROP_SOURCE_ROUTE,
     DROP_TINY_FRAGMENT,
-    DROP_QUOTE,
-    DROP_ROUTER_MESSAGE,
     DROP_NO_ROOM,
     DROP_CRYPTO,
     /* out */
@@ -33,6 +31,8 @@ enum drop_reason {
     DROP_COMMAND,
     DROP_NEXT_HEADER,
     DROP_FOREIGN_ADDRESS,
+    DROP_QUOTE,
+    DROP_ROUTER_MESSAGE,
     DROP_CONGESTION,
     DROP_REASON_COUNT,
 };

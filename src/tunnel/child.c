@@ -1,0 +1,244 @@
+/* The children (SAs) of a tunnel, and what a tunnel says of itself. Control thread, but for the
+ * questions. */
+#include "tunnel/tunnel_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void free_child(struct rcu_head *head)
+{
+    struct child *child = CONTAINER_OF(head, struct child, head);
+    rcu_order_after(&rcu_grace_period);
+    sput_receiver_done(&child->receiver); /* wipes the keys */
+    sput_sender_done(&child->sender);
+    free(child);
+}
+
+static void free_set(struct rcu_head *head)
+{
+    rcu_order_after(&rcu_grace_period);
+    free(CONTAINER_OF(head, struct child_set, head));
+}
+
+static struct child_set *current_set(const struct tunnel *tunnel)
+{
+    return atomic_load_explicit(&tunnel->children, memory_order_acquire);
+}
+
+/* A copy of the set to be changed and published; empty where there is none yet. NULL: no memory. */
+static struct child_set *copy_set(const struct tunnel *tunnel)
+{
+    const struct child_set *old = current_set(tunnel);
+    struct child_set *set = (struct child_set *)calloc(1, sizeof(*set));
+
+    if (set == NULL || old == NULL)
+        return set;
+    set->outbound = old->outbound;
+    set->count = old->count;
+    memcpy(set->inbound, old->inbound, sizeof(set->inbound));
+    return set;
+}
+
+static bool is_inbound(const struct child_set *set, const struct child *child)
+{
+    for (unsigned int i = 0; set != NULL && i < set->count; i++) {
+        if (set->inbound[i] == child)
+            return true;
+    }
+    return false;
+}
+
+static bool is_kept(const struct child_set *set, const struct child *child)
+{
+    return set != NULL && (set->outbound == child || is_inbound(set, child));
+}
+
+/* Puts set (NULL: none) in the place of the old one; children that are in neither direction of it
+ * go. The old set stays as it is: readers still look at it. */
+static void publish_set(struct tunnel *tunnel, struct child_set *set)
+{
+    struct child_set *old = atomic_exchange(&tunnel->children, set);
+    if (old == NULL)
+        return;
+    for (unsigned int i = 0; i < old->count; i++) {
+        if (!is_kept(set, old->inbound[i]))
+            urcu_memb_call_rcu(&old->inbound[i]->head, free_child);
+    }
+    if (old->outbound != NULL && !is_inbound(old, old->outbound) && !is_kept(set, old->outbound))
+        urcu_memb_call_rcu(&old->outbound->head, free_child);
+    urcu_memb_call_rcu(&old->head, free_set);
+}
+
+static struct child *find_child(const struct child_set *set, uint64_t id)
+{
+    if (set == NULL)
+        return NULL;
+    for (unsigned int i = 0; i < set->count; i++) {
+        if (set->inbound[i]->id == id)
+            return set->inbound[i];
+    }
+    return set->outbound != NULL && set->outbound->id == id ? set->outbound : NULL;
+}
+
+static int child_new(const struct tunnel *tunnel, const struct tunnel_child *config,
+                     struct child **ret_child)
+{
+    struct child *child = (struct child *)calloc(1, sizeof(*child));
+    if (child == NULL)
+        return ERR_NOMEM;
+    child->id = config->id;
+    child->suite = config->suite;
+    child->translation.local = tunnel->local;
+    child->translation.remote = config->remote;
+    int result =
+        sput_receiver_init(&child->receiver, config->suite, config->key_in, config->key_len,
+                           config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT);
+    if (result != ERR_OK)
+        goto free_child;
+    result = sput_sender_init(&child->sender, config->suite, config->key_out, config->key_len,
+                              config->rekey_at != 0 ? config->rekey_at : SPUT_REKEY_AT_DEFAULT);
+    if (result != ERR_OK)
+        goto done_receiver;
+    *ret_child = child;
+    return ERR_OK;
+done_receiver:
+    sput_receiver_done(&child->receiver);
+free_child:
+    free(child);
+    return result;
+}
+
+int tunnel_add_child(struct tunnel *tunnel, const struct tunnel_child *config)
+{
+    struct child *child = NULL;
+
+    if (config->id == 0)
+        return ERR_INVALID;
+    if (find_child(current_set(tunnel), config->id) != NULL)
+        return ERR_EXISTS;
+    struct child_set *set = copy_set(tunnel);
+    if (set == NULL)
+        return ERR_NOMEM;
+    int result = child_new(tunnel, config, &child);
+    if (result != ERR_OK) {
+        free(set);
+        return result;
+    }
+    if (set->count < TUNNEL_CHILDREN_MAX)
+        set->count++;
+    memmove(&set->inbound[1], &set->inbound[0], (set->count - 1) * sizeof(set->inbound[0]));
+    set->inbound[0] = child;
+    publish_set(tunnel, set);
+    return ERR_OK;
+}
+
+int tunnel_set_outbound(struct tunnel *tunnel, uint64_t child_id)
+{
+    struct child *child = find_child(current_set(tunnel), child_id);
+    if (child == NULL)
+        return ERR_NOT_FOUND;
+    struct child_set *set = copy_set(tunnel);
+    if (set == NULL)
+        return ERR_NOMEM;
+    set->outbound = child;
+    publish_set(tunnel, set);
+    return ERR_OK;
+}
+
+int tunnel_drop_child(struct tunnel *tunnel, uint64_t child_id)
+{
+    struct child *child = find_child(current_set(tunnel), child_id);
+    if (child == NULL)
+        return ERR_NOT_FOUND;
+    struct child_set *set = copy_set(tunnel);
+    if (set == NULL)
+        return ERR_NOMEM;
+    if (set->outbound == child)
+        set->outbound = NULL;
+    unsigned int kept = 0;
+    for (unsigned int i = 0; i < set->count; i++) {
+        if (set->inbound[i] != child)
+            set->inbound[kept++] = set->inbound[i];
+    }
+    set->count = kept;
+    publish_set(tunnel, set);
+    return ERR_OK;
+}
+
+void tunnel_children_clear(struct tunnel *tunnel)
+{
+    publish_set(tunnel, NULL);
+}
+
+void *tunnel_user(const struct tunnel *tunnel)
+{
+    return tunnel->user;
+}
+
+const struct view *tunnel_view(const struct tunnel *tunnel)
+{
+    return &tunnel->local;
+}
+
+static uint64_t counted(const _Atomic uint64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static uint32_t mtu_of(const struct path *path, const struct child *outbound)
+{
+    if (path == NULL || outbound == NULL)
+        return 0;
+    return translate_mtu(path->mtu, outbound->suite,
+                         (enum address_family)path->remote.address.family);
+}
+
+void tunnel_get_status(const struct tunnel *tunnel, struct tunnel_status *ret_status)
+{
+    struct tunnel_status status = {0};
+
+    urcu_memb_read_lock();
+    const struct path *path = atomic_load_explicit(&tunnel->path, memory_order_acquire);
+    const struct child_set *set = current_set(tunnel);
+    const struct child *outbound = set != NULL ? set->outbound : NULL;
+    if (path != NULL) {
+        status.remote = path->remote;
+        status.path_mtu = path->mtu;
+    }
+    if (outbound != NULL) {
+        status.outbound_id = outbound->id;
+        status.suite = outbound->suite;
+        status.is_rekey_due = sput_sender_is_rekey_due(&outbound->sender);
+    }
+    status.mtu = mtu_of(path, outbound);
+    tunnel_read_end();
+    status.packets_in = counted(&tunnel->packets_in);
+    status.packets_out = counted(&tunnel->packets_out);
+    status.bytes_in = counted(&tunnel->bytes_in);
+    status.bytes_out = counted(&tunnel->bytes_out);
+    status.received_us = counted(&tunnel->received_us);
+    status.sent_us = counted(&tunnel->sent_us);
+    for (int i = 0; i < DROP_REASON_COUNT; i++)
+        status.drops[i] = drop_counted(&tunnel->drops, (enum drop_reason)i);
+    *ret_status = status;
+}
+
+bool tunnel_is_rekey_due(const struct tunnel *tunnel)
+{
+    urcu_memb_read_lock();
+    const struct child_set *set = current_set(tunnel);
+    bool is_due =
+        set != NULL && set->outbound != NULL && sput_sender_is_rekey_due(&set->outbound->sender);
+    tunnel_read_end();
+    return is_due;
+}
+
+uint32_t tunnel_mtu(const struct tunnel *tunnel)
+{
+    urcu_memb_read_lock();
+    const struct path *path = atomic_load_explicit(&tunnel->path, memory_order_acquire);
+    const struct child_set *set = current_set(tunnel);
+    uint32_t mtu = mtu_of(path, set != NULL ? set->outbound : NULL);
+    tunnel_read_end();
+    return mtu;
+}

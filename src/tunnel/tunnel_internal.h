@@ -1,0 +1,85 @@
+/* What the files about tunnels share. Private to them.
+ *
+ * Readers follow three pointers: table -> tunnel (hash tables), tunnel -> path, tunnel -> children.
+ * What a pointer leads to never changes but for counters, SA state and what says so; a change makes
+ * a new object, swaps the pointer, and frees the old one after a grace period. */
+#ifndef TUNNEL_TUNNEL_INTERNAL_H
+#define TUNNEL_TUNNEL_INTERNAL_H
+
+#include "base/map.h"
+#include "tunnel/rcu.h"
+#include "tunnel/tunnel.h"
+
+/* One remote endpoint of a tunnel, in the table's by_endpoint. */
+struct path {
+    struct cds_lfht_node node;
+    struct rcu_head head;
+    struct tunnel *tunnel;
+    struct endpoint remote;
+    uint32_t mtu; /* of outer IP packets */
+};
+
+/* One SA with both directions. */
+struct child {
+    struct rcu_head head;
+    uint64_t id;
+    enum sput_suite suite;
+    struct translation translation;
+    struct sput_receiver receiver;
+    struct sput_sender sender;
+    _Atomic bool is_heard; /* an authentic message came */
+};
+
+struct child_set {
+    struct rcu_head head;
+    struct child *outbound;                     /* NULL: not sending yet */
+    struct child *inbound[TUNNEL_CHILDREN_MAX]; /* newest first */
+    unsigned int count;
+};
+
+/* One of the tunnel's peer addresses, in the table's by_peer. */
+struct peer_key {
+    struct cds_lfht_node node;
+    struct address address; /* ADDRESS_NONE: not in the table */
+    struct tunnel *tunnel;
+};
+
+struct tunnel {
+    struct rcu_head head;
+    struct tunnel *next, **link; /* list of all; control thread */
+    void *user;
+    struct view local;
+    struct peer_key keys[2]; /* IPv4, IPv6 */
+    _Atomic(struct path *) path;
+    struct path *previous; /* still taken from; control thread */
+    _Atomic(struct child_set *) children;
+
+    _Atomic uint64_t packets_in, packets_out;
+    _Atomic uint64_t bytes_in, bytes_out;
+    _Atomic uint64_t received_us, sent_us;
+    struct drop_counters drops;
+};
+
+struct tunnel_table {
+    struct cds_lfht *by_peer;     /* struct peer_key */
+    struct cds_lfht *by_endpoint; /* struct path; several may have the same endpoint */
+    struct tunnel *first;
+    uint8_t seed[16];
+    struct drop_counters drops;
+};
+
+/* Frees the children and all sets after a grace period. */
+void tunnel_children_clear(struct tunnel *tunnel);
+
+/* A walk over the paths with one endpoint. In a read section. */
+struct path_walk {
+    struct cds_lfht_iter iter;
+    struct endpoint remote;
+    struct tunnel_table *table;
+};
+/* NULL at the end. */
+struct path *path_walk_first(struct path_walk *walk, struct tunnel_table *table,
+                             const struct endpoint *remote);
+struct path *path_walk_next(struct path_walk *walk);
+
+#endif
