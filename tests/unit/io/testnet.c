@@ -1,6 +1,8 @@
 /* Namespaces and shell commands for the tests of io. */
 #include "testnet.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -9,6 +11,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,7 +28,8 @@ void testnet_enter(void)
     testnet_run("ip link set lo up");
 }
 
-static void format_command(char *command, size_t cap, const char *format, va_list arguments)
+static void __attribute__((format(printf, 3, 0)))
+format_command(char *command, size_t cap, const char *format, va_list arguments)
 {
     int len = vsnprintf(command, cap, format, arguments);
 
@@ -96,6 +100,48 @@ void testnet_leave(int peer)
 {
     kill(peer, SIGKILL);
     waitpid(peer, NULL, 0);
+}
+
+void testnet_switch(int peer)
+{
+    static int own = -1;
+    char path[64];
+    int fd;
+
+    if (own < 0)
+        own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (peer == 0) {
+        assert_int_equal(setns(own, CLONE_NEWNET), 0);
+        return;
+    }
+    snprintf(path, sizeof path, "/proc/%d/ns/net", peer);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_int_equal(setns(fd, CLONE_NEWNET), 0);
+    close(fd);
+}
+
+int testnet_bind(int type, const char *text)
+{
+    struct endpoint endpoint = testnet_endpoint(text);
+    struct sockaddr_storage address;
+    socklen_t len = endpoint_to_sockaddr(&endpoint, false, &address);
+    int on = 1;
+    int fd = socket(address.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&address, len) < 0)
+        fail_msg("bind %s: %s", text, strerror(errno));
+    if (type == SOCK_STREAM)
+        assert_int_equal(listen(fd, 16), 0);
+    return fd;
+}
+
+bool testnet_is_readable(int fd, int timeout_ms)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    return poll(&poll_fd, 1, timeout_ms) == 1 && (poll_fd.revents & POLLIN);
 }
 
 bool testnet_wait(bool (*condition)(void *context), void *context, unsigned timeout_ms)

@@ -22,6 +22,13 @@ const char *testnet_output(const char *format, ...) __attribute__((format(printf
  * Returns the pid of a process that holds it; testnet_leave ends that process. */
 int testnet_peer(const char *near_name, const char *far_name);
 void testnet_leave(int peer);
+/* From now on new sockets of this process are the peer's; 0: this namespace's again. Sockets that
+ * exist stay where they are. */
+void testnet_switch(int peer);
+/* Sockets bound to an endpoint given as text ("192.0.2.1:53"); TCP ones listen. Non-blocking. */
+int testnet_bind(int type, const char *endpoint);
+/* Is there something to be read within timeout_ms? */
+bool testnet_is_readable(int fd, int timeout_ms);
 /* Waits until condition(context) holds: false after timeout_ms. */
 bool testnet_wait(bool (*condition)(void *context), void *context, unsigned timeout_ms);
 
