@@ -36,7 +36,8 @@ const char *ike_reason_text(enum ike_reason reason);
 
 struct ike_event_established {
     struct public_key peer_key;
-    const char *peer_id; /* canonical host name; empty where the peer gave its key as ID_KEY_ID */
+    const char *peer_id; /* canonical host name that the holder of this key claims; empty where it
+                          * gave none (its key as ID_KEY_ID) */
     bool is_initiator;   /* of the first exchange */
     bool is_initial_contact; /* the peer holds no other SA with us (RFC 7296, 2.4) */
 };
@@ -68,7 +69,8 @@ struct ike_event_notify {
 struct ike_event_closed {
     enum ike_reason reason;
     bool was_established;
-    const char *text; /* for the log: the reason and, where known, the peer's notify */
+    uint16_t notify;  /* type of the peer's error notify behind it (ike_notify_name()), or 0 */
+    const char *text; /* for the log: the reason as a phrase */
 };
 
 struct ike_event {

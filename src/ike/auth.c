@@ -1,0 +1,173 @@
+/* Signing and judging AUTH payloads; see ike/auth.h. */
+#include "ike/auth.h"
+#include "crypto/memory.h"
+#include <string.h>
+
+/* AlgorithmIdentifier of Ed25519, OID 1.3.101.112 without parameters (RFC 8420, A), after its
+ * length as RFC 7427, 3 has it. */
+static const uint8_t signature_prefix[] = {7, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
+
+bool ike_auth_is_possible(const struct ike_message *init)
+{
+    struct ike_notify n;
+    struct reader r;
+
+    if (!ike_message_find_notify(init, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, &n))
+        return false;
+    reader_init(&r, n.data, n.len);
+    while (reader_left(&r) > 0)
+        if (reader_u16(&r) == IKE_HASH_IDENTITY && reader_is_ok(&r))
+            return true;
+    return false;
+}
+
+void ike_auth_build_hashes(struct ike_builder *b)
+{
+    static const uint8_t hashes[] = {0, IKE_HASH_IDENTITY};
+    ike_build_notify(b, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, hashes, sizeof(hashes));
+}
+
+struct octets {
+    uint8_t bytes[IKE_INIT_LEN_MAX + IKE_NONCE_LEN_MAX + IKE_PRF_LEN];
+    size_t len;
+};
+
+/* RealMessage | nonce of the other side | prf(SK_p, body of ID payload) (2.15), of the initiator's
+ * or the responder's proof. */
+static int signed_octets(const struct ike_generation *g, bool is_initiator, const void *id_body,
+                         size_t id_len, struct octets *ret_octets)
+{
+    const struct ike_handshake *h = g->handshake;
+    bool is_ours = is_initiator == g->is_initiator;
+    uint8_t maced_id[IKE_PRF_LEN];
+    const struct piece piece = {id_body, id_len};
+    struct writer w;
+
+    int error =
+        hmac_sha256(is_initiator ? g->keys.sk_pi : g->keys.sk_pr, IKE_PRF_LEN, &piece, 1, maced_id);
+    if (error != ERR_OK)
+        return error;
+    writer_init(&w, ret_octets->bytes, sizeof(ret_octets->bytes));
+    if (is_initiator)
+        writer_bytes(&w, h->init_request, h->init_request_len);
+    else
+        writer_bytes(&w, h->init_response, h->init_response_len);
+    if (is_ours)
+        writer_bytes(&w, h->peer_nonce, h->peer_nonce_len);
+    else
+        writer_bytes(&w, h->own_nonce, sizeof(h->own_nonce));
+    writer_bytes(&w, maced_id, sizeof(maced_id));
+    crypto_wipe(maced_id, sizeof(maced_id));
+    ret_octets->len = w.len;
+    return w.error;
+}
+
+int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
+{
+    const struct ike_config *config = ike_sa_config(g->sa);
+    const struct public_key *key = identity_public(config->identity);
+    bool has_name = config->id[0] != '\0';
+    const void *id = has_name ? (const void *)config->id : key->bytes;
+    size_t id_len = has_name ? strlen(config->id) : sizeof(key->bytes);
+    uint8_t spki[PUBLIC_KEY_SPKI_LEN];
+    uint8_t proof[sizeof(signature_prefix) + SIGNATURE_LEN];
+    struct octets octets;
+
+    ike_build_id(b, g->is_initiator ? IKE_PAYLOAD_IDI : IKE_PAYLOAD_IDR,
+                 has_name ? IKE_ID_FQDN : IKE_ID_KEY_ID, id, id_len);
+    if (!writer_is_ok(b->w))
+        return b->w->error;
+    const uint8_t *id_body = b->w->base + b->payload_at + IKE_PAYLOAD_HEADER_LEN;
+    int error = signed_octets(g, g->is_initiator, id_body, 4 + id_len, &octets);
+    if (error != ERR_OK)
+        return error;
+    memcpy(proof, signature_prefix, sizeof(signature_prefix));
+    error =
+        identity_sign(config->identity, octets.bytes, octets.len, proof + sizeof(signature_prefix));
+    if (error != ERR_OK)
+        return error;
+    public_key_to_spki(key, spki);
+    ike_build_cert(b, IKE_PAYLOAD_CERT, IKE_CERT_RAW_PUBLIC_KEY, spki, sizeof(spki));
+    ike_build_auth(b, IKE_AUTH_DIGITAL_SIGNATURE, proof, sizeof(proof));
+    return b->w->error;
+}
+
+/* The key that the peer claims: from its CERT (RFC 7670), else the one configured for it. */
+static bool claimed_key(const struct ike_config *config, const struct ike_message *message,
+                        struct public_key *ret_key)
+{
+    struct ike_chain chain = message->chain;
+    struct ike_cert cert;
+
+    while (ike_message_next_cert(&chain, IKE_PAYLOAD_CERT, &cert))
+        if (cert.encoding == IKE_CERT_RAW_PUBLIC_KEY)
+            return public_key_from_spki(cert.data, cert.len, ret_key) == ERR_OK;
+    if (!config->has_expected_key)
+        return false;
+    *ret_key = config->expected_key;
+    return true;
+}
+
+/* The name in an ID payload; "" for types that hold none. false: malformed, or the key of another.
+ */
+static bool read_id(const struct ike_id *id, const struct public_key *key,
+                    char ret_name[NAME_TEXT_CAP])
+{
+    char text[NAME_TEXT_CAP];
+
+    ret_name[0] = '\0';
+    if (id->type == IKE_ID_KEY_ID)
+        return id->len == PUBLIC_KEY_LEN && crypto_is_equal(id->data, key->bytes, PUBLIC_KEY_LEN);
+    if (id->type != IKE_ID_FQDN)
+        return true;
+    if (id->len >= sizeof(text) || memchr(id->data, '\0', id->len) != NULL)
+        return false;
+    memcpy(text, id->data, id->len);
+    text[id->len] = '\0';
+    return name_normalize(text, ret_name) == ERR_OK;
+}
+
+static const uint8_t *find_signature(const struct ike_auth *auth)
+{
+    if (auth->method != IKE_AUTH_DIGITAL_SIGNATURE ||
+        auth->len != sizeof(signature_prefix) + SIGNATURE_LEN ||
+        memcmp(auth->data, signature_prefix, sizeof(signature_prefix)) != 0)
+        return NULL;
+    return auth->data + sizeof(signature_prefix);
+}
+
+int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
+                   struct ike_auth_result *ret_result)
+{
+    const struct ike_config *config = ike_sa_config(g->sa);
+    const struct ike_payload *id_payload = g->is_initiator ? &message->id_r : &message->id_i;
+    struct ike_id id;
+    struct ike_auth auth;
+    struct octets octets;
+
+    memset(ret_result, 0, sizeof(*ret_result));
+    ret_result->reason = IKE_REASON_PEER_NOT_AUTHENTIC;
+    if (id_payload->body == NULL || message->auth.body == NULL ||
+        ike_id_parse(id_payload->body, id_payload->len, &id) != ERR_OK ||
+        ike_auth_parse(message->auth.body, message->auth.len, &auth) != ERR_OK)
+        return ERR_OK;
+    const uint8_t *signature = find_signature(&auth);
+    if (signature == NULL || !claimed_key(config, message, &ret_result->key))
+        return ERR_OK;
+    int error = signed_octets(g, !g->is_initiator, id_payload->body, id_payload->len, &octets);
+    if (error != ERR_OK)
+        return error;
+    if (public_key_verify(&ret_result->key, octets.bytes, octets.len, signature) != ERR_OK)
+        return ERR_OK;
+    if (config->has_expected_key && !public_key_is_equal(&ret_result->key, &config->expected_key)) {
+        ret_result->reason = IKE_REASON_PEER_KEY;
+        return ERR_OK;
+    }
+    if (!read_id(&id, &ret_result->key, ret_result->id) ||
+        (config->expected_id[0] != '\0' && strcmp(config->expected_id, ret_result->id) != 0)) {
+        ret_result->reason = IKE_REASON_PEER_ID;
+        return ERR_OK;
+    }
+    ret_result->reason = IKE_REASON_NONE;
+    return ERR_OK;
+}

@@ -1,0 +1,182 @@
+/* IKE_AUTH: both sides prove their keys, and the first child comes with it, or none (RFC 7296, 1.2;
+ * RFC 6023). */
+#include "ike/auth.h"
+#include "ike/child.h"
+#include "ike/exchange.h"
+#include "ike/life.h"
+#include "ike/queue.h"
+#include <string.h>
+
+static struct ike_nonces handshake_nonces(const struct ike_generation *g)
+{
+    const struct ike_handshake *h = g->handshake;
+
+    if (g->is_initiator)
+        return (struct ike_nonces){h->own_nonce, IKE_NONCE_LEN, h->peer_nonce, h->peer_nonce_len};
+    return (struct ike_nonces){h->peer_nonce, h->peer_nonce_len, h->own_nonce, IKE_NONCE_LEN};
+}
+
+int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
+{
+    struct ike_sa *sa = g->sa;
+    const struct ike_config *config = ike_sa_config(sa);
+    struct ike_outgoing out;
+
+    ike_generation_begin(g, &out, IKE_EXCHANGE_AUTH, false, g->send_id);
+    int error = ike_auth_build(g, &out.b);
+    if (error != ERR_OK)
+        return error;
+    ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+    if (config->expected_id[0] != '\0')
+        ike_build_id(&out.b, IKE_PAYLOAD_IDR, IKE_ID_FQDN, config->expected_id,
+                     strlen(config->expected_id));
+    if (config->is_initial_contact)
+        ike_build_notify(&out.b, IKE_NOTIFY_INITIAL_CONTACT, NULL, 0);
+    if (config->suites[0] != IKE_SUITE_NONE) {
+        ike_child_offer(sa, &out.b, g->handshake->child_spi, false);
+        ike_child_offer_ts(sa, &out.b);
+    }
+    return ike_generation_request(g, &out, IKE_REQUEST_AUTH, now_us);
+}
+
+/* Appends the answer to the child that IKE_AUTH asks for, and installs it; a refused child leaves
+ * the IKE SA standing (1.2). */
+static int answer_child(struct ike_generation *g, const struct ike_incoming *in,
+                        const struct ike_nonces *nonces, struct ike_builder *b)
+{
+    struct ike_sa *sa = g->sa;
+    struct ike_child_terms terms;
+    struct ike_child *child;
+    uint32_t spi;
+
+    if (ike_sa_config(sa)->suites[0] == IKE_SUITE_NONE) {
+        ike_build_notify(b, IKE_NOTIFY_NO_ADDITIONAL_SAS, NULL, 0);
+        return ERR_OK;
+    }
+    uint16_t notify = ike_child_read_offer(sa, in->message, false, &terms);
+    if (notify != 0) {
+        ike_build_notify(b, notify, NULL, 0);
+        return ERR_OK;
+    }
+    int error = ike_child_draw_spi(sa, &spi);
+    if (error != ERR_OK)
+        return error;
+    const struct ike_child_birth birth = {
+        .terms = &terms, .spi_in = spi, .keys = &g->keys, .nonces = *nonces, .is_outbound = true};
+    error = ike_child_install(sa, &birth, in->now_us, &child);
+    if (error != ERR_OK)
+        return error;
+    ike_child_answer(sa, b, &terms, spi, false);
+    ike_child_answer_ts(sa, b, &terms);
+    return ERR_OK;
+}
+
+int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming *in,
+                            struct ike_builder *b)
+{
+    struct ike_sa *sa = g->sa;
+    struct ike_auth_result result;
+    struct ike_nonces nonces = handshake_nonces(g);
+
+    int error = ike_auth_check(g, in->message, &result);
+    if (error != ERR_OK)
+        return error;
+    if (result.reason != IKE_REASON_NONE) {
+        ike_build_notify(b, IKE_NOTIFY_AUTHENTICATION_FAILED, NULL, 0);
+        ike_sa_fail(sa, result.reason, 0);
+        return ERR_OK;
+    }
+    error = ike_auth_build(g, b);
+    if (error != ERR_OK)
+        return error;
+    sa->remote = *in->remote;
+    bool is_initial = ike_message_find_notify(in->message, IKE_NOTIFY_INITIAL_CONTACT, NULL);
+    error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    if (error == ERR_OK && in->message->sa.body != NULL)
+        error = answer_child(g, in, &nonces, b);
+    ike_generation_free_handshake(g);
+    return error;
+}
+
+static int child_failed(struct ike_sa *sa, enum ike_reason reason)
+{
+    struct ike_event *event = ike_events_add(sa, IKE_EVENT_CHILD_CLOSED, 0);
+    if (event == NULL)
+        return ERR_NOMEM;
+    event->child_closed.reason = reason;
+    return ERR_OK;
+}
+
+static int finish_child(struct ike_generation *g, const struct ike_incoming *in,
+                        const struct ike_nonces *nonces, uint32_t spi)
+{
+    struct ike_sa *sa = g->sa;
+    const struct ike_message *m = in->message;
+    struct ike_child_terms terms;
+    struct ike_child *child;
+
+    if (ike_sa_config(sa)->suites[0] == IKE_SUITE_NONE)
+        return ERR_OK;
+    if (m->sa.body == NULL) {
+        bool is_choice = ike_message_error(m) == IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
+        return child_failed(sa, is_choice ? IKE_REASON_NO_PROPOSAL : IKE_REASON_CHILD_REFUSED);
+    }
+    if (ike_child_read_answer(sa, m, false, &terms) != 0) {
+        ike_sa_part(sa, IKE_REASON_PROTOCOL, in->now_us); /* it holds a child that we cannot use */
+        return ERR_OK;
+    }
+    const struct ike_child_birth birth = {.terms = &terms,
+                                          .spi_in = spi,
+                                          .keys = &g->keys,
+                                          .nonces = *nonces,
+                                          .is_ours = true,
+                                          .is_outbound = true};
+    return ike_child_install(sa, &birth, in->now_us, &child);
+}
+
+/* The answer proves nothing: another answer to IKE_SA_INIT may. The last one ends the SA. */
+static int refuse_peer(struct ike_generation *g, enum ike_reason reason, uint16_t notify,
+                       uint64_t now_us)
+{
+    struct ike_sa *sa = g->sa;
+    int error = ERR_OK;
+
+    for (struct ike_generation *other = sa->generations; other != NULL; other = other->next) {
+        if (other != g && other->state == IKE_GENERATION_AUTH) {
+            g->state = IKE_GENERATION_GONE;
+            return ERR_OK;
+        }
+    }
+    ike_sa_fail(sa, reason, notify);
+    if (notify == 0)
+        error = ike_farewell_begin(g, now_us); /* it believes to be established (2.21.2) */
+    return error;
+}
+
+int ike_authenticate_finish(struct ike_generation *g, struct ike_request *request,
+                            const struct ike_incoming *in)
+{
+    const struct ike_message *m = in->message;
+    struct ike_auth_result result;
+    struct ike_nonces nonces = handshake_nonces(g);
+
+    (void)request;
+    if (m->auth.body == NULL) {
+        uint16_t notify = ike_message_error(m);
+        enum ike_reason reason = notify == IKE_NOTIFY_AUTHENTICATION_FAILED
+                                     ? IKE_REASON_REFUSED_BY_PEER
+                                     : IKE_REASON_PROTOCOL;
+        return refuse_peer(g, reason, notify != 0 ? notify : IKE_NOTIFY_INVALID_SYNTAX, in->now_us);
+    }
+    int error = ike_auth_check(g, m, &result);
+    if (error != ERR_OK)
+        return error;
+    if (result.reason != IKE_REASON_NONE)
+        return refuse_peer(g, result.reason, 0, in->now_us);
+    bool is_initial = ike_message_find_notify(m, IKE_NOTIFY_INITIAL_CONTACT, NULL);
+    error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    if (error == ERR_OK)
+        error = finish_child(g, in, &nonces, g->handshake->child_spi);
+    ike_generation_free_handshake(g);
+    return error;
+}

@@ -1,0 +1,82 @@
+/* The exchanges, one file each: how a request of ours begins, how the peer's is answered, and what
+ * our answer came to. Errors returned are failures of our own (memory, crypto) and end the SA;
+ * whatever is wrong with the peer is answered or judged inside. */
+#ifndef IKE_EXCHANGE_H
+#define IKE_EXCHANGE_H
+
+#include "ike/generation.h"
+
+/* A decrypted, well-formed request, and where its answer is being built. */
+struct ike_incoming {
+    const struct ike_message *message;
+    const struct endpoint *remote;
+    uint64_t now_us;
+};
+
+/* IKE_SA_INIT (ike/init.c, ike/init_accept.c). */
+MUST_USE int ike_init_begin(struct ike_sa *sa, uint64_t now_us);
+MUST_USE int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
+                             const uint8_t *message, size_t len, const struct endpoint *remote,
+                             uint64_t now_us);
+MUST_USE int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
+                             const struct ike_header *header, const uint8_t *message, size_t len,
+                             const struct endpoint *remote, uint64_t now_us,
+                             struct ike_sa **ret_sa);
+/* What INIT messages of both sides hold besides SA: KE, nonce, notifies. */
+void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
+                         const struct ike_handshake *handshake, uint64_t spi_i, uint64_t spi_r);
+/* Derives the generation's keys from its handshake and the peer's public value. */
+MUST_USE int ike_init_derive(struct ike_generation *g, enum ike_cipher cipher,
+                             const uint8_t peer_public[KEX_PUBLIC_LEN]);
+/* A KE payload of our group. 0 or the notify to answer with. */
+uint16_t ike_read_ke(const struct ike_message *message, const uint8_t **ret_public);
+
+/* IKE_AUTH (ike/authenticate.c). */
+MUST_USE int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us);
+MUST_USE int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming *in,
+                                     struct ike_builder *b);
+MUST_USE int ike_authenticate_finish(struct ike_generation *g, struct ike_request *request,
+                                     const struct ike_incoming *in);
+
+/* CREATE_CHILD_SA (ike/create_child.c decides which). */
+MUST_USE int ike_create_child_answer(struct ike_generation *g, const struct ike_incoming *in,
+                                     struct ike_builder *b);
+MUST_USE int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child,
+                                   uint64_t now_us);
+MUST_USE int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *in,
+                                    const struct ike_notify *rekey, struct ike_builder *b);
+MUST_USE int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request,
+                                    const struct ike_incoming *in);
+MUST_USE int ike_rekey_ike_begin(struct ike_generation *g, uint64_t now_us);
+MUST_USE int ike_rekey_ike_answer(struct ike_generation *g, const struct ike_incoming *in,
+                                  struct ike_builder *b);
+MUST_USE int ike_rekey_ike_finish(struct ike_generation *g, struct ike_request *request,
+                                  const struct ike_incoming *in);
+/* Shared by both: draws key pair and nonce. */
+MUST_USE int ike_rekey_new(struct ike_rekey **ret_rekey);
+/* Notes that the peer rekeyed the same, with these nonces (the lower one counts). */
+void ike_rekey_note_rival(struct ike_rekey *rekey, const struct ike_nonces *nonces);
+/* Does the peer's exchange stand, and ours fall, because ours has the lowest nonce (2.8.1)? */
+bool ike_rekey_loses(const struct ike_rekey *rekey, const uint8_t *peer_nonce, size_t len);
+
+/* INFORMATIONAL (ike/informational.c). */
+MUST_USE int ike_informational_answer(struct ike_generation *g, const struct ike_incoming *in,
+                                      struct ike_builder *b);
+MUST_USE int ike_notify_begin(struct ike_generation *g, uint64_t now_us);
+MUST_USE int ike_delete_child_begin(struct ike_generation *g, struct ike_child *child,
+                                    uint64_t now_us);
+MUST_USE int ike_delete_child_finish(struct ike_generation *g, struct ike_request *request,
+                                     const struct ike_incoming *in);
+MUST_USE int ike_delete_begin(struct ike_generation *g, uint64_t now_us);
+MUST_USE int ike_delete_finish(struct ike_generation *g, struct ike_request *request,
+                               const struct ike_incoming *in);
+MUST_USE int ike_farewell_begin(struct ike_generation *g, uint64_t now_us);
+
+/* A whole message for one of the SA's generations (ike/inbound.c). */
+MUST_USE int ike_inbound_receive(struct ike_generation *g, const struct ike_header *header,
+                                 const uint8_t *message, size_t len, const struct endpoint *remote,
+                                 uint64_t now_us);
+/* Starts what is to be started next on each generation whose window is free (ike/outbound.c). */
+MUST_USE int ike_outbound_start(struct ike_sa *sa, uint64_t now_us);
+
+#endif

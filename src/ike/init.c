@@ -1,0 +1,237 @@
+/* IKE_SA_INIT as the initiator (RFC 7296, 1.2, 2.4 to 2.7). Nothing here is authenticated: an error
+ * notify is a hint at most, and up to IKE_RIVALS_MAX answers are tried side by side until one of
+ * them proves itself in IKE_AUTH, so that a forged answer cannot stop the handshake. */
+#include "crypto/memory.h"
+#include "ike/auth.h"
+#include "ike/child.h"
+#include "ike/exchange.h"
+#include "ike/life.h"
+#include "ike/nat.h"
+#include <stdlib.h>
+#include <string.h>
+
+void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
+                         const struct ike_handshake *handshake, uint64_t spi_i, uint64_t spi_r)
+{
+    ike_build_ke(b, IKE_GROUP_CURVE25519, handshake->kex.public_key, KEX_PUBLIC_LEN);
+    ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
+    ike_nat_build(sa, b, spi_i, spi_r);
+    ike_auth_build_hashes(b);
+}
+
+uint16_t ike_read_ke(const struct ike_message *message, const uint8_t **ret_public)
+{
+    struct ike_ke ke;
+
+    if (message->ke.body == NULL || ike_ke_parse(message->ke.body, message->ke.len, &ke) != ERR_OK)
+        return IKE_NOTIFY_INVALID_SYNTAX;
+    if (ke.group != IKE_GROUP_CURVE25519)
+        return IKE_NOTIFY_INVALID_KE_PAYLOAD;
+    if (ke.len != KEX_PUBLIC_LEN)
+        return IKE_NOTIFY_INVALID_SYNTAX;
+    *ret_public = ke.data;
+    return 0;
+}
+
+int ike_init_derive(struct ike_generation *g, enum ike_cipher cipher,
+                    const uint8_t peer_public[KEX_PUBLIC_LEN])
+{
+    const struct ike_handshake *h = g->handshake;
+    struct ike_nonces nonces = {h->own_nonce, IKE_NONCE_LEN, h->peer_nonce, h->peer_nonce_len};
+    uint8_t secret[KEX_SECRET_LEN];
+
+    if (!g->is_initiator)
+        nonces = (struct ike_nonces){h->peer_nonce, h->peer_nonce_len, h->own_nonce, IKE_NONCE_LEN};
+    int error = kex_derive(&h->kex, peer_public, secret);
+    if (error == ERR_OK)
+        error = ike_keys_derive(cipher, secret, &nonces, g->spi_i, g->spi_r, &g->keys);
+    crypto_wipe(secret, sizeof(secret));
+    return error;
+}
+
+/* Builds the request, with the cookie if one was asked for, and keeps a copy for AUTH. */
+static int send_init(struct ike_generation *g, uint64_t now_us)
+{
+    struct ike_sa *sa = g->sa;
+    struct ike_handshake *h = g->handshake;
+    struct ike_outgoing out;
+    const struct ike_rule rule = {
+        .config = ike_sa_config(sa), .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
+
+    g->send_id = 0; /* each try is message 0 (2.6) */
+    ike_generation_begin(g, &out, IKE_EXCHANGE_SA_INIT, false, 0);
+    if (h->cookie_len > 0)
+        ike_build_notify(&out.b, IKE_NOTIFY_COOKIE, h->cookie, h->cookie_len);
+    ike_rule_offer(&rule, &out.b, NULL);
+    ike_init_build_rest(sa, &out.b, h, g->spi_i, 0);
+    int error = ike_generation_request(g, &out, IKE_REQUEST_INIT, now_us);
+    if (error != ERR_OK)
+        return error;
+    uint8_t *copy = (uint8_t *)malloc(out.w.len);
+    if (copy == NULL)
+        return ERR_NOMEM;
+    memcpy(copy, out.w.base, out.w.len);
+    free(h->init_request);
+    h->init_request = copy;
+    h->init_request_len = out.w.len;
+    return ERR_OK;
+}
+
+int ike_init_begin(struct ike_sa *sa, uint64_t now_us)
+{
+    struct ike_generation *g;
+    uint64_t spi;
+
+    int error = ike_generation_draw_spi(sa->table, &spi);
+    if (error == ERR_OK)
+        error = ike_generation_new(sa, true, spi, 0, IKE_GENERATION_INIT, &g);
+    if (error != ERR_OK)
+        return error;
+    sa->current = g;
+    g->handshake = (struct ike_handshake *)calloc(1, sizeof(*g->handshake));
+    if (g->handshake == NULL)
+        return ERR_NOMEM;
+    error = kex_init(&g->handshake->kex);
+    if (error == ERR_OK)
+        error = crypto_random(g->handshake->own_nonce, IKE_NONCE_LEN);
+    if (error == ERR_OK)
+        error = ike_child_draw_spi(sa, &g->handshake->child_spi);
+    return error != ERR_OK ? error : send_init(g, now_us);
+}
+
+/* A generation of its own for one answer, with a copy of what we sent and of what came. */
+static int branch(struct ike_generation *g, uint64_t spi_r, const uint8_t *message, size_t len,
+                  const struct ike_payload *nonce, struct ike_generation **ret_branch)
+{
+    const struct ike_handshake *from = g->handshake;
+    struct ike_generation *b;
+
+    int error = ike_generation_new(g->sa, true, g->spi_i, spi_r, IKE_GENERATION_AUTH, &b);
+    if (error != ERR_OK)
+        return error;
+    b->send_id = 1;
+    struct ike_handshake *h = (struct ike_handshake *)calloc(1, sizeof(*h));
+    b->handshake = h;
+    if (h == NULL)
+        goto free_branch;
+    h->kex = from->kex;
+    h->child_spi = from->child_spi;
+    memcpy(h->own_nonce, from->own_nonce, IKE_NONCE_LEN);
+    memcpy(h->peer_nonce, nonce->body, nonce->len);
+    h->peer_nonce_len = nonce->len;
+    h->init_request = (uint8_t *)malloc(from->init_request_len);
+    h->init_response = (uint8_t *)malloc(len);
+    if (h->init_request == NULL || h->init_response == NULL)
+        goto free_branch;
+    memcpy(h->init_request, from->init_request, from->init_request_len);
+    h->init_request_len = from->init_request_len;
+    memcpy(h->init_response, message, len);
+    h->init_response_len = len;
+    *ret_branch = b;
+    return ERR_OK;
+
+free_branch:
+    ike_generation_free(b);
+    return ERR_NOMEM;
+}
+
+/* ERR_REPLAY for an answer already being tried, ERR_LIMIT for one too many. */
+static int check_rivals(const struct ike_sa *sa, const uint8_t *message, size_t len)
+{
+    size_t count = 0;
+
+    for (const struct ike_generation *g = sa->generations; g != NULL; g = g->next) {
+        if (g->state != IKE_GENERATION_AUTH)
+            continue;
+        count++;
+        if (g->handshake->init_response_len == len &&
+            memcmp(g->handshake->init_response, message, len) == 0)
+            return ERR_REPLAY;
+    }
+    return count >= IKE_RIVALS_MAX ? ERR_LIMIT : ERR_OK;
+}
+
+/* Only over TCP is an answer certain enough, and the only one, to give up at once. */
+static int take_hint(struct ike_sa *sa, uint16_t notify)
+{
+    sa->hint = notify;
+    if (!ike_sa_config(sa)->is_reliable)
+        return ERR_AGAIN;
+    bool is_choice =
+        notify == IKE_NOTIFY_NO_PROPOSAL_CHOSEN || notify == IKE_NOTIFY_INVALID_KE_PAYLOAD;
+    ike_sa_fail(sa, is_choice ? IKE_REASON_NO_PROPOSAL : IKE_REASON_PROTOCOL, notify);
+    return ERR_OK;
+}
+
+static int take_cookie(struct ike_generation *g, const struct ike_notify *cookie, uint64_t now_us)
+{
+    struct ike_handshake *h = g->handshake;
+
+    if (cookie->len == 0 || cookie->len > IKE_COOKIE_LEN_MAX)
+        return ERR_INVALID;
+    if (h->cookie_len == cookie->len && memcmp(h->cookie, cookie->data, cookie->len) == 0)
+        return ERR_REPLAY;
+    if (h->cookie_count >= IKE_COOKIES_MAX)
+        return ERR_LIMIT;
+    h->cookie_count++;
+    memcpy(h->cookie, cookie->data, cookie->len);
+    h->cookie_len = cookie->len;
+    return send_init(g, now_us);
+}
+
+int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
+                    const uint8_t *message, size_t len, const struct endpoint *remote,
+                    uint64_t now_us)
+{
+    struct ike_sa *sa = g->sa;
+    const struct ike_config *config = ike_sa_config(sa);
+    const struct ike_rule rule = {.config = config, .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
+    struct ike_message m;
+    struct ike_notify cookie;
+    struct ike_choice choice;
+    struct ike_generation *b;
+    const uint8_t *peer_public;
+
+    if (len > IKE_INIT_LEN_MAX)
+        return ERR_LIMIT;
+    int error =
+        ike_message_parse(header->next_payload, message + IKE_HEADER_LEN, len - IKE_HEADER_LEN, &m);
+    if (error != ERR_OK)
+        return error;
+    if (m.unknown_critical != 0)
+        return ERR_UNSUPPORTED;
+    if (m.sa.body == NULL && ike_message_find_notify(&m, IKE_NOTIFY_COOKIE, &cookie))
+        return config->is_reliable ? ERR_STATE : take_cookie(g, &cookie, now_us);
+    if (m.sa.body == NULL && ike_message_error(&m) != 0)
+        return take_hint(sa, ike_message_error(&m));
+    if (header->spi_r == 0 || m.nonce.body == NULL || ike_read_ke(&m, &peer_public) != 0)
+        return ERR_INVALID;
+    if (ike_rule_choose(&rule, m.sa.body, m.sa.len, true, &choice) != ERR_OK ||
+        !ike_auth_is_possible(&m))
+        return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN);
+    if (config->suites[0] == IKE_SUITE_NONE &&
+        !ike_message_find_notify(&m, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL))
+        return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN); /* RFC 6023, 3 */
+    error = check_rivals(sa, message, len);
+    if (error == ERR_OK)
+        error = branch(g, header->spi_r, message, len, &m.nonce, &b);
+    if (error != ERR_OK)
+        return error;
+    error = ike_init_derive(b, (enum ike_cipher)choice.value, peer_public);
+    if (error != ERR_OK) {
+        ike_generation_free(b);
+        return error;
+    }
+    if (!g->request.was_repeated && sa->current == g)
+        ike_sa_measure(sa, now_us - g->request.sent_us);
+    ike_nat_check(sa, &m, header->spi_i, header->spi_r, remote);
+    if (sa->current == g)
+        sa->current = b;
+    /* Should this answer not be the peer's own, then asking again brings that one. */
+    g->request.is_to_send = false;
+    g->request.repeat_us =
+        config->is_reliable ? DEADLINE_NEVER : now_us + 3 * g->request.interval_us;
+    if (config->is_reliable)
+        g->state = IKE_GENERATION_GONE;
+    return ike_authenticate_begin(b, now_us);
+}

@@ -1,0 +1,241 @@
+/* IKE_SA_INIT as the responder: what can be refused is refused before anything is kept; then a
+ * half-open SA of bounded size (RFC 7296, 2.6 and 2.21.1). */
+#include "crypto/memory.h"
+#include "ike/auth.h"
+#include "ike/exchange.h"
+#include "ike/life.h"
+#include "ike/nat.h"
+#include "ike/reply.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Identical requests of one sender are one (2.1); a different one is another handshake, so that
+ * nobody can occupy the SPI of a handshake under way. */
+static uint64_t request_hash(const struct ike_table *table, const uint8_t *message, size_t len,
+                             const struct endpoint *remote)
+{
+    struct {
+        uint64_t message_hash;
+        uint8_t address[16];
+        uint64_t port;
+    } key;
+
+    key.message_hash = map_hash(&table->half_open, message, len);
+    memcpy(key.address, remote->address.bytes, sizeof(key.address));
+    key.port = remote->port;
+    return map_hash(&table->half_open, &key, sizeof(key));
+}
+
+static struct ike_generation *half_open_generation(struct map_node *node)
+{
+    struct ike_handshake *h = CONTAINER_OF(node, struct ike_handshake, half_open_node);
+    return h->generation;
+}
+
+static struct ike_generation *find_half_open(const struct ike_table *table, uint64_t hash,
+                                             const uint8_t *message, size_t len,
+                                             const struct endpoint *remote)
+{
+    struct map_node *node = map_first(&table->half_open, hash);
+
+    for (; node != NULL; node = map_next(node)) {
+        struct ike_generation *g = half_open_generation(node);
+        if (g->handshake->init_request_len == len &&
+            memcmp(g->handshake->init_request, message, len) == 0 &&
+            endpoint_is_equal(&g->sa->remote, remote))
+            return g;
+    }
+    return NULL;
+}
+
+static int check_limits(const struct ike_table *table, const struct endpoint *remote)
+{
+    uint32_t count = 0;
+
+    if (table->count >= table->limits.sas_max ||
+        table->half_open.count >= table->limits.half_open_max)
+        return ERR_LIMIT;
+    if (table->half_open.count < table->limits.half_open_per_address_max)
+        return ERR_OK;
+    struct map_node *node = map_walk(&table->half_open, NULL);
+    for (; node != NULL; node = map_walk(&table->half_open, node))
+        count +=
+            address_is_equal(&half_open_generation(node)->sa->remote.address, &remote->address);
+    return count >= table->limits.half_open_per_address_max ? ERR_LIMIT : ERR_OK;
+}
+
+/* What a request is after it has passed all checks that need no state. */
+struct accepted {
+    struct ike_message message;
+    struct ike_choice choice;
+    const uint8_t *peer_public;
+};
+
+/* ERR_OK: no cookie is needed, or a valid one came. ERR_AGAIN: one was asked for. */
+static int check_cookie(struct ike_table *table, const struct ike_message *m,
+                        const struct ike_header *header, const struct endpoint *remote,
+                        uint64_t now_us)
+{
+    const struct ike_cookie_bind bind = {m->nonce.body, m->nonce.len, header->spi_i, *remote};
+    uint8_t cookie[IKE_COOKIE_LEN];
+    struct ike_notify n;
+
+    if (table->half_open.count < table->limits.cookie_threshold)
+        return ERR_OK;
+    if (ike_message_find_notify(m, IKE_NOTIFY_COOKIE, &n) &&
+        ike_cookies_check(&table->cookies, &bind, n.data, n.len, now_us) == ERR_OK)
+        return ERR_OK;
+    int error = ike_cookies_make(&table->cookies, &bind, now_us, cookie);
+    if (error == ERR_OK)
+        error =
+            ike_reply_add(table, header, remote, IKE_NOTIFY_COOKIE, cookie, sizeof(cookie), now_us);
+    return error == ERR_OK ? ERR_AGAIN : error;
+}
+
+/* Refuses statelessly; ERR_AGAIN once the refusal is queued. */
+static int refuse(struct ike_table *table, const struct ike_header *header,
+                  const struct endpoint *remote, uint16_t notify, const void *data, size_t len,
+                  uint64_t now_us)
+{
+    int error = ike_reply_add(table, header, remote, notify, data, len, now_us);
+    return error == ERR_OK ? ERR_AGAIN : error;
+}
+
+static int check_request(struct ike_table *table, const struct ike_config *config,
+                         const struct ike_header *header, const uint8_t *message, size_t len,
+                         const struct endpoint *remote, uint64_t now_us,
+                         struct accepted *ret_accepted)
+{
+    static const uint8_t our_group[] = {0, IKE_GROUP_CURVE25519};
+    const struct ike_rule rule = {.config = config, .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
+    struct accepted a;
+
+    int error = ike_message_parse(header->next_payload, message + IKE_HEADER_LEN,
+                                  len - IKE_HEADER_LEN, &a.message);
+    if (error != ERR_OK)
+        return error;
+    const struct ike_message *m = &a.message;
+    if (m->unknown_critical != 0)
+        return refuse(table, header, remote, IKE_NOTIFY_UNSUPPORTED_CRITICAL_PAYLOAD,
+                      &m->unknown_critical, 1, now_us);
+    if (m->sa.body == NULL || m->ke.body == NULL || m->nonce.body == NULL)
+        return ERR_INVALID;
+    if (!config->is_reliable) {
+        error = check_cookie(table, m, header, remote, now_us);
+        if (error != ERR_OK)
+            return error;
+    }
+    error = check_limits(table, remote);
+    if (error != ERR_OK)
+        return error;
+    if (ike_rule_choose(&rule, m->sa.body, m->sa.len, false, &a.choice) != ERR_OK ||
+        !ike_auth_is_possible(m))
+        return refuse(table, header, remote, IKE_NOTIFY_NO_PROPOSAL_CHOSEN, NULL, 0, now_us);
+    uint16_t notify = ike_read_ke(m, &a.peer_public);
+    if (notify == IKE_NOTIFY_INVALID_KE_PAYLOAD)
+        return refuse(table, header, remote, notify, our_group, sizeof(our_group), now_us);
+    if (notify != 0)
+        return ERR_INVALID;
+    *ret_accepted = a;
+    return ERR_OK;
+}
+
+static int answer(struct ike_generation *g, const struct ike_choice *choice,
+                  const struct endpoint *remote, uint64_t hash)
+{
+    struct ike_handshake *h = g->handshake;
+    struct ike_outgoing out;
+    const struct ike_rule rule = {
+        .config = ike_sa_config(g->sa), .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
+
+    ike_generation_begin(g, &out, IKE_EXCHANGE_SA_INIT, true, 0);
+    ike_rule_answer(&rule, &out.b, choice, NULL);
+    ike_init_build_rest(g->sa, &out.b, h, g->spi_i, g->spi_r);
+    ike_build_notify(&out.b, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL, 0);
+    ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+    int error = ike_generation_respond(g, &out, remote, hash);
+    if (error != ERR_OK)
+        return error;
+    h->init_response = (uint8_t *)malloc(out.w.len);
+    if (h->init_response == NULL)
+        return ERR_NOMEM;
+    memcpy(h->init_response, out.w.base, out.w.len);
+    h->init_response_len = out.w.len;
+    return ERR_OK;
+}
+
+/* Fills in a new responder SA. */
+static int open_half(struct ike_sa *sa, const struct ike_header *header,
+                     const struct accepted *accepted, const uint8_t *message, size_t len,
+                     uint64_t hash)
+{
+    const struct ike_payload *nonce = &accepted->message.nonce;
+    struct ike_generation *g;
+    uint64_t spi;
+
+    int error = ike_generation_draw_spi(sa->table, &spi);
+    if (error == ERR_OK)
+        error = ike_generation_new(sa, false, header->spi_i, spi, IKE_GENERATION_AUTH, &g);
+    if (error != ERR_OK)
+        return error;
+    sa->current = g;
+    struct ike_handshake *h = (struct ike_handshake *)calloc(1, sizeof(*h));
+    g->handshake = h;
+    if (h == NULL)
+        return ERR_NOMEM;
+    h->generation = g;
+    h->init_request = (uint8_t *)malloc(len);
+    if (h->init_request == NULL)
+        return ERR_NOMEM;
+    memcpy(h->init_request, message, len);
+    h->init_request_len = len;
+    memcpy(h->peer_nonce, nonce->body, nonce->len);
+    h->peer_nonce_len = nonce->len;
+    error = kex_init(&h->kex);
+    if (error == ERR_OK)
+        error = crypto_random(h->own_nonce, IKE_NONCE_LEN);
+    if (error == ERR_OK)
+        error = ike_init_derive(g, (enum ike_cipher)accepted->choice.value, accepted->peer_public);
+    if (error == ERR_OK)
+        error = answer(g, &accepted->choice, &sa->remote, hash);
+    if (error == ERR_OK)
+        error = map_insert(&sa->table->half_open, &h->half_open_node, hash);
+    if (error != ERR_OK)
+        return error;
+    h->is_half_open = true;
+    return ERR_OK;
+}
+
+int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
+                    const struct ike_header *header, const uint8_t *message, size_t len,
+                    const struct endpoint *remote, uint64_t now_us, struct ike_sa **ret_sa)
+{
+    struct accepted accepted;
+    struct ike_sa *sa;
+
+    if (len > IKE_INIT_LEN_MAX)
+        return ERR_LIMIT;
+    uint64_t hash = request_hash(table, message, len, remote);
+    struct ike_generation *known = find_half_open(table, hash, message, len, remote);
+    if (known != NULL) {
+        known->response.is_to_send = known->response.data != NULL;
+        *ret_sa = known->sa;
+        return ERR_OK;
+    }
+    if (profile == NULL || header->spi_i == 0 || header->message_id != 0)
+        return ERR_STATE;
+    int error =
+        check_request(table, &profile->config, header, message, len, remote, now_us, &accepted);
+    if (error == ERR_OK)
+        error = ike_sa_new(table, profile, remote, false, now_us, &sa);
+    if (error != ERR_OK)
+        return error;
+    error = open_half(sa, header, &accepted, message, len, hash);
+    if (error != ERR_OK) {
+        ike_sa_free(sa);
+        return error;
+    }
+    ike_nat_check(sa, &accepted.message, header->spi_i, 0, remote);
+    *ret_sa = sa;
+    return ERR_OK;
+}

@@ -1,0 +1,14 @@
+/* NAT detection in IKE_SA_INIT (RFC 7296, 2.23). */
+#ifndef IKE_NAT_H
+#define IKE_NAT_H
+
+#include "ike/state.h"
+
+/* Appends both notifies; an unknown own address makes the peer see a NAT before us: the safe side.
+ */
+void ike_nat_build(struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r);
+/* Compares the peer's notifies with the addresses that the message really carried. */
+void ike_nat_check(struct ike_sa *sa, const struct ike_message *message, uint64_t spi_i,
+                   uint64_t spi_r, const struct endpoint *remote);
+
+#endif

@@ -1,0 +1,92 @@
+/* What an owner can see of an SA; see ike/sa.h. */
+#include "ike/sa.h"
+#include "ike/child.h"
+
+void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote)
+{
+    sa->remote = *remote;
+}
+
+void ike_sa_set_user(struct ike_sa *sa, void *user)
+{
+    sa->user = user;
+}
+
+void *ike_sa_user(const struct ike_sa *sa)
+{
+    return sa->user;
+}
+
+enum ike_state ike_sa_state(const struct ike_sa *sa)
+{
+    return sa->state;
+}
+
+bool ike_sa_is_initiator(const struct ike_sa *sa)
+{
+    return sa->is_initiator;
+}
+
+const struct public_key *ike_sa_peer_key(const struct ike_sa *sa)
+{
+    return sa->has_peer_key ? &sa->peer_key : NULL;
+}
+
+const char *ike_sa_peer_id(const struct ike_sa *sa)
+{
+    return sa->peer_id != NULL ? sa->peer_id : "";
+}
+
+const struct endpoint *ike_sa_remote(const struct ike_sa *sa)
+{
+    return &sa->remote;
+}
+
+uint32_t ike_sa_child(const struct ike_sa *sa)
+{
+    const struct ike_child *child = ike_child_live(sa);
+    return child != NULL ? child->number : 0;
+}
+
+enum ike_suite ike_sa_suite(const struct ike_sa *sa)
+{
+    const struct ike_child *child = ike_child_live(sa);
+    return child != NULL ? child->suite : IKE_SUITE_NONE;
+}
+
+enum ike_cipher ike_sa_cipher(const struct ike_sa *sa)
+{
+    return sa->current != NULL ? sa->current->keys.cipher : IKE_CIPHER_NONE;
+}
+
+uint64_t ike_sa_heard_us(const struct ike_sa *sa)
+{
+    return sa->heard_us;
+}
+
+uint64_t ike_sa_round_trip_us(const struct ike_sa *sa)
+{
+    return sa->round_trip_us;
+}
+
+bool ike_sa_is_nat_here(const struct ike_sa *sa)
+{
+    return sa->is_nat_here;
+}
+
+bool ike_sa_is_nat_there(const struct ike_sa *sa)
+{
+    return sa->is_nat_there;
+}
+
+void ike_sa_spis(const struct ike_sa *sa, uint64_t *ret_initiator, uint64_t *ret_responder)
+{
+    *ret_initiator = sa->current != NULL ? sa->current->spi_i : 0;
+    *ret_responder = sa->current != NULL ? sa->current->spi_r : 0;
+}
+
+uint64_t ike_sa_deadline(const struct ike_sa *sa)
+{
+    /* The heap's place is kept with the latest time short of DEADLINE_NEVER. */
+    return sa->deadline.at_us >= DEADLINE_NEVER - 1 ? DEADLINE_NEVER : sa->deadline.at_us;
+}

@@ -1,0 +1,219 @@
+/* Algorithms and their negotiation; see ike/suite.h. */
+#include "ike/suite.h"
+#include <string.h>
+
+#define TRANSFORMS_MAX 8
+
+static const struct cipher {
+    enum ike_cipher cipher;
+    uint16_t transform;
+    uint16_t key_bits;
+    enum aead_algorithm algorithm;
+} ciphers[] = {
+    {IKE_CIPHER_AES256_GCM, IKE_ENCR_AES_GCM_16, 256, AEAD_AES256_GCM},
+    {IKE_CIPHER_AES128_GCM, IKE_ENCR_AES_GCM_16, 128, AEAD_AES128_GCM},
+    {IKE_CIPHER_CHACHA20_POLY1305, IKE_ENCR_CHACHA20_POLY1305, 0, AEAD_CHACHA20_POLY1305},
+};
+
+static const struct suite {
+    enum ike_suite suite;
+    const char *name;
+    size_t key_len; /* docs/protocol.md: paper 16 + 32 + 11; AEADs key + 8 of salt */
+} suites[] = {
+    {IKE_SUITE_PAPER, "paper", 59},
+    {IKE_SUITE_AES128_GCM, "aes128-gcm", 24},
+    {IKE_SUITE_AES256_GCM, "aes256-gcm", 40},
+    {IKE_SUITE_CHACHA20_POLY1305, "chacha20-poly1305", 40},
+};
+
+static const struct cipher *find_cipher(enum ike_cipher cipher)
+{
+    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
+        if (ciphers[i].cipher == cipher)
+            return &ciphers[i];
+    return NULL;
+}
+
+static const struct suite *find_suite(enum ike_suite suite)
+{
+    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+        if (suites[i].suite == suite)
+            return &suites[i];
+    return NULL;
+}
+
+int ike_cipher_algorithm(enum ike_cipher cipher, enum aead_algorithm *ret_algorithm)
+{
+    const struct cipher *c = find_cipher(cipher);
+    if (c == NULL)
+        return ERR_UNSUPPORTED;
+    *ret_algorithm = c->algorithm;
+    return ERR_OK;
+}
+
+size_t ike_suite_key_len(enum ike_suite suite)
+{
+    const struct suite *s = find_suite(suite);
+    return s != NULL ? s->key_len : 0;
+}
+
+const char *ike_suite_name(enum ike_suite suite)
+{
+    const struct suite *s = find_suite(suite);
+    return s != NULL ? s->name : "none";
+}
+
+enum ike_suite ike_suite_from_name(const char *name)
+{
+    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+        if (strcmp(suites[i].name, name) == 0)
+            return suites[i].suite;
+    return IKE_SUITE_NONE;
+}
+
+/* The encryption transforms that the rule takes, in order. */
+static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform *ret_transforms,
+                              uint16_t *ret_values)
+{
+    const struct ike_config *config = rule->config;
+    size_t count = 0;
+
+    if (rule->protocol == IKE_PROTOCOL_IKE) {
+        for (; count < IKE_CIPHER_COUNT && config->ciphers[count] != IKE_CIPHER_NONE; count++) {
+            const struct cipher *c = find_cipher(config->ciphers[count]);
+            if (c == NULL)
+                break;
+            ret_transforms[count] = (struct ike_transform){
+                .type = IKE_TRANSFORM_ENCR, .id = c->transform, .key_bits = c->key_bits};
+            ret_values[count] = c->cipher;
+        }
+        return count;
+    }
+    for (; count < IKE_SUITE_COUNT && config->suites[count] != IKE_SUITE_NONE; count++) {
+        ret_transforms[count] = (struct ike_transform){.type = IKE_TRANSFORM_ENCR,
+                                                       .id = (uint16_t)config->suites[count]};
+        ret_values[count] = (uint16_t)config->suites[count];
+    }
+    return count;
+}
+
+/* The transforms that every choice has besides encryption. */
+static size_t rule_others(const struct ike_rule *rule, struct ike_transform *ret_transforms)
+{
+    size_t count = 0;
+    if (rule->protocol == IKE_PROTOCOL_IKE)
+        ret_transforms[count++] =
+            (struct ike_transform){.type = IKE_TRANSFORM_PRF, .id = IKE_PRF_HMAC_SHA2_256};
+    if (rule->has_ke)
+        ret_transforms[count++] =
+            (struct ike_transform){.type = IKE_TRANSFORM_KE, .id = IKE_GROUP_CURVE25519};
+    return count;
+}
+
+void ike_rule_offer(const struct ike_rule *rule, struct ike_builder *b, const uint8_t *spi)
+{
+    struct ike_transform transforms[TRANSFORMS_MAX];
+    uint16_t values[TRANSFORMS_MAX];
+
+    size_t count = rule_encryption(rule, transforms, values);
+    count += rule_others(rule, transforms + count);
+    ike_build_sa(b);
+    ike_build_proposal(b, true, 1, rule->protocol, spi, rule->spi_len, transforms, (uint8_t)count);
+}
+
+void ike_rule_answer(const struct ike_rule *rule, struct ike_builder *b,
+                     const struct ike_choice *choice, const uint8_t *spi)
+{
+    struct ike_transform transforms[TRANSFORMS_MAX];
+    uint16_t values[TRANSFORMS_MAX];
+
+    size_t count = rule_encryption(rule, transforms, values);
+    for (size_t i = 0; i < count; i++)
+        if (values[i] == choice->value)
+            transforms[0] = transforms[i];
+    count = 1 + rule_others(rule, transforms + 1);
+    ike_build_sa(b);
+    ike_build_proposal(b, true, choice->number, rule->protocol, spi, rule->spi_len, transforms,
+                       (uint8_t)count);
+}
+
+/* What one proposal offers of each transform type. */
+struct tally {
+    uint16_t value; /* first encryption that we take */
+    unsigned encryption, prf, integ, ke;
+    bool has_prf, has_ke, has_integ_none;
+    bool has_unknown_type;
+};
+
+static void tally_transform(const struct ike_transform *t, const struct ike_transform *ours,
+                            const uint16_t *values, size_t count, struct tally *tally)
+{
+    switch (t->type) {
+    case IKE_TRANSFORM_ENCR:
+        tally->encryption++;
+        for (size_t i = 0; tally->value == 0 && !t->has_unknown && i < count; i++)
+            if (t->id == ours[i].id && t->key_bits == ours[i].key_bits)
+                tally->value = values[i];
+        break;
+    case IKE_TRANSFORM_PRF:
+        tally->prf++;
+        tally->has_prf |= t->id == IKE_PRF_HMAC_SHA2_256 && !t->has_unknown;
+        break;
+    case IKE_TRANSFORM_INTEG:
+        tally->integ++;
+        tally->has_integ_none |= t->id == IKE_INTEG_NONE;
+        break;
+    case IKE_TRANSFORM_KE:
+        tally->ke++;
+        tally->has_ke |= t->id == IKE_GROUP_CURVE25519 && !t->has_unknown;
+        break;
+    default:
+        tally->has_unknown_type = true; /* the proposal asks for something we cannot do (3.3.6) */
+        break;
+    }
+}
+
+static bool tally_fits(const struct ike_rule *rule, const struct tally *t, bool is_answer)
+{
+    bool is_ike = rule->protocol == IKE_PROTOCOL_IKE;
+
+    if (t->value == 0 || t->has_unknown_type || (t->integ > 0 && !t->has_integ_none))
+        return false;
+    if (is_ike ? !t->has_prf : t->prf > 0)
+        return false;
+    if (rule->has_ke ? !t->has_ke : t->ke > 0)
+        return false;
+    return !is_answer || (t->encryption == 1 && t->prf <= 1 && t->integ <= 1 && t->ke <= 1);
+}
+
+int ike_rule_choose(const struct ike_rule *rule, const uint8_t *body, size_t len, bool is_answer,
+                    struct ike_choice *ret_choice)
+{
+    struct ike_transform ours[TRANSFORMS_MAX];
+    uint16_t values[TRANSFORMS_MAX];
+    size_t count = rule_encryption(rule, ours, values);
+    struct ike_proposals proposals;
+    struct ike_proposal p;
+
+    ike_proposals_init(&proposals, body, len);
+    while (ike_proposals_next(&proposals, &p) == ERR_OK) {
+        struct tally tally = {0};
+        struct ike_transform t;
+
+        if (is_answer && (!proposals.is_last || p.number != 1))
+            return ERR_NOT_FOUND; /* we offer one, and exactly one is chosen (2.7) */
+        if (p.protocol != rule->protocol || p.spi_len != rule->spi_len)
+            continue;
+        uint8_t number = p.number;
+        const uint8_t *spi = p.spi;
+        while (ike_transform_next(&p, &t) == ERR_OK)
+            tally_transform(&t, ours, values, count, &tally);
+        if (!tally_fits(rule, &tally, is_answer))
+            continue;
+        struct ike_choice choice = {.number = number, .value = tally.value};
+        memcpy(choice.spi, spi, rule->spi_len);
+        *ret_choice = choice;
+        return ERR_OK;
+    }
+    return ERR_NOT_FOUND;
+}
