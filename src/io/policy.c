@@ -12,13 +12,10 @@
  *       iifname != TUN ip saddr POOL ip saddr != 0.0.0.0 counter name spoofed drop
  *       iifname != TUN ip daddr OWN counter name spoofed drop
  *       iifname != TUN accept
- *       ip daddr != OWN counter name refused drop
- *       ct state established,related accept
- *       ip saddr @all4 accept
- *       ip saddr . meta l4proto @protocols4 accept
- *       ip saddr . meta l4proto . th dport @ports4 accept
- *       icmp type echo-request ip saddr @known4 accept
- *       counter name refused drop
+ *       ct state established,related accept      # also to masqueraded sockets, as dst is theirs by
+ * now ip daddr != OWN counter name refused drop ip saddr @all4 accept ip saddr . meta l4proto
+ * @protocols4 accept ip saddr . meta l4proto . th dport @ports4 accept icmp type echo-request ip
+ * saddr @known4 accept counter name refused drop
  *     }
  *     chain forward {
  *       type filter hook forward priority filter - 10
@@ -169,11 +166,11 @@ static void build_input(struct nft *nft, const struct policy_options *options)
     nft_rule_begin(nft, input);
     nft_match_in(nft, options->tun_name, false);
     end_with_accept(nft);
-    drop_other_destinations(nft, ADDRESS_IPV4, &options->own_ipv4);
-    drop_other_destinations(nft, ADDRESS_IPV6, &options->own_ipv6);
     nft_rule_begin(nft, input);
     nft_match_state(nft, NFT_STATE_ESTABLISHED | NFT_STATE_RELATED);
     end_with_accept(nft);
+    drop_other_destinations(nft, ADDRESS_IPV4, &options->own_ipv4);
+    drop_other_destinations(nft, ADDRESS_IPV6, &options->own_ipv6);
     accept_peers(nft, ADDRESS_IPV4);
     accept_peers(nft, ADDRESS_IPV6);
     nft_rule_begin(nft, input);

@@ -27,7 +27,7 @@ void testnet_leave(int peer);
 void testnet_switch(int peer);
 /* Sockets bound to an endpoint given as text ("192.0.2.1:53"); TCP ones listen. Non-blocking. */
 int testnet_bind(int type, const char *endpoint);
-/* Is there something to be read within timeout_ms? */
+/* Is there something to be read, or an error, within timeout_ms? */
 bool testnet_is_readable(int fd, int timeout_ms);
 /* Waits until condition(context) holds: false after timeout_ms. */
 bool testnet_wait(bool (*condition)(void *context), void *context, unsigned timeout_ms);
