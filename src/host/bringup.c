@@ -1,0 +1,562 @@
+/* From configuration to a running daemon and back, in the order in which nothing can leak: guard,
+ * policy, TUN, data path, and only then names that lead there. */
+#include "host/bringup.h"
+
+#include "crypto/memory.h"
+#include "host/call.h"
+#include "host/control.h"
+#include "host/datapath.h"
+#include "host/export.h"
+#include "host/host.h"
+#include "host/resolver.h"
+#include "host/session.h"
+#include "io/clock.h"
+#include "io/control_socket.h"
+#include "io/file.h"
+#include "io/policy.h"
+#include "io/privileges.h"
+#include "io/route.h"
+#include "io/udp.h"
+#include "tunnel/suite.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GUARD_TABLE    "detec-guard"
+#define GUARD_CHECK_US (2 * SECOND_US)
+#define STOP_WAIT_US   (2 * SECOND_US) /* for goodbyes to get out */
+#define KEY_FILE_CAP   4096
+
+/* ---- identity ---- */
+
+static int load_identity(const struct host_config *config, bool may_create,
+                         struct identity **ret_identity)
+{
+    char *text = NULL;
+    size_t len = 0;
+    char pem[IDENTITY_PEM_CAP];
+    char key[PUBLIC_KEY_TEXT_CAP];
+    int error = file_read_secret(config->key_file, KEY_FILE_CAP, &text, &len);
+    if (error == ERR_OK) {
+        error = identity_from_pem(text, len, ret_identity);
+        crypto_wipe(text, len);
+        free(text);
+        if (error != ERR_OK)
+            log_error(
+                "%s: [host] key: %s is not an Ed25519 private key in PEM; `detec genkey` makes one",
+                config->file, config->key_file);
+        return error;
+    }
+    if (error != ERR_NOT_FOUND || !may_create) {
+        log_error(
+            "%s: [host] key: %s: %s%s", config->file, config->key_file, file_error_text(error),
+            error == ERR_REFUSED ? "; a private key must be its owner's alone (chmod 600)" : "");
+        return error;
+    }
+    error = identity_generate(ret_identity);
+    int pem_len = error == ERR_OK ? identity_to_pem(*ret_identity, pem, sizeof(pem)) : error;
+    if (pem_len > 0)
+        error = file_make_parent(config->key_file, 0700);
+    if (pem_len > 0 && error == ERR_OK)
+        error = file_create_secret(config->key_file, pem, (size_t)pem_len);
+    crypto_wipe(pem, sizeof(pem));
+    if (error != ERR_OK || pem_len < 0) {
+        log_error("%s: a new key cannot be written: %s", config->key_file, file_error_text(error));
+        return error != ERR_OK ? error : pem_len;
+    }
+    log_info("new key written to %s; its public key: %s", config->key_file,
+             public_key_format(identity_public(*ret_identity), key));
+    return ERR_OK;
+}
+
+/* ---- guard ---- */
+
+static void describe_guard(const struct host_config *config, struct guard *ret_guard)
+{
+    static const uint8_t orchid[16] = {0x20, 0x01, 0x00, 0x20};
+    *ret_guard =
+        (struct guard){.count = 2, .table = HOST_TABLE, .preference = HOST_RULE_PREFERENCE};
+    ret_guard->prefixes[0] = config->pool;
+    ret_guard->prefixes[1].address = address_from_bytes(ADDRESS_IPV6, orchid);
+    ret_guard->prefixes[1].bits = 28;
+}
+
+/* Both halves: routing rules, and a packet filter for sockets that routing rules do not bind. */
+static int install_guard(const struct host_config *config, struct guard *ret_guard,
+                         struct netlink *netlink, struct guard_filter *filter)
+{
+    describe_guard(config, ret_guard);
+    int error = netlink_open(netlink, NETLINK_ROUTE);
+    if (error == ERR_OK)
+        error = guard_install(netlink, ret_guard);
+    if (error != ERR_OK) {
+        log_error("the leak guard cannot be set up: %s", netlink_error(netlink));
+        return error;
+    }
+    error = guard_filter_open(filter, GUARD_TABLE, ret_guard, config->interface);
+    if (error == ERR_OK)
+        error = guard_filter_install(filter);
+    if (error != ERR_OK)
+        log_error("the leak guard's filter cannot be set up: %s", guard_filter_error(filter));
+    return error;
+}
+
+static void restore_guard(struct host *host)
+{
+    bool is_intact;
+    if (guard_is_intact(&host->netlink, &host->guard, &is_intact) != ERR_OK || !is_intact) {
+        host->guard_restored++;
+        log_warn("leak guard: somebody changed its rules; restoring them");
+        if (guard_install(&host->netlink, &host->guard) != ERR_OK)
+            log_error("leak guard: cannot be restored: %s", netlink_error(&host->netlink));
+    }
+    if (guard_filter_is_intact(&host->guard_filter, &is_intact) != ERR_OK || !is_intact) {
+        host->guard_restored++;
+        log_warn("leak guard: somebody removed its filter; restoring it");
+        if (guard_filter_install(&host->guard_filter) != ERR_OK)
+            log_error("leak guard: cannot be restored: %s",
+                      guard_filter_error(&host->guard_filter));
+    }
+}
+
+/* Rules are watched; the filter has to be looked at. */
+static void on_guard_task(struct task *task, uint64_t now_us)
+{
+    struct host *host = CONTAINER_OF(task, struct host, guard_task);
+    restore_guard(host);
+    task_set(&host->tasks, task, now_us + GUARD_CHECK_US);
+}
+
+static void refresh_locals(struct host *host)
+{
+    size_t count;
+    if (interface_addresses(&host->netlink, host->tun.link, host->locals, HOST_LOCALS_MAX,
+                            &count) == ERR_OK)
+        host->local_count = count;
+}
+
+static void on_monitor(uv_poll_t *poll, int status, int events)
+{
+    struct host *host = poll->data;
+    unsigned changes;
+    if (monitor_read(&host->monitor, &changes) != ERR_OK)
+        return;
+    if (changes & (MONITOR_RULES | MONITOR_ROUTES))
+        restore_guard(host);
+    if (changes & MONITOR_ADDRESSES) {
+        struct address before[HOST_LOCALS_MAX];
+        size_t count = host->local_count;
+        memcpy(before, host->locals, sizeof(before));
+        refresh_locals(host);
+        if (count != host->local_count ||
+            memcmp(before, host->locals, count * sizeof(before[0])) != 0)
+            sessions_on_addresses(host, clock_now_us());
+    }
+}
+
+/* ---- interface ---- */
+
+static int open_interface(struct host *host)
+{
+    const struct host_config *config = &host->config;
+    const struct policy_options policy = {
+        .table = "detec",
+        .tun_name = config->interface,
+        .own_ipv4 = host->own,
+        .pool_ipv4 = config->pool,
+    };
+    uint32_t mtu = translate_mtu(config->mtu, SPUT_PAPER, ADDRESS_IPV4);
+    int error = tun_open(config->interface, 0, &host->tun);
+    if (error != ERR_OK) {
+        log_error("interface %s cannot be made: %s", config->interface,
+                  error == ERR_EXISTS ? "there is one of that name; does another detecd run?"
+                                      : error_text(error));
+        return error;
+    }
+    host->policy = calloc(1, sizeof(*host->policy));
+    if (host->policy == NULL)
+        return ERR_NOMEM;
+    error = policy_open(host->policy, &policy);
+    if (error != ERR_OK) {
+        log_error("who may come in cannot be enforced: %s", policy_error(host->policy));
+        return error;
+    }
+    const struct route route = {.to = config->pool,
+                                .table = HOST_TABLE,
+                                .link = host->tun.link,
+                                .source = host->own,
+                                .kind = ROUTE_UNICAST};
+    host->guard.link = host->tun.link;
+    error = interface_start(&host->netlink, host->tun.link, mtu);
+    if (error == ERR_OK)
+        error = interface_address_add(&host->netlink, host->tun.link, &host->own, 32);
+    if (error == ERR_OK)
+        error = route_set(&host->netlink, &route);
+    if (error != ERR_OK)
+        log_error("interface %s cannot be set up: %s", config->interface,
+                  netlink_error(&host->netlink));
+    return error;
+}
+
+static int open_udp(struct host *host)
+{
+    const struct udp_options options = {.port = host->config.port, .mark = HOST_MARK};
+    int error = udp_open(&options, &host->udp, &host->is_dual_stack);
+    if (error != ERR_OK)
+        log_error("UDP port %u cannot be opened: %s", host->config.port, file_error_text(error));
+    return error;
+}
+
+static void on_handoff_network(uv_poll_t *poll, int status, int events)
+{
+    struct host *host = poll->data;
+    host_take_handoff(host, datapath_from_network(host->datapath));
+}
+
+static void on_handoff_local(uv_poll_t *poll, int status, int events)
+{
+    struct host *host = poll->data;
+    host_take_handoff(host, datapath_from_local(host->datapath));
+}
+
+static int watch_fd(struct host *host, uv_poll_t *poll, int fd, uv_poll_cb callback)
+{
+    if (uv_poll_init(&host->loop, poll, fd) != 0)
+        return ERR_IO;
+    poll->data = host;
+    return uv_poll_start(poll, UV_READABLE, callback) == 0 ? ERR_OK : ERR_IO;
+}
+
+static int open_datapath(struct host *host)
+{
+    const struct datapath_config config = {
+        .tun = &host->tun,
+        .udp = host->udp,
+        .is_dual_stack = host->is_dual_stack,
+        .tunnels = host->tunnels,
+        .pool = host->config.pool,
+        .own = host->own,
+    };
+    int error = datapath_start(&config, &host->datapath);
+    if (error == ERR_OK)
+        error = watch_fd(host, &host->handoff_polls[0],
+                         datapath_from_network(host->datapath)->wake_fd, on_handoff_network);
+    if (error == ERR_OK)
+        error = watch_fd(host, &host->handoff_polls[1],
+                         datapath_from_local(host->datapath)->wake_fd, on_handoff_local);
+    if (error != ERR_OK)
+        log_error("data path cannot be started: %s", error_text(error));
+    return error;
+}
+
+/* ---- engines ---- */
+
+static int load_allow(struct host *host, const struct host_config *config)
+{
+    char message[ALLOW_MESSAGE_CAP];
+    struct allow fresh;
+    allow_init(&fresh);
+    for (uint32_t i = 0; i < config->allow_count; i++) {
+        int error = allow_add(&fresh, config->allow[i], message);
+        if (error != ERR_OK) {
+            log_error("%s: [allow] %s: %s", config->file, config->allow[i], message);
+            allow_done(&fresh);
+            return error;
+        }
+    }
+    allow_done(&host->allow);
+    host->allow = fresh;
+    return ERR_OK;
+}
+
+static int open_engines(struct host *host)
+{
+    struct ike_table_limits limits;
+    uint64_t now_us = clock_now_us();
+    ike_table_limits_init(&limits);
+    int error = crypto_random(host->seed, sizeof(host->seed));
+    if (error == ERR_OK)
+        error = map_init(&host->peers_by_name, host->seed);
+    if (error == ERR_OK)
+        error = map_init(&host->peers_by_address, host->seed);
+    if (error == ERR_OK)
+        error = map_init(&host->calls_by_number, host->seed);
+    if (error == ERR_OK)
+        error = ike_table_new(&limits, now_us, &host->ike);
+    if (error == ERR_OK)
+        error = ike_table_new(&limits, now_us, &host->ike_tcp);
+    if (error == ERR_OK)
+        error = punch_table_new(&host->punches);
+    if (error == ERR_OK)
+        error = tunnel_table_new(host->seed, &host->tunnels);
+    if (error == ERR_OK)
+        error = load_allow(host, &host->config);
+    if (error == ERR_OK)
+        error = state_load(host);
+    if (error == ERR_OK)
+        host->own = pool_own_address(host->pool);
+    return error;
+}
+
+/* ---- stopping ---- */
+
+static void close_handles(struct host *host)
+{
+    uv_poll_t *polls[] = {&host->monitor_poll, &host->handoff_polls[0], &host->handoff_polls[1]};
+    for (size_t i = 0; i < sizeof(polls) / sizeof(polls[0]); i++) {
+        if (polls[i]->data != NULL)
+            uv_close((uv_handle_t *)polls[i], NULL);
+    }
+    for (size_t i = 0; i < sizeof(host->signals) / sizeof(host->signals[0]); i++) {
+        if (host->signals[i].data != NULL)
+            uv_close((uv_handle_t *)&host->signals[i], NULL);
+    }
+}
+
+/* Goodbyes are out, or have had their time: the loop ends when every handle is closed. */
+static void on_stop_task(struct task *task, uint64_t now_us)
+{
+    struct host *host = CONTAINER_OF(task, struct host, stop_task);
+    bool are_tunnels_down = true;
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;)
+        are_tunnels_down =
+            are_tunnels_down && CONTAINER_OF(node, struct peer, by_name)->tunnel == NULL;
+    if (now_us < host->stop_us && !(are_tunnels_down && sessions_are_closed(host))) {
+        task_set(&host->tasks, &host->stop_task, now_us + 20 * MS_US);
+        return;
+    }
+    peers_free(host);
+    sessions_free(host);
+    task_queue_close(&host->tasks);
+    close_handles(host);
+}
+
+static void stop(struct host *host)
+{
+    uint64_t now_us = clock_now_us();
+    if (host->is_stopping)
+        return;
+    host->is_stopping = true;
+    log_info("stopping: logging out");
+    resolver_free(host->resolver);
+    host->resolver = NULL;
+    control_free(host->control);
+    host->control = NULL;
+    peers_close(host, now_us);
+    sessions_close(host, now_us);
+    host->stop_us = now_us + STOP_WAIT_US;
+    host->stop_task.run = on_stop_task;
+    task_set(&host->tasks, &host->stop_task, now_us);
+}
+
+/* [allow] can change under way; the rest needs a restart. */
+static void reload(struct host *host)
+{
+    struct host_config *config = calloc(1, sizeof(*config));
+    if (config == NULL || host_config_load(host->config.file, config, stderr) != ERR_OK ||
+        load_allow(host, config) != ERR_OK) {
+        log_error("configuration not reloaded: the one before stays in force");
+        free(config);
+        return;
+    }
+    free(config);
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->tunnel != NULL &&
+            access_open(host, peer->name, peer->is_static, &peer->address) != ERR_OK)
+            peer_down(peer, "what it may do here could not be set", true, clock_now_us());
+    }
+    log_info("[allow] reloaded; other changes need a restart");
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct host *host = handle->data;
+    if (number == SIGHUP)
+        reload(host);
+    else
+        stop(host);
+}
+
+static int open_signals(struct host *host)
+{
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (uv_signal_init(&host->loop, &host->signals[i]) != 0)
+            return ERR_IO;
+        host->signals[i].data = host;
+        if (uv_signal_start(&host->signals[i], on_signal, numbers[i]) != 0)
+            return ERR_IO;
+    }
+    return ERR_OK;
+}
+
+/* ---- all of it ---- */
+
+static int open_control(struct host *host)
+{
+    int listener;
+    int error = control_socket_listen(host->config.socket, 0600, &listener);
+    if (error == ERR_OK)
+        return control_new(host, listener, &host->control);
+    log_error("%s: %s", host->config.socket,
+              error == ERR_EXISTS ? "another detecd answers there" : file_error_text(error));
+    return error;
+}
+
+static int bring_up(struct host *host)
+{
+    int error = load_identity(&host->config, true, &host->identity);
+    if (error == ERR_OK)
+        error = open_control(host);
+    if (error == ERR_OK)
+        error = open_signals(host);
+    if (error == ERR_OK)
+        error = open_engines(host);
+    if (error == ERR_OK)
+        error = install_guard(&host->config, &host->guard, &host->netlink, &host->guard_filter);
+    if (error == ERR_OK)
+        error = monitor_open(&host->monitor);
+    if (error == ERR_OK)
+        error = open_udp(host);
+    if (error == ERR_OK)
+        error = open_interface(host);
+    if (error == ERR_OK)
+        error = watch_fd(host, &host->monitor_poll, host->monitor.fd, on_monitor);
+    if (error == ERR_OK && host->config.dns == DNS_MODE_CAPTURE)
+        error = resolver_new(host, &host->resolver);
+    if (error == ERR_OK)
+        error = privileges_keep(PRIVILEGE_NET_ADMIN);
+    if (error == ERR_OK)
+        error = open_datapath(host);
+    if (error != ERR_OK)
+        return error;
+    host->guard_task.run = on_guard_task;
+    task_set(&host->tasks, &host->guard_task, clock_now_us() + GUARD_CHECK_US);
+    refresh_locals(host);
+    strcpy(host->name, host->config.name);
+    error = session_start_own(host);
+    if (error == ERR_OK && host->resolver != NULL)
+        error = resolver_start(host->resolver);
+    return error;
+}
+
+static void take_down(struct host *host)
+{
+    datapath_stop(host->datapath);
+    export_close(host);
+    tunnel_table_free(host->tunnels);
+    punch_table_free(host->punches);
+    ike_table_free(host->ike);
+    ike_table_free(host->ike_tcp);
+    tun_close(&host->tun);
+    if (host->policy != NULL)
+        policy_close(host->policy);
+    free(host->policy);
+    monitor_close(&host->monitor);
+    if (host->udp >= 0)
+        close(host->udp);
+    guard_filter_close(&host->guard_filter);
+    netlink_close(&host->netlink);
+    pool_free(host->pool);
+    trust_free(host->trust);
+    allow_done(&host->allow);
+    map_done(&host->peers_by_name);
+    map_done(&host->peers_by_address);
+    map_done(&host->calls_by_number);
+    identity_free(host->identity);
+    task_queue_done(&host->tasks);
+}
+
+int host_run(const struct host_config *config, const char *export_file)
+{
+    struct host *host = calloc(1, sizeof(*host));
+    if (host == NULL)
+        return ERR_NOMEM;
+    host->config = *config;
+    host->udp = host->tun.fd = host->monitor.fd = -1;
+    host->started_us = clock_now_us();
+    tunnel_thread_register();
+    privileges_protect_memory();
+    int error =
+        uv_loop_init(&host->loop) == 0 ? task_queue_init(&host->tasks, &host->loop) : ERR_IO;
+    if (error != ERR_OK) {
+        free(host);
+        return error;
+    }
+    if (export_file != NULL)
+        error = export_open(host, export_file);
+    if (error == ERR_OK)
+        error = bring_up(host);
+    if (error == ERR_OK) {
+        char text[PUBLIC_KEY_TEXT_CAP];
+        log_info("ready: interface %s, UDP port %u, key %s", host->config.interface,
+                 host->config.port, public_key_format(identity_public(host->identity), text));
+    } else {
+        stop(host);
+    }
+    uv_run(&host->loop, UV_RUN_DEFAULT);
+    take_down(host);
+    uv_loop_close(&host->loop);
+    tunnel_thread_unregister();
+    free(host);
+    if (error == ERR_OK)
+        log_info("stopped");
+    return error;
+}
+
+int host_check(const struct host_config *config)
+{
+    struct identity *identity = NULL;
+    if (access(config->key_file, F_OK) != 0) {
+        log_info("%s: good; %s is made at the first start", config->file, config->key_file);
+        return ERR_OK;
+    }
+    int error = load_identity(config, false, &identity);
+    identity_free(identity);
+    if (error == ERR_OK)
+        log_info("%s: good", config->file);
+    return error;
+}
+
+int host_guard(const struct host_config *config)
+{
+    struct guard guard;
+    struct netlink netlink = {0};
+    struct guard_filter filter = {0};
+    int error = install_guard(config, &guard, &netlink, &filter);
+    guard_filter_close(&filter);
+    netlink_close(&netlink);
+    return error;
+}
+
+int host_cleanup(const struct host_config *config)
+{
+    struct guard guard;
+    struct guard_filter filter = {0};
+    struct netlink netlink = {0};
+    int fd;
+    if (control_socket_connect(config->socket, &fd) == ERR_OK) {
+        close(fd);
+        log_error("detecd runs (it answers on %s): stop it first", config->socket);
+        return ERR_STATE;
+    }
+    describe_guard(config, &guard);
+    int error = netlink_open(&netlink, NETLINK_ROUTE);
+    if (error == ERR_OK)
+        error = guard_remove(&netlink, &guard);
+    if (error != ERR_OK)
+        log_error("the leak guard cannot be removed: %s", netlink_error(&netlink));
+    netlink_close(&netlink);
+    int filter_error = guard_filter_open(&filter, GUARD_TABLE, &guard, config->interface);
+    if (filter_error == ERR_OK)
+        filter_error = guard_filter_remove(&filter);
+    if (filter_error != ERR_OK)
+        log_error("the leak guard's filter cannot be removed: %s", guard_filter_error(&filter));
+    guard_filter_close(&filter);
+    if (error == ERR_OK)
+        error = filter_error;
+    return error;
+}

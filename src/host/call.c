@@ -1,0 +1,239 @@
+/* The life of a call: attempts, time-outs, steps told to watchers, and the end. */
+#include "host/call_internal.h"
+
+#include "crypto/memory.h"
+#include "io/clock.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOLD_US (2 * SECOND_US) /* after a failed call: packets are answered at once, no new call  \
+                                 */
+
+const char *call_step_text(const struct call *call)
+{
+    static const char *const steps[] = {
+        [CALL_NAMING] = CALL_STEP_NAME,       [CALL_CONNECTING] = CALL_STEP_CONNECTOR,
+        [CALL_ASKING] = CALL_STEP_CANDIDATES, [CALL_VERIFYING] = CALL_STEP_CANDIDATES,
+        [CALL_PUNCHING] = CALL_STEP_PUNCH,    [CALL_KEYING] = CALL_STEP_KEYS,
+    };
+    return steps[call->state];
+}
+
+static void on_timeout(struct task *task, uint64_t now_us)
+{
+    static const char *const reasons[] = {
+        [CALL_NAMING] = "DNS does not answer in time",
+        [CALL_CONNECTING] = "the connector cannot be reached",
+        [CALL_ASKING] = "the called host does not answer",
+        [CALL_VERIFYING] = "the caller's zone does not answer",
+        [CALL_PUNCHING] = "no path opens between the two hosts",
+        [CALL_KEYING] = "the key negotiation gets no answer",
+    };
+    struct call *call = CONTAINER_OF(task, struct call, task);
+    call_attempt_failed(call, reasons[call->state], now_us);
+}
+
+static size_t count_calls_to_zone(struct host *host, const char *zone)
+{
+    size_t count = 0;
+    for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
+        const struct call *call = CONTAINER_OF(node, struct call, by_number);
+        if (!call->is_incoming && strcmp(call->zone, zone) == 0)
+            count++;
+    }
+    return count;
+}
+
+struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    if (host->call_count >= HOST_CALLS_MAX)
+        return NULL;
+    struct call *call = calloc(1, sizeof(*call));
+    if (call == NULL)
+        return NULL;
+    if (map_insert(&host->calls_by_number, &call->by_number,
+                   map_hash(&host->calls_by_number, &number, sizeof(number))) != ERR_OK) {
+        free(call);
+        return NULL;
+    }
+    host->call_count++;
+    call->host = host;
+    call->peer = peer;
+    call->is_incoming = is_incoming;
+    call->number = number;
+    call->attempt = 1;
+    call->started_us = call->step_us = now_us;
+    call->task.run = on_timeout;
+    peer->call = call;
+    return call;
+}
+
+/* Drops what belongs to one attempt. */
+static void drop_attempt(struct call *call)
+{
+    lookup_cancel(call->lookup);
+    finder_cancel(call->finder);
+    call->lookup = NULL;
+    call->finder = NULL;
+    punch_table_close(call->host->punches, call->punch);
+    call->punch = NULL;
+    if (call->sa != NULL && call->sa != call->peer->sa)
+        ike_sa_free(call->sa);
+    call->sa = NULL;
+    ike_profile_free(call->profile);
+    call->profile = NULL;
+    crypto_wipe(&call->credentials, sizeof(call->credentials));
+}
+
+void call_free(struct call *call)
+{
+    struct host *host = call->host;
+    drop_attempt(call);
+    task_clear(&host->tasks, &call->task);
+    map_remove(&host->calls_by_number, &call->by_number);
+    host->call_count--;
+    if (call->asked != NULL)
+        crypto_wipe(call->asked, sizeof(*call->asked));
+    free(call->asked);
+    call->peer->call = NULL;
+    free(call);
+}
+
+struct call *call_find(struct host *host, const struct session *session, uint64_t number)
+{
+    uint64_t hash = map_hash(&host->calls_by_number, &number, sizeof(number));
+    for (struct map_node *node = map_first(&host->calls_by_number, hash); node != NULL;
+         node = map_next(node)) {
+        struct call *call = CONTAINER_OF(node, struct call, by_number);
+        if (call->number == number && call->session == session)
+            return call;
+    }
+    return NULL;
+}
+
+enum call_state call_state(const struct call *call)
+{
+    return call->state;
+}
+
+void call_step(struct call *call, enum call_state next, const char *step, const char *detail,
+               uint64_t now_us)
+{
+    log_debug("call %s: %s done in %llu ms: %s", call->peer->name, step,
+              (unsigned long long)((now_us - call->step_us) / MS_US), detail);
+    struct call_watcher *following;
+    for (struct call_watcher *watcher = call->peer->watchers; watcher != NULL;
+         watcher = following) {
+        following = watcher->next;
+        watcher->step(watcher, step, now_us - call->step_us, detail);
+    }
+    call->state = next;
+    call->step_us = now_us;
+}
+
+static void tell_done(struct peer *peer, const char *failed_step, const char *why, const char *hint)
+{
+    while (peer->watchers != NULL) {
+        struct call_watcher *watcher = peer->watchers;
+        peer->watchers = watcher->next;
+        watcher->done(watcher, failed_step, why, hint);
+    }
+}
+
+void call_fail(struct call *call, const char *why, const char *hint, uint64_t now_us)
+{
+    static const char *const hints[] = {
+        [CALL_NAMING] = "check the name, and that this host reaches a DNS server",
+        [CALL_CONNECTING] = "check that the zone's connector runs and that TCP to it gets out",
+        [CALL_ASKING] =
+            "the called host is offline, or does not allow this host: see `detec status` there",
+        [CALL_VERIFYING] = "the caller's zone has to be reachable from here",
+        [CALL_PUNCHING] = "a firewall blocks UDP, or both NATs give every destination another port",
+        [CALL_KEYING] = "look into the called host's log for its reason",
+    };
+    struct peer *peer = call->peer;
+    const char *step = call_step_text(call);
+    char reason[sizeof(peer->last_error)];
+    snprintf(reason, sizeof(reason), "%s: %s", step, why);
+    memcpy(peer->last_error, reason, sizeof(reason));
+    if (!call->is_incoming || peer->watchers != NULL)
+        log_warn("%s: call failed at %s after %u attempt%s: %s", peer->name, step, call->attempt,
+                 call->attempt == 1 ? "" : "s", why);
+    if (hint == NULL)
+        hint = hints[call->state];
+    peer->held_until_us = now_us + HOLD_US;
+    call_free(call);
+    peer_stage_refuse(peer);
+    tell_done(peer, step, why, hint);
+    peer_release(peer);
+}
+
+void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
+{
+    snprintf(call->why, sizeof(call->why), "%s", why);
+    if (call->is_incoming || call->attempt >= CALL_ATTEMPTS) {
+        char reason[sizeof(call->why)];
+        memcpy(reason, call->why, sizeof(reason));
+        call_fail(call, reason, NULL, now_us);
+        return;
+    }
+    call->attempt++;
+    log_debug("call %s: attempt %u failed (%s), next one", call->peer->name, call->attempt - 1,
+              why);
+    drop_attempt(call);
+    call_out_begin(call, now_us);
+}
+
+void call_cancel(struct call *call)
+{
+    struct peer *peer = call->peer;
+    call_free(call);
+    tell_done(peer, CALL_STEP_NAME, "given up", "it was ended from here");
+    peer_stage_refuse(peer);
+}
+
+void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    uint64_t number;
+    if (peer->call != NULL || peer->tunnel != NULL || host->is_stopping)
+        return;
+    const char *zone = name_is_in_zone(peer->name, host->config.zone) ? host->config.zone
+                                                                      : name_parent(peer->name);
+    struct call *call = NULL;
+    if (zone != NULL && crypto_random(&number, sizeof(number)) == ERR_OK &&
+        (zone == host->config.zone || count_calls_to_zone(host, zone) < HOST_CALLS_ZONE_MAX))
+        call = call_new(peer, false, number, now_us);
+    if (call == NULL) {
+        snprintf(peer->last_error, sizeof(peer->last_error), "too many calls at once");
+        peer_stage_refuse(peer);
+        tell_done(peer, CALL_STEP_NAME, "too many calls at once", "try again in a few seconds");
+        return;
+    }
+    strcpy(call->zone, zone);
+    call->checks_name = checks_name;
+    call->state = CALL_NAMING;
+    call_out_begin(call, now_us);
+}
+
+void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
+{
+    struct call *call = peer->call;
+    char detail[ENDPOINT_TEXT_CAP + 32];
+    char text[ENDPOINT_TEXT_CAP];
+    if (call == NULL || call->sa != sa)
+        return;
+    snprintf(detail, sizeof(detail), "%s over %s", ike_suite_name(ike_sa_suite(sa)),
+             endpoint_format(ike_sa_remote(sa), text, sizeof(text)));
+    call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
+    punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
+    call->sa = NULL;
+    log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,
+             call->is_incoming ? "it called" : "we called",
+             (unsigned long long)((now_us - call->started_us) / MS_US));
+    call_free(call);
+    peer_stage_flush(peer);
+    tell_done(peer, NULL, NULL, NULL);
+}

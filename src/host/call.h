@@ -1,0 +1,55 @@
+/* Calls: how a tunnel to a peer comes up. Outgoing: find the zone's connector, ask it, punch,
+ * negotiate keys, in at most three attempts. Incoming: judge the caller, answer, punch, let it
+ * negotiate. */
+#ifndef HOST_CALL_H
+#define HOST_CALL_H
+
+#include "host/peer.h"
+#include "ike/table.h"
+#include "path/punch_table.h"
+#include "wire/notify.h"
+
+struct session;
+
+#define CALL_ATTEMPTS 3
+
+enum call_state {
+    CALL_NAMING,     /* looking at the name itself (`detec call`), finding the zone's connector */
+    CALL_CONNECTING, /* waiting for a session with the connector */
+    CALL_ASKING,     /* CALL sent */
+    CALL_VERIFYING,  /* incoming: asking the caller's zone for its key */
+    CALL_PUNCHING,
+    CALL_KEYING,
+};
+
+/* Starts one unless there is one, or the tunnel is up. checks_name: first look whether DNS has the
+ * name (else it has just been seen). */
+void call_start(struct peer *peer, bool checks_name, uint64_t now_us);
+/* Ends it without a verdict: given up here, or overtaken. */
+void call_cancel(struct call *call);
+enum call_state call_state(const struct call *call);
+/* The step it is at: "name", "connector", "candidates", "punch" or "keys". */
+const char *call_step_text(const struct call *call);
+
+/* What sessions report. */
+void call_on_session_up(struct session *session, uint64_t now_us);
+void call_on_session_failed(struct session *session, const char *why, uint64_t now_us);
+void call_on_call(struct session *session, const struct notify_call *notify, uint64_t now_us);
+void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us);
+void call_on_key(struct session *session, const struct notify_key *key, uint64_t now_us);
+
+/* Punching: a datagram that looks like STUN; ERR_NOT_FOUND if no call knows it. */
+MUST_USE int call_on_stun(struct host *host, const uint8_t *data, size_t len,
+                          const struct endpoint *from, uint64_t now_us);
+/* Sends and reports whatever punching has to, and arms its timer. */
+void call_pump_punches(struct host *host, uint64_t now_us);
+/* The profile for an IKE_SA_INIT from this endpoint, or NULL: only endpoints that a check of a call
+ * to us has validated may start. ret_peer: whom the new SA belongs to. */
+struct ike_profile *call_responder_profile(struct host *host, const struct endpoint *from,
+                                           struct peer **ret_peer);
+/* IKE events of a peer with a call. */
+void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
+void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
+void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us);
+
+#endif

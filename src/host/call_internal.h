@@ -1,0 +1,67 @@
+/* What the files of calls share: call.c (life and attempts), call_out.c (asking), call_in.c (being
+ * asked), call_punch.c (punching and keys). */
+#ifndef HOST_CALL_INTERNAL_H
+#define HOST_CALL_INTERNAL_H
+
+#include "host/call.h"
+#include "host/finder.h"
+#include "host/host.h"
+#include "host/lookup.h"
+#include "host/session.h"
+
+struct call {
+    struct map_node by_number;
+    struct peer *peer;
+    struct host *host;
+    enum call_state state;
+    bool is_incoming;
+    bool checks_name;
+    uint64_t number;  /* own number towards the connector; of incoming ones, the connector's */
+    unsigned attempt; /* from 1 */
+    uint64_t started_us;
+    uint64_t step_us;         /* when the present step began */
+    struct task task;         /* the attempt's time-out */
+    char zone[NAME_TEXT_CAP]; /* where the call goes through */
+    struct lookup *lookup;
+    struct finder *finder;
+    struct session *session;
+    struct credentials credentials; /* own */
+    struct public_key key;          /* the other host's, by the connector's word */
+    bool has_key;
+    struct notify_call *asked; /* incoming, while the caller's key is being verified: */
+    struct session *verifier;  /* by this zone's connector, */
+    uint64_t query;            /* with this number */
+    struct punch *punch;
+    struct ike_profile *profile;
+    struct ike_sa *sa;
+    char why[160]; /* the last attempt's failure */
+};
+
+#define CALL_STEP_NAME       "name"
+#define CALL_STEP_CONNECTOR  "connector"
+#define CALL_STEP_CANDIDATES "candidates"
+#define CALL_STEP_PUNCH      "punch"
+#define CALL_STEP_KEYS       "keys"
+
+/* NULL: too many calls, or no memory. The peer has it then. */
+struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us);
+/* Frees, without a word to anyone. */
+void call_free(struct call *call);
+struct call *call_find(struct host *host, const struct session *session, uint64_t number);
+/* Tells the watchers that a step has ended, and begins the next one. */
+void call_step(struct call *call, enum call_state next, const char *step, const char *detail,
+               uint64_t now_us);
+/* The attempt has failed: next one, or the whole call fails. */
+void call_attempt_failed(struct call *call, const char *why, uint64_t now_us);
+/* The whole call fails now; hint may be NULL. Frees it. */
+void call_fail(struct call *call, const char *why, const char *hint, uint64_t now_us);
+
+/* call_out.c: begins (another) attempt. */
+void call_out_begin(struct call *call, uint64_t now_us);
+/* call_punch.c: opens the punch; the peer's side may follow later. ERR_LIMIT and others: no call.
+ */
+MUST_USE int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us);
+/* Makes the profile for the IKE SA with this call's peer. */
+MUST_USE int call_make_profile(struct call *call);
+
+#endif

@@ -1,0 +1,185 @@
+/* Punching and keys: what the path and IKE engines report of a call, and what follows. */
+#include "host/call_internal.h"
+
+#include "io/clock.h"
+#include "io/route.h"
+#include <stdio.h>
+#include <string.h>
+
+int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us)
+{
+    struct punch_config config = {
+        .is_controlling = !call->is_incoming,
+        .local = call->credentials,
+        .own = *own,
+        .pool = call->host->config.pool,
+        .timeout_us = call->host->config.attempt_us,
+    };
+    return punch_table_open(call->host->punches, &config, call, now_us, &call->punch);
+}
+
+int call_make_profile(struct call *call)
+{
+    struct host *host = call->host;
+    struct ike_config config;
+    ike_config_init(&config, host->identity);
+    strcpy(config.id, host->name);
+    config.has_expected_key = true;
+    config.expected_key = call->key;
+    strcpy(config.expected_id, call->peer->name);
+    config.is_initial_contact = call->peer->sa == NULL;
+    for (size_t i = 0; i < host->config.suite_count; i++)
+        config.suites[i] = host->config.suites[i];
+    config.addresses.own_ipv4 = host->own;
+    config.addresses.other_ipv4 = call->peer->address;
+    config.rekey_ike_us = host->config.rekey_us;
+    config.rekey_child_us = host->config.rekey_us;
+    return ike_profile_new(&config, &call->profile);
+}
+
+/* The caller has chosen a path: keys. */
+static void begin_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
+{
+    struct host *host = call->host;
+    int error = call->profile == NULL ? call_make_profile(call) : ERR_OK;
+    if (error == ERR_OK)
+        error = ike_sa_initiate(host->ike, call->profile, path, now_us, &call->sa);
+    if (error != ERR_OK) {
+        call_attempt_failed(call, error_text(error), now_us);
+        return;
+    }
+    ike_sa_set_user(call->sa, call->peer);
+    host_pump_ike(host, call->sa, now_us);
+}
+
+static void on_nominated(struct call *call, const struct punch_event *event, uint64_t now_us)
+{
+    char text[ENDPOINT_TEXT_CAP];
+    char detail[ENDPOINT_TEXT_CAP + 64];
+    if (call->state != CALL_PUNCHING)
+        return;
+    snprintf(
+        detail, sizeof(detail), "%s %s, round trip %.1f ms", candidate_type_text(event->candidate),
+        endpoint_format(&event->endpoint, text, sizeof(text)), (double)event->round_trip_us / 1000);
+    call_step(call, CALL_KEYING, CALL_STEP_PUNCH, detail, now_us);
+    if (!call->is_incoming)
+        begin_keys(call, &event->endpoint, now_us);
+}
+
+static void on_failed(struct call *call, const struct punch_event *event, uint64_t now_us)
+{
+    char why[128];
+    if (call->state != CALL_PUNCHING)
+        return;
+    snprintf(why, sizeof(why), "%s (%zu address%s probed)", punch_failure_text(event->failure),
+             event->address_count, event->address_count == 1 ? "" : "es");
+    call_attempt_failed(call, why, now_us);
+}
+
+static void on_punch_task(struct task *task, uint64_t now_us)
+{
+    struct host *host = CONTAINER_OF(task, struct host, punch_task);
+    punch_table_expire(host->punches, now_us);
+    call_pump_punches(host, now_us);
+}
+
+static void send_punches(struct host *host, uint64_t now_us)
+{
+    uint8_t buffer[PUNCH_DATAGRAM_CAP];
+    struct writer w;
+    struct endpoint to;
+    for (;;) {
+        writer_init(&w, buffer, sizeof(buffer));
+        if (punch_table_transmit(host->punches, &w, &to, now_us) != ERR_OK)
+            return;
+        host_send(host, &to, buffer, w.len);
+    }
+}
+
+void call_pump_punches(struct host *host, uint64_t now_us)
+{
+    struct punch *punch;
+    struct punch_event event;
+    void *context;
+    send_punches(host, now_us);
+    while (punch_table_next_event(host->punches, &punch, &context, &event)) {
+        struct call *call = context;
+        if (call->punch != punch)
+            continue;
+        switch (event.type) {
+        case PUNCH_NOMINATED:
+            on_nominated(call, &event, now_us);
+            break;
+        case PUNCH_FAILED:
+            on_failed(call, &event, now_us);
+            break;
+        case PUNCH_ENDED:
+            punch_table_close(host->punches, punch);
+            call->punch = NULL;
+            break;
+        }
+        send_punches(host, now_us);
+    }
+    host->punch_task.run = on_punch_task;
+    task_set(&host->tasks, &host->punch_task, punch_table_deadline(host->punches));
+}
+
+int call_on_stun(struct host *host, const uint8_t *data, size_t len, const struct endpoint *from,
+                 uint64_t now_us)
+{
+    int error = punch_table_receive(host->punches, data, len, from, now_us);
+    if (error == ERR_OK)
+        call_pump_punches(host, now_us);
+    return error;
+}
+
+struct ike_profile *call_responder_profile(struct host *host, const struct endpoint *from,
+                                           struct peer **ret_peer)
+{
+    void *context = NULL;
+    struct punch *punch = punch_table_find_validated(host->punches, from, &context);
+    if (punch == NULL || context == NULL)
+        return NULL;
+    struct call *call = context;
+    if (!call->is_incoming || call->profile == NULL)
+        return NULL;
+    *ret_peer = call->peer;
+    return call->profile;
+}
+
+void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    struct call *call = peer->call;
+    struct trust_verdict verdict;
+    bool is_new = false;
+    if (call == NULL)
+        return;
+    if (call->is_incoming) {
+        if (call->state == CALL_PUNCHING) /* the first message overtook the nomination */
+            call_step(call, CALL_KEYING, CALL_STEP_PUNCH, "path chosen by the caller", now_us);
+        call->sa = sa;
+    }
+    peer->key = *ike_sa_peer_key(sa);
+    peer->has_key = true;
+    peer->is_caller = call->is_incoming;
+    if (trust_pin(host->trust, TRUST_HOST, peer->name, &peer->key, TRUST_LEVEL_CONNECTOR,
+                  (enum trust_level)host->config.accept, (uint64_t)clock_wall_seconds(), &verdict,
+                  &is_new) != ERR_OK) {
+        log_error("%s: %s", peer->name, verdict.message);
+        ike_sa_close(sa, now_us);
+        return;
+    }
+    if (is_new && state_save_trust(host) != ERR_OK)
+        log_warn("%s: its key cannot be written down, so the next first contact trusts anew",
+                 peer->name);
+}
+
+void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us)
+{
+    struct call *call = peer->call;
+    if (call == NULL || call->sa != sa)
+        return;
+    call->sa = NULL; /* the owner frees it */
+    call_attempt_failed(call, why, now_us);
+}

@@ -1,0 +1,355 @@
+/* Reading detec.conf: the table of keys, their parsers and what follows from them. */
+#include "host/config.h"
+
+#include "base/config.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "io/file.h"
+#include "names/allow.h"
+#include "names/trust.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_CAP (256 * 1024)
+
+static int parse_dns(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    if (strcmp(value, "auto") == 0 || strcmp(value, "capture") == 0)
+        config->dns = DNS_MODE_CAPTURE;
+    else if (strcmp(value, "off") == 0)
+        config->dns = DNS_MODE_OFF;
+    else
+        return ERR_INVALID;
+    return ERR_OK;
+}
+
+static int parse_pool(const char *value, void *target, const struct config_key *key)
+{
+    struct prefix prefix;
+    int error = prefix_parse(value, &prefix);
+    if (error != ERR_OK)
+        return error;
+    if (prefix.address.family != ADDRESS_IPV4 || prefix.bits < 8 || prefix.bits > 28)
+        return ERR_INVALID;
+    if (address_is_loopback(&prefix.address) || address_is_multicast(&prefix.address))
+        return ERR_INVALID;
+    ((struct host_config *)target)->pool = prefix;
+    return ERR_OK;
+}
+
+static int parse_connector(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    return endpoint_parse(value, 4500, &config->connector);
+}
+
+static int parse_connector_key(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    int error = public_key_parse(value, &config->connector_key);
+    config->has_connector_key = error == ERR_OK;
+    return error;
+}
+
+/* "NAME BASE64" into one more pin of a list. */
+static int parse_pin_into(const char *value, struct host_pin *pins, uint32_t *count)
+{
+    char name[NAME_TEXT_CAP];
+    size_t name_len = strcspn(value, " \t");
+    if (*count >= HOST_RULES_MAX || name_len >= sizeof(name) || value[name_len] == '\0')
+        return ERR_INVALID;
+    memcpy(name, value, name_len);
+    name[name_len] = '\0';
+    const char *key_text = value + name_len + strspn(value + name_len, " \t");
+    struct host_pin *pin = &pins[*count];
+    int error = name_normalize(name, pin->name);
+    if (error == ERR_OK)
+        error = public_key_parse(key_text, &pin->key);
+    if (error == ERR_OK)
+        ++*count;
+    return error;
+}
+
+static int parse_pin(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    return parse_pin_into(value, config->pins, &config->pin_count);
+}
+
+/* In [trust]: "ZONE BASE64", or just "BASE64" for the own zone. */
+static int parse_trust_connector_key(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    if (strpbrk(value, " \t") == NULL)
+        return parse_connector_key(value, target, key);
+    return parse_pin_into(value, config->connector_pins, &config->connector_pin_count);
+}
+
+static int parse_private_zone(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    if (config->private_zone_count >= HOST_RULES_MAX)
+        return ERR_INVALID;
+    int error = name_normalize(value, config->private_zones[config->private_zone_count]);
+    if (error == ERR_OK)
+        config->private_zone_count++;
+    return error;
+}
+
+static int parse_accept(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    static const struct {
+        const char *text;
+        enum trust_level level;
+    } levels[] = {
+        {"pinned", TRUST_LEVEL_PINNED},
+        {"dnssec", TRUST_LEVEL_DNSSEC},
+        {"connector", TRUST_LEVEL_CONNECTOR},
+    };
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        if (strcmp(value, levels[i].text) == 0) {
+            config->accept = (int)levels[i].level;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
+static int parse_allow(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    if (config->allow_count >= HOST_RULES_MAX || strlen(value) >= HOST_RULE_CAP)
+        return ERR_INVALID;
+    struct allow *trial = malloc(sizeof(*trial));
+    if (trial == NULL)
+        return ERR_NOMEM;
+    char message[ALLOW_MESSAGE_CAP];
+    allow_init(trial);
+    int error = allow_add(trial, value, message);
+    allow_done(trial);
+    free(trial);
+    if (error == ERR_OK)
+        strcpy(config->allow[config->allow_count++], value);
+    return error;
+}
+
+static int parse_suites(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    char text[256];
+    char *rest = text;
+    if (strlen(value) >= sizeof(text))
+        return ERR_INVALID;
+    strcpy(text, value);
+    config->suite_count = 0;
+    for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
+        if (*word == '\0')
+            continue;
+        enum ike_suite suite = ike_suite_from_name(word);
+        if (config->suite_count >= IKE_SUITE_COUNT || suite == IKE_SUITE_NONE)
+            return ERR_INVALID;
+        for (uint32_t i = 0; i < config->suite_count; i++) {
+            if (config->suites[i] == suite)
+                return ERR_INVALID;
+        }
+        config->suites[config->suite_count++] = suite;
+    }
+    return config->suite_count > 0 ? ERR_OK : ERR_INVALID;
+}
+
+static int parse_mtu(const char *value, void *target, const struct config_key *key)
+{
+    char *end;
+    unsigned long mtu = strtoul(value, &end, 10);
+    if (*end != '\0' || end == value || mtu < 1280 || mtu > 4000)
+        return ERR_INVALID;
+    ((struct host_config *)target)->mtu = (uint16_t)mtu;
+    return ERR_OK;
+}
+
+static int parse_mac(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    char digits[13] = "";
+    size_t count = 0;
+    if (strlen(value) != 17)
+        return ERR_INVALID;
+    for (size_t i = 0; i < 17; i++) {
+        if (i % 3 == 2) {
+            if (value[i] != ':')
+                return ERR_INVALID;
+        } else {
+            digits[count++] = value[i];
+        }
+    }
+    if (hex_decode(digits, config->mac, sizeof(config->mac)) != 6)
+        return ERR_INVALID;
+    config->has_mac = true;
+    return ERR_OK;
+}
+
+static int parse_log(const char *value, void *target, const struct config_key *key)
+{
+    static const struct {
+        const char *text;
+        enum log_level level;
+    } levels[] = {{"error", LOG_LEVEL_ERROR},
+                  {"warn", LOG_LEVEL_WARN},
+                  {"info", LOG_LEVEL_INFO},
+                  {"debug", LOG_LEVEL_DEBUG}};
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++) {
+        if (strcmp(value, levels[i].text) == 0) {
+            ((struct host_config *)target)->log_level = (int)levels[i].level;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
+static int parse_interface(const char *value, void *target, const struct config_key *key)
+{
+    size_t len = strlen(value);
+    if (len == 0 || len >= HOST_INTERFACE_CAP || strpbrk(value, "/% \t:\"") != NULL ||
+        strcmp(value, ".") == 0 || strcmp(value, "..") == 0)
+        return ERR_INVALID;
+    strcpy(((struct host_config *)target)->interface, value);
+    return ERR_OK;
+}
+
+#define AT(member)   offsetof(struct host_config, member)
+#define SIZE(member) sizeof(((struct host_config *)NULL)->member)
+#define DURATION     "a duration such as 90s, 10m or 1h"
+
+static const struct config_key KEYS[] = {
+    {"host", "name", config_parse_name, AT(name), SIZE(name), "a DNS name in a connector's zone",
+     0},
+    {"host", "zone", config_parse_name, AT(zone), SIZE(zone), "the DNS zone of the own connector",
+     0},
+    {"host", "key", config_parse_text, AT(key_file), SIZE(key_file), "a path", 0},
+    {"host", "connector", parse_connector, 0, 0, "an address, or address:port", 0},
+    {"host", "connector-key", parse_connector_key, 0, 0, "a public key in base64", 0},
+    {"host", "port", config_parse_port, AT(port), 0, "a UDP port from 1 to 65535", 0},
+    {"host", "pool", parse_pool, 0, 0, "an IPv4 prefix of 8 to 28 bits, such as 0.0.0.0/8", 0},
+    {"host", "dns", parse_dns, 0, 0,
+     "auto, capture or off (`resolved` is not in this version; capture serves systemd-resolved "
+     "too)",
+     0},
+    {"host", "idle", config_parse_duration, AT(idle_us), 0, DURATION, 0},
+    {"host", "attempt-timeout", config_parse_duration, AT(attempt_us), 0, DURATION, 0},
+    {"host", "lease", config_parse_duration, AT(lease_us), 0, DURATION, 0},
+    {"host", "keepalive", config_parse_duration, AT(keepalive_us), 0, DURATION, 0},
+    {"host", "rekey", config_parse_duration, AT(rekey_us), 0, DURATION, 0},
+    {"host", "state", config_parse_text, AT(state), SIZE(state), "a directory", 0},
+    {"host", "socket", config_parse_text, AT(socket), SIZE(socket), "a path", 0},
+    {"host", "interface", parse_interface, 0, 0, "an interface name of at most 15 characters", 0},
+    {"host", "mtu", parse_mtu, 0, 0, "1280 to 4000", 0},
+    {"host", "suites", parse_suites, 0, 0,
+     "a list of paper, aes128-gcm, aes256-gcm, chacha20-poly1305", 0},
+    {"host", "mac", parse_mac, 0, 0, "a MAC address such as 02:00:5e:10:00:01", 0},
+    {"host", "log", parse_log, 0, 0, "error, warn, info or debug", 0},
+    {"trust", "accept", parse_accept, 0, 0, "pinned, dnssec or connector", 0},
+    {"trust", "pin", parse_pin, 0, 0, "a host name and its public key in base64", 1},
+    {"trust", "connector-key", parse_trust_connector_key, 0, 0,
+     "a zone and its connector's public key in base64", 1},
+    {"trust", "private-connector", parse_private_zone, 0, 0, "the name of a zone", 1},
+    {"allow", "allow", parse_allow, 0, 0,
+     "a name pattern and optionally ports, such as `*.example.net tcp/22,udp/53,icmp`, or nobody",
+     1},
+    {NULL, NULL, NULL, 0, 0, NULL, 0},
+};
+
+static void set_defaults(struct host_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    strcpy(config->key_file, "/var/lib/detec/host.key");
+    strcpy(config->state, "/var/lib/detec");
+    strcpy(config->socket, "/run/detec/detecd.sock");
+    strcpy(config->interface, "detec0");
+    config->port = 32589;
+    config->pool.address = address_from_ipv4(0);
+    config->pool.bits = 8;
+    config->dns = DNS_MODE_CAPTURE;
+    config->idle_us = 600 * SECOND_US;
+    config->attempt_us = 5 * SECOND_US;
+    config->keepalive_us = 20 * SECOND_US;
+    config->rekey_us = 3600 * SECOND_US;
+    config->mtu = 1500;
+    config->suites[0] = IKE_SUITE_AES128_GCM;
+    config->suites[1] = IKE_SUITE_PAPER;
+    config->suite_count = 2;
+    config->accept = TRUST_LEVEL_CONNECTOR;
+    config->log_level = LOG_LEVEL_INFO;
+}
+
+static int check_whole(struct host_config *config, FILE *report)
+{
+    if (config->zone[0] == '\0') {
+        const char *parent = config->name[0] != '\0' ? name_parent(config->name) : NULL;
+        if (parent == NULL) {
+            fprintf(report,
+                    "%s: [host] name: missing or without a zone; give the host's full name, or "
+                    "`zone =` "
+                    "for a dynamic name\n",
+                    config->file);
+            return ERR_INVALID;
+        }
+        strcpy(config->zone, parent);
+    } else if (config->name[0] != '\0' && (!name_is_in_zone(config->name, config->zone) ||
+                                           strcmp(config->name, config->zone) == 0)) {
+        fprintf(report, "%s: [host] name: %s is not below the zone %s\n", config->file,
+                config->name, config->zone);
+        return ERR_INVALID;
+    }
+    static const struct {
+        const char *key;
+        size_t offset;
+        uint64_t least_us;
+    } durations[] = {{"idle", offsetof(struct host_config, idle_us), SECOND_US},
+                     {"attempt-timeout", offsetof(struct host_config, attempt_us), 100 * MS_US},
+                     {"keepalive", offsetof(struct host_config, keepalive_us), SECOND_US},
+                     {"rekey", offsetof(struct host_config, rekey_us), SECOND_US}};
+    for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
+        uint64_t value = *(const uint64_t *)((const char *)config + durations[i].offset);
+        if (value < durations[i].least_us) {
+            fprintf(report, "%s: [host] %s: must be at least %llu ms\n", config->file,
+                    durations[i].key, (unsigned long long)(durations[i].least_us / MS_US));
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+int host_config_load(const char *file, struct host_config *ret_config, FILE *report)
+{
+    char *text = NULL;
+    size_t len = 0;
+    int error = file_read(file, FILE_CAP, &text, &len);
+    if (error != ERR_OK) {
+        fprintf(report, "%s: cannot be read: %s\n", file,
+                error == ERR_IO ? strerror(errno) : error_text(error));
+        return ERR_INVALID;
+    }
+    struct host_config *config = calloc(1, sizeof(*config));
+    if (config == NULL) {
+        free(text);
+        return ERR_NOMEM;
+    }
+    set_defaults(config);
+    if (strlen(file) >= sizeof(config->file)) {
+        fprintf(report, "%s: path too long\n", file);
+        error = ERR_INVALID;
+    } else {
+        strcpy(config->file, file);
+        error = config_parse(text, file, KEYS, config, report);
+    }
+    if (error == ERR_OK)
+        error = check_whole(config, report);
+    if (error == ERR_OK)
+        *ret_config = *config;
+    free(config);
+    free(text);
+    return error;
+}

@@ -1,0 +1,69 @@
+/* detec.conf: every key that detecd knows, its default and its meaning for the program. */
+#ifndef HOST_CONFIG_H
+#define HOST_CONFIG_H
+
+#include "base/address.h"
+#include "base/text.h"
+#include "crypto/identity.h"
+#include "ike/config.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define HOST_PATH_CAP      256
+#define HOST_RULES_MAX     64
+#define HOST_RULE_CAP      320
+#define HOST_INTERFACE_CAP 16 /* IFNAMSIZ */
+
+enum dns_mode { DNS_MODE_CAPTURE, DNS_MODE_OFF };
+
+/* A key given by the configuration: of a host, or of a zone's connector. */
+struct host_pin {
+    char name[NAME_TEXT_CAP];
+    struct public_key key;
+};
+
+struct host_config {
+    char file[HOST_PATH_CAP]; /* where it was read from */
+
+    char name[NAME_TEXT_CAP]; /* static name wanted; empty: a dynamic one */
+    char zone[NAME_TEXT_CAP]; /* own zone; from name when not given */
+    char key_file[HOST_PATH_CAP];
+    struct endpoint connector; /* port 0: found through DNS */
+    bool has_connector_key;
+    struct public_key connector_key;
+    uint16_t port;
+    struct prefix pool;
+    enum dns_mode dns;
+    uint64_t idle_us;
+    uint64_t attempt_us;   /* one of three attempts of a call */
+    uint64_t lease_us;     /* wanted from the connector; 0: the connector's choice */
+    uint64_t keepalive_us; /* NAT keepalive of idle tunnels */
+    uint64_t rekey_us;     /* of IKE and child SAs */
+    char state[HOST_PATH_CAP];
+    char socket[HOST_PATH_CAP];
+    char interface[HOST_INTERFACE_CAP];     /* of the TUN device */
+    uint16_t mtu;                           /* of the outer path, from the host on */
+    enum ike_suite suites[IKE_SUITE_COUNT]; /* most wanted first */
+    uint32_t suite_count;
+    bool has_mac;
+    uint8_t mac[6];
+    int log_level; /* enum log_level */
+
+    int accept; /* enum trust_level that is enough */
+    struct host_pin pins[HOST_RULES_MAX];
+    uint32_t pin_count;
+    struct host_pin connector_pins[HOST_RULES_MAX]; /* name is the zone */
+    uint32_t connector_pin_count;
+    char private_zones[HOST_RULES_MAX]
+                      [NAME_TEXT_CAP]; /* whose connectors may have private addresses */
+    uint32_t private_zone_count;
+
+    char allow[HOST_RULES_MAX][HOST_RULE_CAP]; /* rules as written (names/allow.h) */
+    uint32_t allow_count;
+};
+
+/* Reads and checks file. Problems go to `report`, one line each. ERR_INVALID if there was any. */
+MUST_USE int host_config_load(const char *file, struct host_config *ret_config, FILE *report);
+
+#endif

@@ -1,0 +1,250 @@
+/* The data path thread: waits, reads in batches, sends in batches. */
+#include "host/datapath_internal.h"
+
+#include "base/log.h"
+#include "io/clock.h"
+#include "io/udp.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define POOL_COUNT    256
+#define HANDOFF_COUNT 128 /* each way */
+#define ROUNDS_TUN    2   /* batches in a row from one side before the other has its turn */
+
+struct handoff *datapath_from_network(struct datapath *datapath)
+{
+    return &datapath->from_network;
+}
+
+struct handoff *datapath_from_local(struct datapath *datapath)
+{
+    return &datapath->from_local;
+}
+
+uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason)
+{
+    return drop_counted(&datapath->drops, reason);
+}
+
+void datapath_write_tun(struct datapath *dp, struct packet *packet)
+{
+    if (tun_write(dp->config.tun, packet) != ERR_OK)
+        drop_count(&dp->drops, DROP_CONGESTION);
+    packet_give_back(&dp->pool, packet);
+}
+
+/* The path to this endpoint takes less than was thought: the control thread measures. */
+static void report_too_big(struct datapath *dp, const struct packet *packet)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, NULL, 0);
+    if (slot == NULL)
+        return;
+    slot->kind = HANDOFF_TOO_BIG;
+    slot->from = packet->peer;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}
+
+void datapath_flush(struct datapath *dp)
+{
+    unsigned done = 0;
+    while (done < dp->batch_count) {
+        unsigned sent = 0;
+        int error = udp_send_batch(dp->config.udp, dp->config.is_dual_stack, dp->batch + done,
+                                   dp->batch_count - done, &sent);
+        done += sent;
+        if (done == dp->batch_count)
+            break;
+        /* The one that could not be sent is dropped, like any the network has no room for. */
+        if (error == ERR_LIMIT)
+            report_too_big(dp, dp->batch[done]);
+        drop_count(&dp->drops, error == ERR_LIMIT ? DROP_TOO_BIG : DROP_CONGESTION);
+        done++;
+    }
+    for (unsigned i = 0; i < dp->batch_count; i++)
+        packet_give_back(&dp->pool, dp->batch[i]);
+    dp->batch_count = 0;
+}
+
+void datapath_queue(struct datapath *dp, struct packet *packet)
+{
+    dp->batch[dp->batch_count++] = packet;
+    if (dp->batch_count == BATCH_MAX)
+        datapath_flush(dp);
+}
+
+/* False: nothing more waits. */
+static bool read_tun(struct datapath *dp)
+{
+    for (unsigned i = 0; i < BATCH_MAX; i++) {
+        struct packet *packet = packet_take(&dp->pool);
+        if (packet == NULL)
+            return true;
+        if (tun_read(dp->config.tun, packet) != ERR_OK) {
+            packet_give_back(&dp->pool, packet);
+            return false;
+        }
+        outbound(dp, packet);
+    }
+    return true;
+}
+
+static bool read_udp(struct datapath *dp)
+{
+    struct packet *packets[BATCH_MAX];
+    unsigned count = 0, got = 0;
+    while (count < BATCH_MAX && (packets[count] = packet_take(&dp->pool)) != NULL)
+        count++;
+    if (count == 0 || udp_receive_batch(dp->config.udp, packets, count, &got) != ERR_OK)
+        got = 0;
+    for (unsigned i = got; i < count; i++)
+        packet_give_back(&dp->pool, packets[i]);
+    for (unsigned i = 0; i < got; i++)
+        inbound(dp, packets[i]);
+    return got == count;
+}
+
+static void read_control(struct datapath *dp)
+{
+    struct handoff_slot *slot;
+    handoff_clear_wake(&dp->to_data);
+    while ((slot = handoff_peek(&dp->to_data)) != NULL) {
+        if (slot->kind == HANDOFF_COMMAND) {
+            outbound_command(dp, slot);
+        } else {
+            struct packet *packet = packet_take(&dp->pool);
+            if (packet != NULL && slot->len <= packet_tailroom(packet)) {
+                memcpy(packet->data, slot->data, slot->len);
+                packet->len = slot->len;
+                outbound(dp, packet);
+            }
+        }
+        handoff_pop(&dp->to_data);
+    }
+}
+
+static void wake_control(struct datapath *dp)
+{
+    if (dp->woke_local)
+        handoff_wake(&dp->from_local);
+    if (dp->woke_network)
+        handoff_wake(&dp->from_network);
+    dp->woke_local = dp->woke_network = false;
+}
+
+static void *run(void *context)
+{
+    struct datapath *dp = context;
+    struct pollfd polls[] = {
+        {.fd = dp->config.tun->fd, .events = POLLIN},
+        {.fd = dp->config.udp, .events = POLLIN},
+        {.fd = dp->to_data.wake_fd, .events = POLLIN},
+        {.fd = dp->stop_fd, .events = POLLIN},
+    };
+    tunnel_thread_register();
+    for (;;) {
+        if (poll(polls, 4, -1) < 0 && errno != EINTR) {
+            log_error("data path: waiting fails: %s", strerror(errno));
+            break;
+        }
+        dp->now_us = clock_now_us();
+        if (polls[3].revents != 0)
+            break;
+        if (polls[2].revents != 0)
+            read_control(dp);
+        for (unsigned i = 0; i < ROUNDS_TUN && polls[1].revents != 0 && read_udp(dp); i++)
+            ;
+        for (unsigned i = 0; i < ROUNDS_TUN && polls[0].revents != 0 && read_tun(dp); i++)
+            ;
+        datapath_flush(dp);
+        wake_control(dp);
+    }
+    datapath_flush(dp);
+    tunnel_thread_unregister();
+    return NULL;
+}
+
+static void free_datapath(struct datapath *dp)
+{
+    packet_pool_done(&dp->pool);
+    handoff_done(&dp->from_network);
+    handoff_done(&dp->from_local);
+    handoff_done(&dp->to_data);
+    if (dp->stop_fd >= 0)
+        close(dp->stop_fd);
+    free(dp);
+}
+
+/* Signals are the control thread's. */
+static int start_thread(struct datapath *dp)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int status = pthread_create(&dp->thread, NULL, run, dp);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status == 0 ? ERR_OK : ERR_IO;
+}
+
+int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath)
+{
+    struct datapath *dp = calloc(1, sizeof(*dp));
+    if (dp == NULL)
+        return ERR_NOMEM;
+    dp->config = *config;
+    dp->stop_fd = eventfd(0, EFD_CLOEXEC);
+    int error = dp->stop_fd < 0 ? ERR_IO : packet_pool_init(&dp->pool, POOL_COUNT);
+    if (error == ERR_OK)
+        error = handoff_init(&dp->from_network, HANDOFF_COUNT);
+    if (error == ERR_OK)
+        error = handoff_init(&dp->from_local, HANDOFF_COUNT);
+    if (error == ERR_OK)
+        error = handoff_init(&dp->to_data, HANDOFF_COUNT);
+    if (error == ERR_OK)
+        error = start_thread(dp);
+    if (error != ERR_OK) {
+        free_datapath(dp);
+        return error;
+    }
+    *ret_datapath = dp;
+    return ERR_OK;
+}
+
+void datapath_stop(struct datapath *datapath)
+{
+    uint64_t one = 1;
+    if (datapath == NULL)
+        return;
+    if (write(datapath->stop_fd, &one, sizeof(one)) == sizeof(one))
+        pthread_join(datapath->thread, NULL);
+    free_datapath(datapath);
+}
+
+bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, packet, len);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_PACKET;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
+}
+
+bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_COMMAND;
+    slot->peer = *peer;
+    slot->command = command;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
+}

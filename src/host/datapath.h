@@ -1,0 +1,35 @@
+/* The data path: one thread that moves packets between the TUN device and the tunnel socket. It
+ * knows tunnels (read without locks) and hands everything that is not data to the control thread.
+ */
+#ifndef HOST_DATAPATH_H
+#define HOST_DATAPATH_H
+
+#include "host/handoff.h"
+#include "io/tun.h"
+#include "tunnel/tunnel.h"
+
+struct datapath;
+
+struct datapath_config {
+    const struct tun *tun; /* borrowed */
+    int udp;               /* borrowed */
+    bool is_dual_stack;
+    struct tunnel_table *tunnels;
+    struct prefix pool;
+    struct address own; /* own pool address */
+};
+
+MUST_USE int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath);
+/* Ends the thread and waits for it. NULL is fine. */
+void datapath_stop(struct datapath *datapath);
+/* What the thread hands over; the control thread reads both, when either wakes it: datagrams from
+ * the network, and packets from local applications (strangers cannot fill the latter). */
+struct handoff *datapath_from_network(struct datapath *datapath);
+struct handoff *datapath_from_local(struct datapath *datapath);
+/* To the thread, from the control thread only. False: the queue is full. */
+bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len);
+bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command);
+/* Drops of packets that no tunnel could count. */
+uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason);
+
+#endif

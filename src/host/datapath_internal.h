@@ -1,0 +1,38 @@
+/* What datapath.c (the thread), outbound.c and inbound.c share. */
+#ifndef HOST_DATAPATH_INTERNAL_H
+#define HOST_DATAPATH_INTERNAL_H
+
+#include "host/datapath.h"
+#include <pthread.h>
+
+#define BATCH_MAX 64
+
+struct datapath {
+    struct datapath_config config;
+    pthread_t thread;
+    int stop_fd;
+    struct handoff from_network;
+    struct handoff from_local;
+    struct handoff to_data;
+    bool woke_network; /* something was handed over in this round */
+    bool woke_local;
+    struct packet_pool pool;
+    struct packet *batch[BATCH_MAX]; /* datagrams to send at the end of the round */
+    unsigned batch_count;
+    struct drop_counters drops;
+    uint64_t now_us; /* of this round */
+};
+
+/* A packet from a local application; consumed. */
+void outbound(struct datapath *dp, struct packet *packet);
+/* A datagram from the network; consumed. */
+void inbound(struct datapath *dp, struct packet *packet);
+/* A command that the control thread wants sent. */
+void outbound_command(struct datapath *dp, const struct handoff_slot *slot);
+
+/* Queues a sealed datagram; sends the batch when it is full. Consumed. */
+void datapath_queue(struct datapath *dp, struct packet *packet);
+void datapath_flush(struct datapath *dp);
+void datapath_write_tun(struct datapath *dp, struct packet *packet);
+
+#endif

@@ -1,0 +1,224 @@
+/* Small services of the control thread: sending, candidates, refused callers, and what the data
+ * path hands over. */
+#include "host/host.h"
+
+#include "host/call.h"
+#include "host/datapath.h"
+#include "host/ping.h"
+#include "host/session.h"
+#include "io/clock.h"
+#include "io/udp.h"
+#include "wire/demux.h"
+#include "wire/icmp.h"
+#include "wire/ip.h"
+#include "wire/sput.h"
+#include <stdio.h>
+#include <string.h>
+
+#define REFLEXIVE_MAX 4
+
+void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
+{
+    int error = udp_send(host->udp, host->is_dual_stack, to, data, len, 0);
+    if (error != ERR_OK && error != ERR_AGAIN)
+        log_debug("datagram not sent: %s", error_text(error));
+}
+
+void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len)
+{
+    uint8_t datagram[DEMUX_MARKER_LEN + IKE_MESSAGE_CAP] = {0};
+    memcpy(datagram + DEMUX_MARKER_LEN, message, len);
+    host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
+}
+
+static void on_ike_task(struct task *task, uint64_t now_us)
+{
+    struct host *host = CONTAINER_OF(task, struct host, ike_task);
+    struct ike_sa *sa;
+    while ((sa = ike_table_expire(host->ike, now_us)) != NULL)
+        peer_pump_sa(host, sa, now_us);
+    task_set(&host->tasks, &host->ike_task, ike_table_deadline(host->ike));
+}
+
+void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us)
+{
+    peer_pump_sa(host, sa, now_us);
+    host->ike_task.run = on_ike_task;
+    task_set(&host->tasks, &host->ike_task, ike_table_deadline(host->ike));
+}
+
+void host_candidates(struct host *host, struct candidate_list *ret_list)
+{
+    struct endpoint reflexive[REFLEXIVE_MAX];
+    const struct candidate_sources sources = {
+        .addresses = host->locals,
+        .address_count = host->local_count,
+        .port = host->config.port,
+        .reflexive = reflexive,
+        .reflexive_count = sessions_reflexive(host, reflexive, REFLEXIVE_MAX),
+        .pool = &host->config.pool,
+    };
+    candidate_list_build(&sources, ret_list);
+}
+
+void host_note_refused(struct host *host, const char *name, const struct public_key *key,
+                       const char *reason, uint64_t now_us)
+{
+    struct refused_caller *entry = NULL;
+    struct refused_caller *oldest = &host->refused[0];
+    char text[PUBLIC_KEY_TEXT_CAP];
+    uint32_t suppressed;
+    for (size_t i = 0; i < HOST_REFUSED_MAX && entry == NULL; i++) {
+        struct refused_caller *other = &host->refused[i];
+        if (other->count > 0 && strcmp(other->name, name) == 0 &&
+            public_key_is_equal(&other->key, key))
+            entry = other;
+        else if (other->last_us < oldest->last_us)
+            oldest = other;
+    }
+    if (entry == NULL) {
+        entry = oldest;
+        memset(entry, 0, sizeof(*entry));
+        snprintf(entry->name, sizeof(entry->name), "%s", name);
+        entry->key = *key;
+    }
+    snprintf(entry->reason, sizeof(entry->reason), "%s", reason);
+    entry->count++;
+    entry->last_us = now_us;
+    if (log_limit_is_open(&host->stranger_log, now_us, 10, 10 * SECOND_US, &suppressed))
+        log_warn("call of %s refused: %s (its key: %s)", name[0] != '\0' ? name : "a nameless host",
+                 reason, public_key_format(key, text));
+}
+
+/* ---- what the data path hands over ---- */
+
+static void on_ike(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
+{
+    struct peer *peer = NULL;
+    struct ike_sa *sa = NULL;
+    struct ike_profile *profile = call_responder_profile(host, &slot->from, &peer);
+    int error =
+        ike_table_receive(host->ike, profile, slot->data, slot->len, &slot->from, now_us, &sa);
+    struct writer w;
+    struct endpoint to;
+    uint8_t reply[IKE_MESSAGE_CAP];
+    if (error == ERR_OK && sa != NULL) {
+        if (ike_sa_user(sa) == NULL && ike_sa_state(sa) == IKE_STATE_CONNECTING &&
+            !ike_sa_is_initiator(sa))
+            ike_sa_set_user(sa, peer);
+        host_pump_ike(host, sa, now_us);
+    }
+    for (writer_init(&w, reply, sizeof(reply)); ike_table_transmit(host->ike, &w, &to) == ERR_OK;
+         writer_init(&w, reply, sizeof(reply)))
+        host_send_ike(host, &to, reply, w.len);
+}
+
+static void on_stun(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
+{
+    if (sessions_on_stun(host, slot->data, slot->len, &slot->from, now_us) == ERR_NOT_FOUND &&
+        call_on_stun(host, slot->data, slot->len, &slot->from, now_us) != ERR_OK)
+        host->stray_stun_count++;
+}
+
+/* An address of the pool that no tunnel has. */
+static void on_no_tunnel(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
+{
+    struct peer *peer = peer_find_by_address(host, &slot->peer);
+    const char *name = peer == NULL ? pool_find_by_address(host->pool, &slot->peer) : NULL;
+    char text[ADDRESS_TEXT_CAP];
+    uint32_t suppressed;
+    if (name != NULL && peer_get(host, name, &peer) == ERR_OK)
+        pool_touch(host->pool, &slot->peer, (uint64_t)clock_wall_seconds());
+    if (peer != NULL) {
+        peer_stage(peer, slot->data, slot->len, now_us);
+        return;
+    }
+    if (log_limit_is_open(&host->stray_log, now_us, 5, 10 * SECOND_US, &suppressed)) {
+        bool is_special = slot->peer.family == ADDRESS_IPV4 && address_to_ipv4(&slot->peer) == 1;
+        log_warn(
+            "packet to %s refused: %s", address_format(&slot->peer, text, sizeof(text)),
+            is_special
+                ? "0.0.0.1 only says \"reachable through Detec\"; the application's name look-up "
+                  "went past this daemon (DNS over HTTPS? a socket bound to a device?)"
+                : "no host has this peer address");
+    }
+    host_refuse_packet(host, slot->data, slot->len);
+}
+
+void host_refuse_packet(struct host *host, const uint8_t *data, size_t len)
+{
+    struct packet packet;
+    struct writer w;
+    packet_reset(&packet);
+    writer_init(&w, packet.data, packet_tailroom(&packet));
+    if (icmp_unreachable_build(&w, data, len) != ERR_OK)
+        return;
+    packet.len = (uint32_t)w.len;
+    if (tun_write(&host->tun, &packet) != ERR_OK)
+        log_debug("ICMP unreachable not delivered");
+}
+
+static void on_path_mtu(struct host *host, const struct endpoint *to)
+{
+    uint32_t mtu;
+    if (udp_path_mtu(to, HOST_MARK, &mtu) != ERR_OK)
+        return;
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        struct tunnel_status status;
+        if (peer->tunnel == NULL || !endpoint_is_equal(&peer->path, to))
+            continue;
+        tunnel_get_status(peer->tunnel, &status);
+        if (mtu < status.path_mtu &&
+            tunnel_set_path(host->tunnels, peer->tunnel, to, mtu) == ERR_OK)
+            log_info("%s: path takes %u bytes a packet", peer->name, mtu);
+    }
+}
+
+static void take_slot(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
+{
+    struct peer *peer = NULL;
+    if (slot->kind == HANDOFF_CLOSE || slot->kind == HANDOFF_COMMAND_SENT)
+        peer = peer_find_by_address(host, &slot->peer);
+    switch (slot->kind) {
+    case HANDOFF_NO_TUNNEL:
+        on_no_tunnel(host, slot, now_us);
+        break;
+    case HANDOFF_IKE:
+        on_ike(host, slot, now_us);
+        break;
+    case HANDOFF_STUN:
+        on_stun(host, slot, now_us);
+        break;
+    case HANDOFF_CLOSE:
+        if (peer != NULL)
+            peer_down(peer, "closed by it", false, now_us);
+        break;
+    case HANDOFF_COMMAND_SENT:
+        if (slot->command == SPUT_PROBE)
+            ping_on_sent(host, &slot->peer, slot->number);
+        else if (slot->command == SPUT_CLOSE && peer != NULL)
+            peer_on_close_sent(peer, now_us);
+        break;
+    case HANDOFF_PROBE_REPLY:
+        ping_on_reply(host, &slot->peer, slot->number, now_us);
+        break;
+    case HANDOFF_TOO_BIG:
+        on_path_mtu(host, &slot->from);
+        break;
+    case HANDOFF_PACKET:
+    case HANDOFF_COMMAND:
+        break; /* the other way only */
+    }
+}
+
+void host_take_handoff(struct host *host, struct handoff *handoff)
+{
+    struct handoff_slot *slot;
+    uint64_t now_us = clock_now_us();
+    handoff_clear_wake(handoff);
+    while ((slot = handoff_peek(handoff)) != NULL) {
+        take_slot(host, slot, now_us);
+        handoff_pop(handoff);
+    }
+}

@@ -1,0 +1,159 @@
+/* The host daemon's control thread: everything that its parts share. One struct, made by bringup.c
+ * and taken down by it; each part looks after its own members. Private to this folder. */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include "base/log.h"
+#include "base/map.h"
+#include "host/config.h"
+#include "host/task.h"
+#include "ike/table.h"
+#include "io/guard_filter.h"
+#include "io/interface.h"
+#include "io/monitor.h"
+#include "io/netlink.h"
+#include "io/tun.h"
+#include "names/allow.h"
+#include "names/pool.h"
+#include "names/trust.h"
+#include "path/candidate.h"
+#include "path/punch_table.h"
+#include "tunnel/tunnel.h"
+#include <uv.h>
+
+#define HOST_MARK            0xDE7EC /* SO_MARK of the daemon's own sockets: exempt from DNS capture */
+#define HOST_TABLE           32589 /* routing table of the pool */
+#define HOST_RULE_PREFERENCE 10    /* and 11: before every other table, behind the local one */
+#define HOST_LOCALS_MAX      16
+#define HOST_PEERS_MAX       4096
+#define HOST_REFUSED_MAX     32
+#define HOST_CALLS_MAX       64 /* at once, both directions */
+#define HOST_CALLS_ZONE_MAX  16 /* outgoing, at once, to one foreign zone */
+
+struct call;
+struct handoff;
+struct ping;
+struct control;
+struct datapath;
+struct policy;
+struct resolver;
+struct session;
+
+/* A caller that was refused; for `detec status`. */
+struct refused_caller {
+    char name[NAME_TEXT_CAP];
+    struct public_key key;
+    char reason[96];
+    uint64_t count;
+    uint64_t last_us;
+};
+
+/* A name whose zone has no connector, although it answers 0.0.0.1. */
+#define NO_CONNECTOR_MAX 32
+struct no_connector {
+    char name[NAME_TEXT_CAP];
+    uint64_t until_us;
+};
+
+struct host {
+    struct host_config config;
+    struct identity *identity;
+    char name[NAME_TEXT_CAP]; /* as the connector gave it, or the configured one until then */
+    bool is_static;
+    uint64_t started_us;
+    uint8_t seed[16]; /* of hash maps */
+
+    uv_loop_t loop;
+    struct task_queue tasks;
+    uv_signal_t signals[3];
+    bool is_stopping;
+    struct task stop_task;
+    uint64_t stop_us; /* not later than this */
+
+    /* the machine */
+    struct netlink netlink;
+    struct guard guard;
+    struct guard_filter guard_filter;
+    struct task guard_task;
+    uint64_t guard_restored; /* how often somebody had taken its rules away */
+    struct monitor monitor;
+    uv_poll_t monitor_poll;
+    struct tun tun;
+    struct address own; /* own pool address */
+    int udp;
+    bool is_dual_stack;
+    struct address locals[HOST_LOCALS_MAX];
+    size_t local_count;
+    struct policy *policy;
+    struct resolver *resolver;
+    struct datapath *datapath;
+    uv_poll_t handoff_polls[2];
+    struct control *control;
+    struct ping *pings;
+    FILE *export;             /* keys, for debugging; NULL: off */
+    struct ike_sa *pumped_sa; /* being driven further up */
+
+    /* engines */
+    struct tunnel_table *tunnels;
+    struct ike_table *ike;     /* between hosts */
+    struct ike_table *ike_tcp; /* with connectors */
+    size_t stream_count;       /* connections not yet closed */
+    struct task ike_task;
+    struct punch_table *punches;
+    struct task punch_task;
+    struct pool *pool;
+    struct trust *trust;
+    struct allow allow;
+
+    struct session *sessions;
+    struct map peers_by_name;
+    struct map peers_by_address;
+    struct map calls_by_number;
+    size_t call_count;
+    struct no_connector no_connector[NO_CONNECTOR_MAX];
+    size_t no_connector_next;
+    size_t judge_count;       /* DNS answers held back */
+    uint64_t rewritten_count; /* DNS answers that got a peer address */
+    struct refused_caller refused[HOST_REFUSED_MAX];
+    size_t refused_count;
+    uint64_t stray_stun_count;     /* STUN that belongs to nothing of ours */
+    struct log_limit stranger_log; /* for lines that strangers can cause */
+    struct log_limit stray_log;    /* for lines that local programs can cause */
+};
+
+static inline uv_loop_t *host_loop(struct host *host)
+{
+    return &host->loop;
+}
+
+/* Sends one datagram from the tunnel socket; failures are the network's and show as silence. */
+void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len);
+/* The same with the non-ESP marker in front (RFC 3948, 2.2). */
+void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len);
+/* Sends and reports whatever the IKE SAs between hosts have to, after something was asked of one.
+ */
+void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us);
+/* Answers a local packet with ICMP host unreachable. */
+void host_refuse_packet(struct host *host, const uint8_t *data, size_t len);
+/* Takes what the data path has handed over. */
+void host_take_handoff(struct host *host, struct handoff *handoff);
+/* Own candidates as of now. */
+void host_candidates(struct host *host, struct candidate_list *ret_list);
+/* Notes a caller that was refused, and logs it. */
+void host_note_refused(struct host *host, const char *name, const struct public_key *key,
+                       const char *reason, uint64_t now_us);
+
+/* State files: written at once, because what they hold must not be told before. */
+MUST_USE int state_load(struct host *host);
+MUST_USE int state_save_pool(struct host *host);
+MUST_USE int state_save_trust(struct host *host);
+
+/* What a peer may do here: [allow] for its name, into the kernel's policy for its address.
+ * ERR_REFUSED if the policy cannot be set: then nothing gets in. */
+MUST_USE int access_open(struct host *host, const char *name, bool is_static,
+                         const struct address *peer);
+void access_close(struct host *host, const struct address *peer);
+/* May this name call at all? */
+bool access_may_call(const struct host *host, const char *name, bool is_static);
+
+#endif

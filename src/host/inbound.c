@@ -1,0 +1,84 @@
+/* The way in: told apart by its start, opened, handed to the stack. What is not data goes to the
+ * control thread. */
+#include "host/datapath_internal.h"
+#include "wire/demux.h"
+
+static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet,
+                      const struct address *peer, uint32_t number)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_network, packet->data, packet->len);
+    if (slot == NULL)
+        return; /* counted there */
+    slot->kind = kind;
+    slot->from = packet->peer;
+    slot->number = number;
+    if (peer != NULL)
+        slot->peer = *peer;
+    handoff_push(&dp->from_network);
+    dp->woke_network = true;
+}
+
+/* False: it was no message of any tunnel at that endpoint. Consumes the packet if true. */
+static bool open_message(struct datapath *dp, struct packet *packet)
+{
+    struct tunnel *tunnel = NULL;
+    struct tunnel_message message;
+    enum drop_reason drop =
+        tunnel_open_any(dp->config.tunnels, packet, dp->now_us, &tunnel, &message);
+    if (drop == DROP_NO_TUNNEL || drop == DROP_NOT_AUTHENTIC || drop == DROP_LENGTH)
+        return false;
+    if (drop != DROP_NONE) {
+        packet_give_back(&dp->pool, packet);
+        return true;
+    }
+    struct address peer = tunnel_view(tunnel)->peer_ipv4;
+    switch (message.kind) {
+    case TUNNEL_DATA:
+        datapath_write_tun(dp, packet);
+        return true;
+    case TUNNEL_PROBE:
+        if (tunnel_seal_reply(tunnel, packet, message.number, dp->now_us) == DROP_NONE) {
+            datapath_queue(dp, packet);
+            return true;
+        }
+        break;
+    case TUNNEL_CLOSE:
+        hand_over(dp, HANDOFF_CLOSE, packet, &peer, message.number);
+        break;
+    case TUNNEL_PROBE_REPLY:
+        hand_over(dp, HANDOFF_PROBE_REPLY, packet, &peer, message.number);
+        break;
+    }
+    packet_give_back(&dp->pool, packet);
+    return true;
+}
+
+void inbound(struct datapath *dp, struct packet *packet)
+{
+    bool is_done = false;
+    switch (datagram_classify(packet->data, packet->len)) {
+    case DATAGRAM_KEEPALIVE:
+        break;
+    case DATAGRAM_IKE:
+        packet_pull(packet, DEMUX_MARKER_LEN);
+        hand_over(dp, HANDOFF_IKE, packet, NULL, 0);
+        break;
+    case DATAGRAM_STUN_MAYBE:
+        /* Ciphertext may look like STUN: a tunnel that authenticates it is right. */
+        tunnel_read_begin();
+        is_done = open_message(dp, packet);
+        tunnel_read_end();
+        if (is_done)
+            return;
+        hand_over(dp, HANDOFF_STUN, packet, NULL, 0);
+        break;
+    case DATAGRAM_DATA:
+        tunnel_read_begin();
+        is_done = open_message(dp, packet);
+        tunnel_read_end();
+        if (is_done)
+            return;
+        break;
+    }
+    packet_give_back(&dp->pool, packet);
+}

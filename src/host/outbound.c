@@ -1,0 +1,94 @@
+/* The way out: a local packet, its tunnel, sealed, sent. Without a tunnel the control thread gets
+ * it. */
+#include "host/datapath_internal.h"
+#include "wire/icmp.h"
+#include "wire/ip.h"
+
+static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet,
+                      const struct address *peer)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, packet->data, packet->len);
+    if (slot == NULL) {
+        drop_count(&dp->drops, DROP_CONGESTION);
+        return;
+    }
+    slot->kind = kind;
+    slot->peer = *peer;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}
+
+/* Tells the application how large its packets may be. */
+static void answer_too_big(struct datapath *dp, const struct packet *packet, uint32_t mtu)
+{
+    struct packet *answer = packet_take(&dp->pool);
+    struct writer w;
+    if (answer == NULL)
+        return;
+    writer_init(&w, answer->data, packet_tailroom(answer));
+    if (icmp_too_big_build(&w, packet->data, packet->len, mtu) == ERR_OK) {
+        answer->len = (uint32_t)w.len;
+        datapath_write_tun(dp, answer);
+    } else {
+        packet_give_back(&dp->pool, answer);
+    }
+}
+
+void outbound(struct datapath *dp, struct packet *packet)
+{
+    struct ip_view ip;
+    if (ip_parse(packet->data, packet->len, &ip) != ERR_OK) {
+        drop_count(&dp->drops, DROP_MALFORMED);
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    tunnel_read_begin();
+    struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &ip.dst);
+    if (tunnel != NULL) {
+        enum drop_reason drop = tunnel_seal(tunnel, packet, dp->now_us);
+        uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
+        tunnel_read_end();
+        if (drop == DROP_NONE) {
+            datapath_queue(dp, packet);
+            return;
+        }
+        if (drop == DROP_TOO_BIG)
+            answer_too_big(dp, packet, mtu);
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    tunnel_read_end();
+    if (address_is_equal(&ip.src, &dp->config.own) && prefix_contains(&dp->config.pool, &ip.dst))
+        hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
+    else
+        drop_count(&dp->drops, ip.version == 4 ? DROP_SOURCE : DROP_FAMILY);
+    packet_give_back(&dp->pool, packet);
+}
+
+void outbound_command(struct datapath *dp, const struct handoff_slot *slot)
+{
+    struct packet *packet = packet_take(&dp->pool);
+    uint32_t number = 0;
+    enum drop_reason drop = DROP_NO_TUNNEL;
+    if (packet == NULL)
+        return;
+    tunnel_read_begin();
+    struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &slot->peer);
+    if (tunnel != NULL)
+        drop = tunnel_seal_command(tunnel, packet, (enum sput_command)slot->command, dp->now_us,
+                                   &number);
+    tunnel_read_end();
+    if (drop == DROP_NONE)
+        datapath_queue(dp, packet);
+    else
+        packet_give_back(&dp->pool, packet);
+    struct handoff_slot *answer = handoff_slot_take(&dp->from_local, NULL, 0);
+    if (answer == NULL)
+        return;
+    answer->kind = HANDOFF_COMMAND_SENT;
+    answer->peer = slot->peer;
+    answer->command = slot->command;
+    answer->number = number;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}

@@ -1,0 +1,194 @@
+/* Finding, making and forgetting peers; what waits for them. */
+#include "host/peer.h"
+
+#include "host/call.h"
+#include "host/datapath.h"
+#include "host/host.h"
+#include "io/clock.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define RELEASE_US SECOND_US /* a peer that nothing holds is forgotten so much later */
+
+struct peer *peer_find_by_name(struct host *host, const char *name)
+{
+    uint64_t hash = map_hash(&host->peers_by_name, name, strlen(name));
+    for (struct map_node *node = map_first(&host->peers_by_name, hash); node != NULL;
+         node = map_next(node)) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (strcmp(peer->name, name) == 0)
+            return peer;
+    }
+    return NULL;
+}
+
+struct peer *peer_find_by_address(struct host *host, const struct address *address)
+{
+    uint64_t hash = map_hash(&host->peers_by_address, address, sizeof(*address));
+    for (struct map_node *node = map_first(&host->peers_by_address, hash); node != NULL;
+         node = map_next(node)) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_address);
+        if (address_is_equal(&peer->address, address))
+            return peer;
+    }
+    return NULL;
+}
+
+static bool is_held(const struct peer *peer)
+{
+    return peer->tunnel != NULL || peer->sa != NULL || peer->call != NULL ||
+           peer->watchers != NULL || peer->stage.count > 0;
+}
+
+static void free_peer(struct peer *peer)
+{
+    struct host *host = peer->host;
+    struct ike_sa *sa = NULL;
+    while ((sa = ike_table_walk(host->ike, sa)) != NULL) {
+        if (ike_sa_user(sa) == peer)
+            ike_sa_set_user(sa, NULL);
+    }
+    task_clear(&host->tasks, &peer->task);
+    map_remove(&host->peers_by_name, &peer->by_name);
+    map_remove(&host->peers_by_address, &peer->by_address);
+    stage_clear(&peer->stage);
+    free(peer);
+}
+
+static void on_release(struct task *task, uint64_t now_us)
+{
+    struct peer *peer = CONTAINER_OF(task, struct peer, task);
+    if (!is_held(peer) && now_us >= peer->held_until_us)
+        free_peer(peer);
+    else if (peer->tunnel == NULL)
+        task_set(&peer->host->tasks, &peer->task, now_us + RELEASE_US);
+}
+
+void peer_release(struct peer *peer)
+{
+    if (is_held(peer))
+        return;
+    peer->task.run = on_release;
+    task_set(&peer->host->tasks, &peer->task, clock_now_us() + RELEASE_US);
+}
+
+static int add_peer(struct host *host, const char *name, const struct address *address,
+                    struct peer **ret_peer)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (peer == NULL)
+        return ERR_NOMEM;
+    peer->host = host;
+    strcpy(peer->name, name);
+    peer->address = *address;
+    int error = map_insert(&host->peers_by_name, &peer->by_name,
+                           map_hash(&host->peers_by_name, name, strlen(name)));
+    if (error != ERR_OK) {
+        free(peer);
+        return error;
+    }
+    error = map_insert(&host->peers_by_address, &peer->by_address,
+                       map_hash(&host->peers_by_address, address, sizeof(*address)));
+    if (error != ERR_OK) {
+        map_remove(&host->peers_by_name, &peer->by_name);
+        free(peer);
+        return error;
+    }
+    *ret_peer = peer;
+    return ERR_OK;
+}
+
+int peer_get(struct host *host, const char *name, struct peer **ret_peer)
+{
+    struct peer *peer = peer_find_by_name(host, name);
+    if (peer != NULL) {
+        *ret_peer = peer;
+        return ERR_OK;
+    }
+    if (host->peers_by_name.count >= HOST_PEERS_MAX)
+        return ERR_LIMIT;
+    struct address address;
+    bool is_new;
+    int error = pool_get(host->pool, name, (uint64_t)clock_wall_seconds(), &address, &is_new);
+    if (error == ERR_OK && is_new)
+        error = state_save_pool(host);
+    if (error == ERR_OK)
+        error = add_peer(host, name, &address, &peer);
+    if (error != ERR_OK)
+        return error;
+    peer_release(peer); /* until something holds it */
+    *ret_peer = peer;
+    return ERR_OK;
+}
+
+void peers_free(struct host *host)
+{
+    struct map_node *node;
+    while ((node = map_walk(&host->peers_by_name, NULL)) != NULL) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->call != NULL)
+            call_cancel(peer->call);
+        if (peer->tunnel != NULL)
+            tunnel_remove(host->tunnels, peer->tunnel);
+        peer->tunnel = NULL;
+        free_peer(peer);
+    }
+}
+
+void peers_close(struct host *host, uint64_t now_us)
+{
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->call != NULL)
+            call_cancel(peer->call);
+        if (peer->tunnel != NULL)
+            peer_down(peer, "this host stops", true, now_us);
+    }
+}
+
+/* ---- packets that wait ---- */
+
+void peer_stage(struct peer *peer, const uint8_t *packet, size_t len, uint64_t now_us)
+{
+    if (now_us < peer->held_until_us && peer->call == NULL) {
+        host_refuse_packet(peer->host, packet, len);
+        return;
+    }
+    stage_add(&peer->stage, packet, len);
+    call_start(peer, false, now_us);
+}
+
+void peer_stage_flush(struct peer *peer)
+{
+    struct staged *staged;
+    while ((staged = stage_take(&peer->stage)) != NULL) {
+        if (!datapath_send_packet(peer->host->datapath, staged->data, staged->len))
+            peer->stage.dropped++;
+        free(staged);
+    }
+}
+
+void peer_stage_refuse(struct peer *peer)
+{
+    struct staged *staged;
+    while ((staged = stage_take(&peer->stage)) != NULL) {
+        host_refuse_packet(peer->host, staged->data, staged->len);
+        free(staged);
+    }
+}
+
+void peer_watch(struct peer *peer, struct call_watcher *watcher)
+{
+    watcher->next = peer->watchers;
+    peer->watchers = watcher;
+}
+
+void peer_unwatch(struct peer *peer, struct call_watcher *watcher)
+{
+    for (struct call_watcher **link = &peer->watchers; *link != NULL; link = &(*link)->next) {
+        if (*link == watcher) {
+            *link = watcher->next;
+            return;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+/* Peers: the other hosts that this one has a tunnel with, or is getting one to. Ties name, peer
+ * address, key, call, IKE SA and tunnel of one host together. A peer without any of them is
+ * forgotten; its address stays its own in the pool, and its key stays pinned. */
+#ifndef HOST_PEER_H
+#define HOST_PEER_H
+
+#include "base/map.h"
+#include "base/text.h"
+#include "crypto/identity.h"
+#include "host/stage.h"
+#include "host/task.h"
+#include "ike/sa.h"
+#include "path/keepalive.h"
+
+struct call;
+struct host;
+struct tunnel;
+
+/* Someone who waits for the call of a peer: `detec call`. Embedded by the waiter. */
+struct call_watcher {
+    struct call_watcher *next;
+    void (*step)(struct call_watcher *watcher, const char *step, uint64_t took_us,
+                 const char *detail);
+    /* Once, and the watcher is off the list then. failed_step is NULL when the tunnel is up. */
+    void (*done)(struct call_watcher *watcher, const char *failed_step, const char *why,
+                 const char *hint);
+};
+
+struct peer {
+    struct map_node by_name;
+    struct map_node by_address;
+    struct host *host;
+    char name[NAME_TEXT_CAP];
+    struct address address; /* in the pool */
+    struct public_key key;
+    bool has_key;
+    bool is_static;        /* its connector says that the name is bound in its database */
+    bool is_caller;        /* it called us */
+    struct tunnel *tunnel; /* NULL while there is none */
+    bool is_closing;       /* the tunnel goes as soon as its close command is on the way */
+    struct ike_sa *sa;     /* the one the tunnel lives by */
+    struct endpoint path;
+    struct call *call;
+    struct stage stage;
+    struct call_watcher *watchers;
+    struct keepalive keepalive;
+    struct task task; /* keepalive, idle close, liveness */
+    uint64_t up_since_us;
+    uint64_t activity_us;      /* last time that data moved, as the last check saw it */
+    uint64_t activity_packets; /* counters at that time */
+    uint64_t held_until_us;    /* after a failed call: packets are refused at once until then */
+    uint64_t keepalive_us;     /* when the last one was sent */
+    char last_error[160];
+};
+
+/* NULL if there is none. */
+struct peer *peer_find_by_name(struct host *host, const char *name);
+struct peer *peer_find_by_address(struct host *host, const struct address *address);
+/* Finds or makes it, with its address from the pool (persisted before it is given out). ERR_LIMIT:
+ * too many peers, ERR_FULL: the pool is exhausted, ERR_IO: state cannot be written. */
+MUST_USE int peer_get(struct host *host, const char *name, struct peer **ret_peer);
+/* Forgets the peer, a little later, if nothing holds it then. */
+void peer_release(struct peer *peer);
+/* Frees all, without telling anyone. */
+void peers_free(struct host *host);
+/* Says goodbye to all (SPUT close, IKE DELETE). */
+void peers_close(struct host *host, uint64_t now_us);
+
+/* Makes and configures the tunnel from a new child (IKE_EVENT_CHILD_READY), or adds it to the one
+ * there. Takes over sa as the peer's own where it is not yet. */
+MUST_USE int peer_install_child(struct peer *peer, struct ike_sa *sa,
+                                const struct ike_event_child_ready *child, uint64_t now_us);
+/* The tunnel goes away; the next packet may start a call. tell: say goodbye to the other side. */
+void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us);
+/* The close command is on its way. */
+void peer_on_close_sent(struct peer *peer, uint64_t now_us);
+/* A local packet for the peer while there is no tunnel: waits (bounded), and starts a call. */
+void peer_stage(struct peer *peer, const uint8_t *packet, size_t len, uint64_t now_us);
+/* Gives what is staged to the data path, or answers it with ICMP host unreachable. */
+void peer_stage_flush(struct peer *peer);
+void peer_stage_refuse(struct peer *peer);
+void peer_watch(struct peer *peer, struct call_watcher *watcher);
+void peer_unwatch(struct peer *peer, struct call_watcher *watcher);
+/* Events of the IKE SAs between hosts; sa's user is its peer. Drives sa empty. */
+void peer_pump_sa(struct host *host, struct ike_sa *sa, uint64_t now_us);
+
+#endif

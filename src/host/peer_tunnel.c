@@ -1,0 +1,273 @@
+/* A peer's tunnel: made and rekeyed by what IKE reports, watched while it lives, taken down. */
+#include "base/writer.h"
+#include "crypto/memory.h"
+#include "host/call.h"
+#include "host/datapath.h"
+#include "host/export.h"
+#include "host/host.h"
+#include "host/peer.h"
+#include "io/clock.h"
+#include "wire/demux.h"
+#include "wire/sput.h"
+#include <stdio.h>
+#include <string.h>
+
+#define CHECK_US      SECOND_US       /* how often a tunnel is looked after */
+#define SILENCE_US    (2 * SECOND_US) /* sent, and nothing heard for so long: ask by IKE */
+#define CLOSE_WAIT_US (200 * MS_US)   /* for the close command to get on its way */
+
+static void take_down(struct peer *peer)
+{
+    struct host *host = peer->host;
+    peer->is_closing = false;
+    tunnel_remove(host->tunnels, peer->tunnel);
+    peer->tunnel = NULL;
+    access_close(host, &peer->address);
+    pool_drop(host->pool, &peer->address, (uint64_t)clock_wall_seconds());
+    peer_release(peer);
+}
+
+void peer_on_close_sent(struct peer *peer, uint64_t now_us)
+{
+    if (peer->tunnel != NULL && peer->is_closing)
+        take_down(peer);
+}
+
+static void watch(struct task *task, uint64_t now_us)
+{
+    struct peer *peer = CONTAINER_OF(task, struct peer, task);
+    struct host *host = peer->host;
+    struct tunnel_status status;
+    if (peer->is_closing) {
+        take_down(peer);
+        return;
+    }
+    tunnel_get_status(peer->tunnel, &status);
+    uint64_t packets = status.packets_in + status.packets_out;
+    if (packets != peer->activity_packets) {
+        peer->activity_packets = packets;
+        peer->activity_us = now_us;
+    }
+    if (now_us - peer->activity_us >= host->config.idle_us) {
+        peer_down(peer, "idle", true, now_us);
+        return;
+    }
+    uint64_t sent_us = status.sent_us > peer->keepalive_us ? status.sent_us : peer->keepalive_us;
+    if (keepalive_expire(&peer->keepalive, sent_us, now_us)) {
+        const uint8_t byte = DEMUX_KEEPALIVE;
+        host_send(host, &peer->path, &byte, 1);
+        peer->keepalive_us = now_us;
+    }
+    uint64_t heard_us = peer->up_since_us;
+    if (status.received_us > heard_us)
+        heard_us = status.received_us;
+    if (peer->sa != NULL && ike_sa_heard_us(peer->sa) > heard_us)
+        heard_us = ike_sa_heard_us(peer->sa);
+    if (peer->sa != NULL && status.sent_us > heard_us && now_us - heard_us >= SILENCE_US)
+        ike_sa_check_alive(peer->sa);
+    if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel))
+        (void)!ike_sa_rekey_child(peer->sa);
+    task_set(&host->tasks, &peer->task, now_us + CHECK_US);
+    if (peer->sa != NULL)
+        host_pump_ike(host, peer->sa, now_us);
+}
+
+/* A peer lives by one SA: the one before goes, its user forgotten, so that its end concerns nobody.
+ */
+static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
+{
+    struct ike_sa *before = peer->sa;
+    peer->sa = sa;
+    if (peer->tunnel != NULL) {
+        peer->is_closing = false;
+        tunnel_remove(peer->host->tunnels, peer->tunnel);
+        peer->tunnel = NULL;
+        pool_drop(peer->host->pool, &peer->address, (uint64_t)clock_wall_seconds());
+    }
+    if (before != NULL) {
+        ike_sa_set_user(before, NULL);
+        ike_sa_close(before, now_us);
+        host_pump_ike(peer->host, before, now_us);
+    }
+}
+
+static int make_tunnel(struct peer *peer, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    struct view local = {.own_ipv4 = host->own, .peer_ipv4 = peer->address};
+    int error = access_open(host, peer->name, peer->is_static, &peer->address);
+    if (error == ERR_OK)
+        error = tunnel_add(host->tunnels, &local, peer, &peer->tunnel);
+    if (error != ERR_OK)
+        return error;
+    if (pool_hold(host->pool, &peer->address, (uint64_t)clock_wall_seconds()) != ERR_OK)
+        log_debug("%s: its address is not in the pool any more", peer->name);
+    peer->path = *ike_sa_remote(peer->sa);
+    peer->up_since_us = peer->activity_us = peer->keepalive_us = now_us;
+    peer->activity_packets = 0;
+    peer->last_error[0] = '\0';
+    keepalive_init(&peer->keepalive, host->config.keepalive_us);
+    peer->task.run = watch;
+    task_set(&host->tasks, &peer->task, now_us + CHECK_US);
+    return tunnel_set_path(host->tunnels, peer->tunnel, &peer->path, host->config.mtu);
+}
+
+int peer_install_child(struct peer *peer, struct ike_sa *sa,
+                       const struct ike_event_child_ready *child, uint64_t now_us)
+{
+    int error = ERR_OK;
+    const struct tunnel_child added = {
+        .id = child->child,
+        .suite = (enum sput_suite)child->suite,
+        .key_in = child->key_in,
+        .key_out = child->key_out,
+        .key_len = child->key_len,
+        .remote = {.own_ipv4 = child->peer_addresses.own_ipv4,
+                   .peer_ipv4 = child->peer_addresses.other_ipv4,
+                   .own_ipv6 = child->peer_addresses.own_ipv6,
+                   .peer_ipv6 = child->peer_addresses.other_ipv6},
+    };
+    if (sa != peer->sa)
+        adopt_sa(peer, sa, now_us);
+    if (peer->tunnel == NULL)
+        error = make_tunnel(peer, now_us);
+    if (error == ERR_OK)
+        error = tunnel_add_child(peer->tunnel, &added);
+    if (error == ERR_OK && child->is_outbound)
+        error = tunnel_set_outbound(peer->tunnel, child->child);
+    if (error == ERR_OK)
+        export_child(peer, child);
+    return error;
+}
+
+void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    struct ike_sa *sa = peer->sa;
+    if (peer->is_closing || peer->tunnel == NULL)
+        return;
+    log_info("%s: tunnel down: %s", peer->name, why);
+    peer->sa = NULL;
+    if (sa != NULL) {
+        ike_sa_set_user(sa, NULL);
+        if (ike_sa_state(sa) != IKE_STATE_CLOSED)
+            ike_sa_close(sa, now_us);
+    }
+    /* The close command needs the tunnel once more, in the data path. */
+    if (tell && datapath_send_command(host->datapath, &peer->address, SPUT_CLOSE)) {
+        peer->is_closing = true;
+        task_set(&host->tasks, &peer->task, now_us + CLOSE_WAIT_US);
+    } else {
+        take_down(peer);
+    }
+    if (sa != NULL)
+        host_pump_ike(host, sa, now_us);
+}
+
+/* ---- what IKE reports ---- */
+
+static void on_child_ready(struct peer *peer, struct ike_sa *sa,
+                           const struct ike_event_child_ready *child, uint64_t now_us)
+{
+    /* An SA that has been replaced has no say any more. */
+    if (peer->sa != sa && (peer->call == NULL || child->rekey_of != 0)) {
+        ike_sa_close(sa, now_us);
+        return;
+    }
+    int error = peer_install_child(peer, sa, child, now_us);
+    if (error != ERR_OK) {
+        log_error("%s: tunnel cannot be set up: %s", peer->name, error_text(error));
+        if (peer->tunnel != NULL)
+            peer_down(peer, "it could not be set up", false, now_us);
+        return;
+    }
+    if (child->rekey_of == 0)
+        call_on_tunnel(peer, sa, now_us);
+}
+
+static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
+                         const struct ike_event_closed *closed, uint64_t now_us)
+{
+    if (peer->sa == sa) {
+        peer->sa = NULL;
+        snprintf(peer->last_error, sizeof(peer->last_error), "%s", closed->text);
+        if (peer->tunnel != NULL)
+            peer_down(peer, closed->text, false, now_us);
+    }
+    if (!closed->was_established)
+        log_warn("%s: key negotiation failed: %s", peer->name, closed->text);
+    call_on_sa_closed(peer, sa, closed->text, now_us);
+    peer_release(peer);
+}
+
+/* False: the SA is gone. */
+static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_event *event,
+                       uint64_t now_us)
+{
+    struct peer *peer = ike_sa_user(sa);
+    switch (event->type) {
+    case IKE_EVENT_ESTABLISHED:
+        if (peer != NULL)
+            call_on_established(peer, sa, now_us);
+        break;
+    case IKE_EVENT_CHILD_READY:
+        if (peer != NULL)
+            on_child_ready(peer, sa, &event->child_ready, now_us);
+        break;
+    case IKE_EVENT_CHILD_OUTBOUND:
+        if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
+            (void)!tunnel_set_outbound(peer->tunnel, event->child_outbound);
+        break;
+    case IKE_EVENT_CHILD_CLOSED:
+        if (peer != NULL && peer->sa == sa && peer->tunnel != NULL &&
+            event->child_closed.child != 0)
+            (void)!tunnel_drop_child(peer->tunnel, event->child_closed.child);
+        else if (event->child_closed.child == 0)
+            ike_sa_close(sa, now_us); /* without its child it is of no use */
+        break;
+    case IKE_EVENT_CLOSED:
+        ike_sa_set_user(sa, NULL);
+        if (peer != NULL)
+            on_sa_closed(peer, sa, &event->closed, now_us);
+        return false;
+    case IKE_EVENT_NOTIFY:
+    case IKE_EVENT_NONE:
+        break;
+    }
+    return true;
+}
+
+static void transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
+{
+    uint8_t message[IKE_MESSAGE_CAP];
+    struct endpoint remote;
+    struct writer w;
+    for (;;) {
+        writer_init(&w, message, sizeof(message));
+        if (ike_sa_transmit(sa, &w, &remote, now_us) != ERR_OK)
+            return;
+        host_send_ike(host, &remote, message, w.len);
+    }
+}
+
+void peer_pump_sa(struct host *host, struct ike_sa *sa, uint64_t now_us)
+{
+    struct ike_event event;
+    bool is_alive = true;
+    if (host->pumped_sa == sa)
+        return; /* the one further up goes on */
+    struct ike_sa *outer = host->pumped_sa;
+    host->pumped_sa = sa;
+    transmit(host, sa, now_us);
+    while (is_alive) {
+        ike_sa_next_event(sa, &event);
+        if (event.type == IKE_EVENT_NONE)
+            break;
+        is_alive = take_event(host, sa, &event, now_us);
+        crypto_wipe(&event, sizeof(event));
+        transmit(host, sa, now_us);
+    }
+    host->pumped_sa = outer;
+    if (!is_alive)
+        ike_sa_free(sa);
+}

@@ -1,0 +1,18 @@
+/* `detec ping`: SPUT probes through a tunnel, and their replies. */
+#ifndef HOST_PING_H
+#define HOST_PING_H
+
+#include "host/control.h"
+#include "host/peer.h"
+
+struct ping;
+
+/* Sends count probes (1 to 1000), one a second at most, and answers the client as replies come. */
+MUST_USE int ping_start(struct control_client *client, struct peer *peer, int64_t count,
+                        uint64_t timeout_us);
+/* The data path has sent a probe to this peer, as this message number. */
+void ping_on_sent(struct host *host, const struct address *peer, uint32_t number);
+/* An authentic reply to the probe of that number. */
+void ping_on_reply(struct host *host, const struct address *peer, uint32_t number, uint64_t now_us);
+
+#endif

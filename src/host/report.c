@@ -1,0 +1,238 @@
+/* The daemon's state as JSON, for `detec status` and `detec peers`. */
+#include "host/call.h"
+#include "host/commands.h"
+#include "host/datapath.h"
+#include "host/resolver.h"
+#include "host/session.h"
+#include "io/clock.h"
+#include "tunnel/suite.h"
+
+static double seconds_since(uint64_t then_us, uint64_t now_us)
+{
+    return then_us == 0 || then_us > now_us ? 0 : (double)((now_us - then_us) / MS_US) / 1000;
+}
+
+static json_t *text_or_null(const char *text)
+{
+    return text == NULL || text[0] == '\0' ? json_null() : json_string(text);
+}
+
+static json_t *endpoint_json(const struct endpoint *endpoint)
+{
+    char text[ENDPOINT_TEXT_CAP];
+    if (endpoint == NULL || endpoint->address.family == ADDRESS_NONE || endpoint->port == 0)
+        return json_null();
+    return json_string(endpoint_format(endpoint, text, sizeof(text)));
+}
+
+static struct session *own_session(struct host *host)
+{
+    struct session *session = sessions_first(host);
+    while (session != NULL && !session_is_own(session))
+        session = session_next(session);
+    return session;
+}
+
+static const char *login_text(enum login_state state, const char *error)
+{
+    switch (state) {
+    case LOGIN_UP:
+        return "logged-in";
+    case LOGIN_CONNECTING:
+        return "connecting";
+    case LOGIN_NAMING:
+        return "authenticating";
+    default:
+        return strstr(error, "refused") != NULL ? "refused" : "down";
+    }
+}
+
+static json_t *report_login(struct host *host, uint64_t now_us)
+{
+    struct session *session = own_session(host);
+    if (session == NULL)
+        return json_pack("{s:s}", "state", "down");
+    struct login_client *login = session_login(session);
+    const struct notify_name *name = login_client_name(login);
+    enum login_state state = login_client_state(login);
+    uint64_t due_us = login_client_deadline(login);
+    char key_text[PUBLIC_KEY_TEXT_CAP];
+    const struct public_key *key = session_key(session);
+    return json_pack("{s:s, s:o, s:o, s:f, s:i, s:f, s:o, s:f}", "state",
+                     login_text(state, session_error(session)), "connector",
+                     endpoint_json(session_connector(session)), "connector_key",
+                     text_or_null(key != NULL ? public_key_format(key, key_text) : NULL), "since_s",
+                     state == LOGIN_UP ? seconds_since(session_since_us(session), now_us) : 0.0,
+                     "lease_s", name != NULL ? (int)name->lease_s : 0, "rtt_ms",
+                     (double)session_round_trip_us(session) / 1000, "error",
+                     text_or_null(session_error(session)), "retry_s",
+                     state == LOGIN_WAITING && due_us != DEADLINE_NEVER && due_us > now_us
+                         ? (double)(due_us - now_us) / 1e6
+                         : 0.0);
+}
+
+static json_t *report_nat(struct host *host)
+{
+    struct endpoint public;
+    json_t *local = json_array();
+    size_t count = sessions_reflexive(host, &public, 1);
+    bool is_public = false;
+    for (size_t i = 0; i < host->local_count; i++) {
+        struct endpoint endpoint = {host->locals[i], host->config.port};
+        json_array_append_new(local, endpoint_json(&endpoint));
+        is_public = is_public || (count > 0 && endpoint_is_equal(&endpoint, &public));
+    }
+    return json_pack("{s:s, s:o, s:o}", "class",
+                     count == 0  ? "unknown"
+                     : is_public ? "public"
+                                 : "behind NAT",
+                     "public", count > 0 ? endpoint_json(&public) : json_null(), "local", local);
+}
+
+static json_t *report_dns(struct host *host)
+{
+    struct resolver_status status = {0};
+    if (host->resolver != NULL)
+        resolver_get_status(host->resolver, &status);
+    return json_pack("{s:s, s:b, s:I, s:I, s:o}", "mode",
+                     host->config.dns == DNS_MODE_CAPTURE ? "capture" : "off", "is_active",
+                     status.is_active, "queries", (json_int_t)status.queries, "rewritten",
+                     (json_int_t)host->rewritten_count, "error", text_or_null(status.error));
+}
+
+static void add_drops(struct tunnel *tunnel, void *context)
+{
+    uint64_t *totals = context;
+    struct tunnel_status status;
+    tunnel_get_status(tunnel, &status);
+    for (size_t i = 1; i < DROP_REASON_COUNT; i++)
+        totals[i] += status.drops[i];
+}
+
+static json_t *report_drops(struct host *host)
+{
+    uint64_t totals[DROP_REASON_COUNT] = {0};
+    json_t *drops = json_object();
+    tunnel_foreach(host->tunnels, add_drops, totals);
+    for (size_t i = 1; i < DROP_REASON_COUNT; i++) {
+        totals[i] += drop_counted(tunnel_table_drops(host->tunnels), (enum drop_reason)i);
+        totals[i] += datapath_drops(host->datapath, (enum drop_reason)i);
+        if (totals[i] > 0)
+            json_object_set_new(drops, drop_name((enum drop_reason)i),
+                                json_integer((json_int_t)totals[i]));
+    }
+    return drops;
+}
+
+static json_t *report_refused(struct host *host, uint64_t now_us)
+{
+    json_t *list = json_array();
+    char text[PUBLIC_KEY_TEXT_CAP];
+    bool is_listed[HOST_REFUSED_MAX] = {false};
+    for (size_t n = 0; n < HOST_REFUSED_MAX; n++) {
+        struct refused_caller *newest = NULL;
+        for (size_t i = 0; i < HOST_REFUSED_MAX; i++) {
+            struct refused_caller *entry = &host->refused[i];
+            if (entry->count > 0 && !is_listed[i] &&
+                (newest == NULL || entry->last_us > newest->last_us))
+                newest = entry;
+        }
+        if (newest == NULL)
+            break;
+        is_listed[newest - host->refused] = true;
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:I, s:f}", "name", newest->name, "key",
+                                        public_key_format(&newest->key, text), "reason",
+                                        newest->reason, "count", (json_int_t)newest->count, "ago_s",
+                                        seconds_since(newest->last_us, now_us)));
+    }
+    return list;
+}
+
+static size_t count_tunnels(struct host *host)
+{
+    size_t count = 0;
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;)
+        count += CONTAINER_OF(node, struct peer, by_name)->tunnel != NULL;
+    return count;
+}
+
+json_t *report_status(struct host *host)
+{
+    uint64_t now_us = clock_now_us();
+    char key[PUBLIC_KEY_TEXT_CAP], own[ADDRESS_TEXT_CAP], pool[PREFIX_TEXT_CAP];
+    bool is_intact = false;
+    if (guard_is_intact(&host->netlink, &host->guard, &is_intact) != ERR_OK)
+        is_intact = false;
+    json_t *status =
+        json_pack("{s:s, s:o, s:s, s:b, s:s, s:s, s:s, s:i, s:f}", "version", DETEC_VERSION, "name",
+                  text_or_null(host->name), "zone", host->config.zone, "is_static", host->is_static,
+                  "key", public_key_format(identity_public(host->identity), key), "address",
+                  address_format(&host->own, own, sizeof(own)), "pool",
+                  prefix_format(&host->config.pool, pool, sizeof(pool)), "port",
+                  (int)host->config.port, "uptime_s", seconds_since(host->started_us, now_us));
+    if (status == NULL)
+        return NULL;
+    json_object_set_new(status, "login", report_login(host, now_us));
+    json_object_set_new(status, "nat", report_nat(host));
+    json_object_set_new(status, "dns", report_dns(host));
+    json_object_set_new(status, "guard",
+                        json_pack("{s:b, s:I}", "is_intact", is_intact, "restored",
+                                  (json_int_t)host->guard_restored));
+    json_object_set_new(status, "tunnels", json_integer((json_int_t)count_tunnels(host)));
+    json_object_set_new(status, "calls", json_integer((json_int_t)host->call_count));
+    json_object_set_new(status, "drops", report_drops(host));
+    json_object_set_new(status, "refused", report_refused(host, now_us));
+    return status;
+}
+
+json_t *report_peer(struct peer *peer)
+{
+    uint64_t now_us = clock_now_us();
+    char address[ADDRESS_TEXT_CAP], key[PUBLIC_KEY_TEXT_CAP], endpoint[ENDPOINT_TEXT_CAP],
+        path[80] = "";
+    struct tunnel_status status = {0};
+    bool is_up = peer->tunnel != NULL;
+    if (is_up) {
+        tunnel_get_status(peer->tunnel, &status);
+        snprintf(path, sizeof(path), "direct %s",
+                 endpoint_format(&peer->path, endpoint, sizeof(endpoint)));
+    }
+    uint64_t round_trip_us = peer->sa != NULL ? ike_sa_round_trip_us(peer->sa) : 0;
+    json_t *report = json_pack(
+        "{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s}", "name", peer->name, "address",
+        address_format(&peer->address, address, sizeof(address)), "key",
+        text_or_null(peer->has_key ? public_key_format(&peer->key, key) : NULL), "state",
+        peer->is_closing ? "closing"
+        : is_up          ? "up"
+        : peer->call     ? "calling"
+                         : "down",
+        "path", text_or_null(path), "endpoint", is_up ? endpoint_json(&peer->path) : json_null(),
+        "suite",
+        is_up && status.outbound_id != 0 ? json_string(suite_name(status.suite)) : json_null(),
+        "direction", peer->is_caller ? "in" : "out");
+    if (report == NULL)
+        return NULL;
+    json_object_update_new(
+        report,
+        json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "age_s",
+                  seconds_since(peer->up_since_us, now_us), "idle_s",
+                  seconds_since(peer->activity_us, now_us), "bytes_in", (json_int_t)status.bytes_in,
+                  "bytes_out", (json_int_t)status.bytes_out, "packets_in",
+                  (json_int_t)status.packets_in, "packets_out", (json_int_t)status.packets_out,
+                  "rtt_ms",
+                  round_trip_us > 0 ? json_real((double)round_trip_us / 1000) : json_null(), "mtu",
+                  (json_int_t)status.mtu, "last_error", text_or_null(peer->last_error)));
+    return report;
+}
+
+json_t *report_peers(struct host *host)
+{
+    json_t *list = json_array();
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->tunnel != NULL || peer->call != NULL || peer->last_error[0] != '\0')
+            json_array_append_new(list, report_peer(peer));
+    }
+    return list;
+}

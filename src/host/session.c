@@ -1,0 +1,438 @@
+/* One session a zone: the login engine decides, stream.c carries, the STUN client watches. */
+#include "host/session_internal.h"
+
+#include "host/call.h"
+#include "io/clock.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SESSIONS_MAX 32
+
+struct host *session_host(const struct session *session)
+{
+    return session->host;
+}
+
+const char *session_zone(const struct session *session)
+{
+    return session->zone;
+}
+
+bool session_is_up(const struct session *session)
+{
+    return login_client_state(session->login) == LOGIN_UP;
+}
+
+bool session_is_own(const struct session *session)
+{
+    return session->is_own;
+}
+
+struct login_client *session_login(struct session *session)
+{
+    return session->login;
+}
+
+const struct endpoint *session_connector(const struct session *session)
+{
+    return &session->connector;
+}
+
+uint64_t session_since_us(const struct session *session)
+{
+    return session->since_us;
+}
+
+uint64_t session_round_trip_us(const struct session *session)
+{
+    return session->sa != NULL ? ike_sa_round_trip_us(session->sa) : 0;
+}
+
+const char *session_error(const struct session *session)
+{
+    return session->error;
+}
+
+const struct public_key *session_key(const struct session *session)
+{
+    return session->sa != NULL ? ike_sa_peer_key(session->sa) : NULL;
+}
+
+struct session *sessions_first(const struct host *host)
+{
+    return host->sessions;
+}
+
+struct session *session_next(const struct session *session)
+{
+    return session->next;
+}
+
+struct session *session_find(struct host *host, const char *zone)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        if (strcmp(session->zone, zone) == 0)
+            return session;
+    }
+    return NULL;
+}
+
+static void free_session(struct session *session)
+{
+    struct host *host = session->host;
+    struct session **link = &host->sessions;
+    while (*link != session)
+        link = &(*link)->next;
+    *link = session->next;
+    session_disconnect(session);
+    task_clear(&host->tasks, &session->task);
+    task_clear(&host->tasks, &session->stun_task);
+    finder_cancel(session->finder);
+    reflexive_free(session->reflexive);
+    login_client_free(session->login);
+    ike_profile_free(session->profile);
+    free(session);
+}
+
+static void on_task(struct task *task, uint64_t now_us)
+{
+    struct session *session = CONTAINER_OF(task, struct session, task);
+    login_client_expire(session->login, now_us);
+    if (session->sa != NULL && ike_sa_deadline(session->sa) <= now_us)
+        ike_sa_expire(session->sa, now_us);
+    session_pump(session, now_us);
+}
+
+/* ---- public endpoint, as this connector sees it ---- */
+
+static void pump_stun(struct session *session, uint64_t now_us)
+{
+    uint8_t buffer[REFLEXIVE_DATAGRAM_CAP];
+    struct writer w;
+    struct endpoint to;
+    struct reflexive_event event;
+    char text[ENDPOINT_TEXT_CAP];
+    for (writer_init(&w, buffer, sizeof(buffer));
+         reflexive_transmit(session->reflexive, &w, &to, now_us) == ERR_OK;
+         writer_init(&w, buffer, sizeof(buffer)))
+        host_send(session->host, &to, buffer, w.len);
+    while (reflexive_next_event(session->reflexive, &event)) {
+        endpoint_format(&event.endpoint, text, sizeof(text));
+        if (event.type == REFLEXIVE_LOST)
+            log_warn("%s: no STUN answer from its connector: UDP to it is blocked, or it is gone",
+                     session->zone);
+        else
+            log_info("%s: its connector sees us at %s", session->zone, text);
+    }
+    task_set(&session->host->tasks, &session->stun_task, reflexive_deadline(session->reflexive));
+}
+
+static void on_stun_task(struct task *task, uint64_t now_us)
+{
+    struct session *session = CONTAINER_OF(task, struct session, stun_task);
+    reflexive_expire(session->reflexive, now_us);
+    pump_stun(session, now_us);
+}
+
+/* (Re)starts the STUN client for the connector's UDP port. */
+static void watch_public(struct session *session, uint16_t port, uint64_t now_us)
+{
+    struct endpoint server = session->connector;
+    if (port != 0)
+        server.port = port;
+    if (session->reflexive != NULL &&
+        endpoint_is_equal(reflexive_server(session->reflexive), &server))
+        return;
+    reflexive_free(session->reflexive);
+    session->reflexive = NULL;
+    task_clear(&session->host->tasks, &session->stun_task);
+    if (reflexive_new(&server, session->host->config.keepalive_us, now_us, &session->reflexive) !=
+        ERR_OK) {
+        log_error("%s: out of memory for the STUN client", session->zone);
+        return;
+    }
+    pump_stun(session, now_us);
+}
+
+int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
+                     const struct endpoint *from, uint64_t now_us)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        if (session->reflexive == NULL)
+            continue;
+        int error = reflexive_receive(session->reflexive, data, len, from, now_us);
+        if (error != ERR_NOT_FOUND) {
+            pump_stun(session, now_us);
+            return error;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
+size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap)
+{
+    size_t count = 0;
+    for (struct session *session = host->sessions; session != NULL && count < cap;
+         session = session->next) {
+        const struct endpoint *endpoint =
+            session->reflexive != NULL ? reflexive_endpoint(session->reflexive) : NULL;
+        if (endpoint != NULL)
+            ret_endpoints[count++] = *endpoint;
+    }
+    return count;
+}
+
+/* ---- what the login engine wants ---- */
+
+static void on_connector_found(void *context, int error, const struct finder_result *result,
+                               const char *why)
+{
+    struct session *session = context;
+    uint64_t now_us = clock_now_us();
+    session->finder = NULL;
+    if (error != ERR_OK) {
+        session_note_error(session, "its connector is not found: %s", why);
+        login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
+        session_pump(session, now_us);
+        return;
+    }
+    session->connector = result->connector;
+    session->has_dns_key = result->has_key;
+    session->dns_key = result->key;
+    session_connect(session, now_us);
+}
+
+static void on_connect(struct session *session, uint64_t now_us)
+{
+    if (session->is_configured) {
+        session_connect(session, now_us);
+        return;
+    }
+    /* DNS is asked anew for each connection: connectors move. */
+    if (finder_start_zone(session->host, session->zone, on_connector_found, session,
+                          &session->finder) != ERR_OK) {
+        session_note_error(session, "DNS queries cannot be sent");
+        login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
+    }
+}
+
+static void on_done(struct session *session, const struct notify_name *name, uint64_t now_us)
+{
+    struct host *host = session->host;
+    session->error[0] = '\0';
+    session->since_us = now_us;
+    if (session->is_own) {
+        bool is_changed = strcmp(host->name, name->name) != 0 || host->is_static != name->is_static;
+        strcpy(host->name, name->name);
+        host->is_static = name->is_static;
+        if (is_changed || !session->was_up)
+            log_info("logged in at %s as %s (%s name, lease %u s)", session->zone, name->name,
+                     name->is_static ? "static" : "dynamic", name->lease_s);
+        if (host->config.name[0] != '\0' && strcmp(host->config.name, name->name) != 0 &&
+            !session->was_up)
+            log_warn("%s: the connector gave another name than the configured %s: add this host's "
+                     "key there "
+                     "(detec host add)",
+                     session->zone, host->config.name);
+        session->was_up = true;
+    } else {
+        log_info("%s: connected as a guest", session->zone);
+    }
+    watch_public(session, name->stun_port, now_us);
+    call_on_session_up(session, now_us);
+}
+
+static void on_refused(struct session *session, const struct notify_name *name, uint64_t now_us)
+{
+    session_note_error(session, "login refused: %s%s%s", name_result_text(name->result),
+                       name->reason[0] != '\0' ? ": " : "", name->reason);
+    call_on_session_failed(session, session->error, now_us);
+}
+
+static void on_login_event(struct session *session, const struct login_event *event,
+                           uint64_t now_us)
+{
+    switch (event->type) {
+    case LOGIN_CONNECT:
+        on_connect(session, now_us);
+        break;
+    case LOGIN_SEND:
+        if (session->sa != NULL && ike_sa_send_notify(session->sa, event->send.type,
+                                                      event->send.data, event->send.len) != ERR_OK)
+            log_warn("%s: message to its connector lost: too many are waiting", session->zone);
+        break;
+    case LOGIN_KEEPALIVE:
+        if (session->sa != NULL)
+            ike_sa_check_alive(session->sa);
+        break;
+    case LOGIN_CLOSE:
+        session_disconnect(session);
+        break;
+    case LOGIN_DONE:
+        on_done(session, &event->name, now_us);
+        break;
+    case LOGIN_REFUSED:
+        on_refused(session, &event->name, now_us);
+        break;
+    case LOGIN_CALL:
+        call_on_call(session, &event->call, now_us);
+        break;
+    case LOGIN_ANSWER:
+        call_on_answer(session, &event->answer, now_us);
+        break;
+    case LOGIN_KEY:
+        call_on_key(session, &event->key, now_us);
+        break;
+    case LOGIN_DOWN:
+        session->was_up = false;
+        if (session->is_own)
+            log_warn("%s: session with the connector lost; trying again", session->zone);
+        break;
+    }
+}
+
+void session_pump(struct session *session, uint64_t now_us)
+{
+    const struct login_event *borrowed;
+    if (session->is_pumping)
+        return; /* the one further up goes on */
+    session->is_pumping = true;
+    do {
+        session_drive_sa(session, now_us);
+        while ((borrowed = login_client_next_event(session->login)) != NULL) {
+            struct login_event event = *borrowed; /* handlers call the client again */
+            uint8_t data[NOTIFY_LEN_MAX];
+            if (event.type == LOGIN_SEND) {
+                memcpy(data, event.send.data, event.send.len);
+                event.send.data = data;
+            }
+            on_login_event(session, &event, now_us);
+        }
+    } while (session_drive_sa(session, now_us));
+    session->is_pumping = false;
+    uint64_t due_us = login_client_deadline(session->login);
+    if (session->sa != NULL)
+        due_us = deadline_min(due_us, ike_sa_deadline(session->sa));
+    task_set(&session->host->tasks, &session->task, due_us);
+}
+
+/* ---- making and ending ---- */
+
+static int make(struct host *host, const char *zone, bool is_own, uint64_t now_us,
+                struct session **ret_session)
+{
+    struct login_config config = {.is_guest = !is_own, .port = host->config.port};
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return ERR_NOMEM;
+    if (is_own) {
+        strcpy(config.name, host->config.name);
+        config.has_mac = host->config.has_mac;
+        memcpy(config.mac, host->config.mac, sizeof(config.mac));
+        uint64_t lease_s = host->config.lease_us / SECOND_US;
+        config.lease_s = lease_s > UINT16_MAX ? UINT16_MAX : (uint16_t)lease_s;
+        for (size_t i = 0; i < host->local_count && i < NOTIFY_ADDRESS_MAX; i++)
+            config.addresses[config.address_count++] = host->locals[i];
+    }
+    session->host = host;
+    session->is_own = is_own;
+    strcpy(session->zone, zone);
+    session->task.run = on_task;
+    session->stun_task.run = on_stun_task;
+    int error = login_client_new(&config, now_us, &session->login);
+    if (error != ERR_OK) {
+        free(session);
+        return error;
+    }
+    session->next = host->sessions;
+    host->sessions = session;
+    *ret_session = session;
+    return ERR_OK;
+}
+
+int session_start_own(struct host *host)
+{
+    struct session *session;
+    uint64_t now_us = clock_now_us();
+    int error = make(host, host->config.zone, true, now_us, &session);
+    if (error != ERR_OK)
+        return error;
+    session->is_configured = host->config.connector.port != 0;
+    session->connector = host->config.connector;
+    session_pump(session, now_us);
+    return ERR_OK;
+}
+
+/* Guests that sleep make room for new zones. */
+static bool make_room(struct host *host)
+{
+    size_t count = 0;
+    struct session *asleep = NULL;
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        count++;
+        if (!session->is_own && login_client_state(session->login) == LOGIN_ASLEEP &&
+            !session->is_pumping)
+            asleep = session;
+    }
+    if (count < SESSIONS_MAX)
+        return true;
+    if (asleep == NULL)
+        return false;
+    free_session(asleep);
+    return true;
+}
+
+int session_get(struct host *host, const char *zone, const struct endpoint *connector, bool has_key,
+                const struct public_key *key, struct session **ret_session)
+{
+    struct session *session = session_find(host, zone);
+    if (session == NULL) {
+        if (!make_room(host))
+            return ERR_LIMIT;
+        int error = make(host, zone, false, clock_now_us(), &session);
+        if (error != ERR_OK)
+            return error;
+        session->connector = *connector;
+        session->has_dns_key = has_key;
+        session->dns_key = *key;
+    }
+    *ret_session = session;
+    return ERR_OK;
+}
+
+void sessions_close(struct host *host, uint64_t now_us)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        login_client_stop(session->login);
+        session_pump(session, now_us);
+    }
+}
+
+bool sessions_are_closed(const struct host *host)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        if (session->stream != NULL)
+            return false;
+    }
+    return true;
+}
+
+void sessions_free(struct host *host)
+{
+    while (host->sessions != NULL)
+        free_session(host->sessions);
+}
+
+void sessions_on_addresses(struct host *host, uint64_t now_us)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        login_client_set_addresses(session->login, host->locals, host->local_count, now_us);
+        login_client_hurry(session->login, now_us);
+        if (session->reflexive != NULL) {
+            reflexive_refresh(session->reflexive, now_us);
+            pump_stun(session, now_us);
+        }
+        session_pump(session, now_us);
+    }
+}

@@ -1,0 +1,52 @@
+/* Sessions with connectors: the own zone's for ever, other zones' as a guest while there are calls.
+ * TCP, IKE and the login engine of each, and the STUN client towards it. */
+#ifndef HOST_SESSION_H
+#define HOST_SESSION_H
+
+#include "base/address.h"
+#include "login/client.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct host;
+struct ike_sa;
+struct session;
+
+/* The own zone's session; begins at once and never ends by itself. */
+MUST_USE int session_start_own(struct host *host);
+/* The session for calls to a zone: the own one, one that is there, or a new guest session.
+ * ERR_LIMIT: too many. connector: where it is, from DNS; has_key, key: its key from DNS, if any. */
+MUST_USE int session_get(struct host *host, const char *zone, const struct endpoint *connector,
+                         bool has_key, const struct public_key *key, struct session **ret_session);
+/* NULL if there is none. */
+struct session *session_find(struct host *host, const char *zone);
+/* Logs out of all. */
+void sessions_close(struct host *host, uint64_t now_us);
+void sessions_free(struct host *host);
+bool sessions_are_closed(const struct host *host);
+
+struct host *session_host(const struct session *session);
+const char *session_zone(const struct session *session);
+bool session_is_up(const struct session *session);
+bool session_is_own(const struct session *session);
+struct login_client *session_login(struct session *session);
+/* After calls on session_login(): sends and reports what came of it, and arms the timer. */
+void session_pump(struct session *session, uint64_t now_us);
+/* STUN answers: ERR_NOT_FOUND if it is no answer to one of ours. */
+MUST_USE int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
+                              const struct endpoint *from, uint64_t now_us);
+/* Local addresses have changed. */
+void sessions_on_addresses(struct host *host, uint64_t now_us);
+/* Public endpoints as connectors see them; returns the count. */
+size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap);
+struct session *sessions_first(const struct host *host);
+struct session *session_next(const struct session *session);
+const struct endpoint *session_connector(const struct session *session);
+uint64_t session_since_us(const struct session *session);
+uint64_t session_round_trip_us(const struct session *session);
+/* The last failure; "" if none. */
+const char *session_error(const struct session *session);
+/* The connector's key once it has proven it, else NULL. */
+const struct public_key *session_key(const struct session *session);
+
+#endif

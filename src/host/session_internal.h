@@ -1,0 +1,43 @@
+/* What session.c (login, STUN) and session_stream.c (TCP, IKE) share. */
+#ifndef HOST_SESSION_INTERNAL_H
+#define HOST_SESSION_INTERNAL_H
+
+#include "host/finder.h"
+#include "host/host.h"
+#include "host/session.h"
+#include "path/reflexive.h"
+
+struct stream;
+
+struct session {
+    struct session *next;
+    struct host *host;
+    char zone[NAME_TEXT_CAP];
+    bool is_own;
+    bool is_configured; /* the connector's address is from the configuration, not from DNS */
+    bool was_up;
+    bool is_pumping;
+    struct login_client *login;
+    struct task task;
+    struct endpoint connector;
+    bool has_dns_key;
+    struct public_key dns_key;
+    struct finder *finder;
+    struct stream *stream;
+    struct ike_profile *profile;
+    struct ike_sa *sa;
+    struct reflexive *reflexive;
+    struct task stun_task;
+    uint64_t since_us;
+    char error[256];
+};
+
+void session_note_error(struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Opens TCP and IKE; what comes of it reaches the login engine. */
+void session_connect(struct session *session, uint64_t now_us);
+/* Says goodbye, if there is somebody to say it to, and lets go of connection and SA. */
+void session_disconnect(struct session *session);
+/* Sends what the SA has to and takes its events. True if there were any. */
+bool session_drive_sa(struct session *session, uint64_t now_us);
+
+#endif

@@ -1,0 +1,148 @@
+/* The state directory: `pool` (names and their peer addresses) and `pins` (names and their keys). A
+ * file that is missing is new; one that is damaged or unreadable narrows, never widens. */
+#include "host/host.h"
+
+#include "crypto/hash.h"
+#include "crypto/memory.h"
+#include "io/file.h"
+#include "names/state.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void state_path(const struct host *host, const char *file, char path[HOST_PATH_CAP + 16])
+{
+    snprintf(path, HOST_PATH_CAP + 16, "%s/%s", host->config.state, file);
+}
+
+/* ERR_NOT_FOUND for a file that is not there yet. */
+static int read_state(const struct host *host, const char *file, char **ret_text, size_t *ret_len)
+{
+    char path[HOST_PATH_CAP + 16];
+    state_path(host, file, path);
+    int error = file_read(path, STATE_LEN_MAX, ret_text, ret_len);
+    if (error != ERR_OK && error != ERR_NOT_FOUND)
+        log_error("%s: %s; nothing that needs it is done until it can be read", path,
+                  file_error_text(error));
+    return error;
+}
+
+static int write_state(const struct host *host, const char *file, char *text, size_t len)
+{
+    char path[HOST_PATH_CAP + 16];
+    state_path(host, file, path);
+    int error = file_write_atomic(path, text, len, 0600);
+    if (error != ERR_OK)
+        log_error("%s: %s", path, file_error_text(error));
+    free(text);
+    return error;
+}
+
+int state_save_pool(struct host *host)
+{
+    char *text;
+    size_t len;
+    int error = pool_save(host->pool, &text, &len);
+    return error == ERR_OK ? write_state(host, "pool", text, len) : error;
+}
+
+int state_save_trust(struct host *host)
+{
+    char *text;
+    size_t len;
+    int error = trust_save(host->trust, &text, &len);
+    return error == ERR_OK ? write_state(host, "pins", text, len) : error;
+}
+
+static void report_damage(const struct host *host, const char *file,
+                          const struct state_damage *damage)
+{
+    if (damage->line != 0)
+        log_error("%s/%s:%zu: %s", host->config.state, file, damage->line, damage->message);
+    else
+        log_error("%s/%s: %s", host->config.state, file, damage->message);
+}
+
+/* The pool's seed is the same at each start and nobody else's to know: the first choice of a name's
+ * address survives even a lost state file. */
+static int derive_pool_seed(const struct host *host, uint8_t ret_seed[16])
+{
+    static const char label[] = "detec pool seed";
+    uint8_t signature[SIGNATURE_LEN];
+    uint8_t digest[SHA256_LEN];
+    int error = identity_sign(host->identity, label, sizeof(label), signature);
+    struct piece piece = {signature, sizeof(signature)};
+    if (error == ERR_OK)
+        error = sha256(&piece, 1, digest);
+    if (error == ERR_OK)
+        memcpy(ret_seed, digest, 16);
+    crypto_wipe(signature, sizeof(signature));
+    crypto_wipe(digest, sizeof(digest));
+    return error;
+}
+
+static int load_pool(struct host *host)
+{
+    uint8_t seed[16];
+    char *text;
+    size_t len;
+    struct state_damage damage;
+    int error = derive_pool_seed(host, seed);
+    if (error == ERR_OK)
+        error = pool_new(&host->config.pool, seed, &host->pool);
+    if (error != ERR_OK)
+        return error;
+    error = read_state(host, "pool", &text, &len);
+    if (error == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (error != ERR_OK)
+        return error;
+    if (pool_load(host->pool, text, len, &damage) != ERR_OK)
+        report_damage(host, "pool", &damage);
+    free(text);
+    return ERR_OK;
+}
+
+static int load_trust(struct host *host)
+{
+    char *text;
+    size_t len;
+    struct state_damage damage;
+    int error = trust_new(host->seed, &host->trust);
+    if (error != ERR_OK)
+        return error;
+    error = read_state(host, "pins", &text, &len);
+    if (error == ERR_OK) {
+        if (trust_load(host->trust, text, len, &damage) != ERR_OK)
+            report_damage(host, "pins", &damage);
+        free(text);
+    } else if (error != ERR_NOT_FOUND) {
+        trust_refuse_all(host->trust, "the file of pinned keys cannot be read");
+    }
+    const struct host_config *config = &host->config;
+    error = ERR_OK;
+    if (config->has_connector_key)
+        error = trust_set_configuration(host->trust, TRUST_CONNECTOR, config->zone,
+                                        &config->connector_key);
+    for (uint32_t i = 0; i < config->connector_pin_count && error == ERR_OK; i++)
+        error =
+            trust_set_configuration(host->trust, TRUST_CONNECTOR, config->connector_pins[i].name,
+                                    &config->connector_pins[i].key);
+    for (uint32_t i = 0; i < config->pin_count && error == ERR_OK; i++)
+        error = trust_set_configuration(host->trust, TRUST_HOST, config->pins[i].name,
+                                        &config->pins[i].key);
+    if (error == ERR_EXISTS)
+        log_error("%s: [trust] names two keys for the same name", config->file);
+    return error;
+}
+
+int state_load(struct host *host)
+{
+    int error = file_make_directory(host->config.state, 0700);
+    if (error != ERR_OK) {
+        log_error("%s: %s", host->config.state, file_error_text(error));
+        return error;
+    }
+    error = load_pool(host);
+    return error == ERR_OK ? load_trust(host) : error;
+}

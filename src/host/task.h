@@ -1,0 +1,31 @@
+/* Deadlines of the control thread: whatever has to happen at a time embeds a task; one libuv timer
+ * serves them all. */
+#ifndef HOST_TASK_H
+#define HOST_TASK_H
+
+#include "base/deadline.h"
+#include <stdint.h>
+#include <uv.h>
+
+struct task {
+    struct deadline deadline;
+    void (*run)(struct task *task, uint64_t now_us);
+};
+
+struct task_queue {
+    struct deadline_heap heap;
+    uv_timer_t timer;
+    uv_prepare_t prepare;
+    uint64_t armed_us;
+};
+
+MUST_USE int task_queue_init(struct task_queue *queue, uv_loop_t *loop);
+/* Closes the handles; the loop must run once more before the queue's memory goes. */
+void task_queue_close(struct task_queue *queue);
+void task_queue_done(struct task_queue *queue);
+/* Adds or moves; DEADLINE_NEVER takes it out. Running out of memory for the heap ends the process:
+ * the control thread cannot keep its promises without timers. */
+void task_set(struct task_queue *queue, struct task *task, uint64_t at_us);
+void task_clear(struct task_queue *queue, struct task *task);
+
+#endif
