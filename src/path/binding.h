@@ -7,7 +7,7 @@
 #include "base/writer.h"
 
 /* No answer is longer: a forged source gains at most some 30 bytes over its own request. */
-#define BINDING_ANSWER_CAP 52
+#define BINDING_ANSWER_CAP 56
 
 /* ERR_OK: send what was written back to `from`. Else drop: ERR_NOT_FOUND it is no STUN request,
  * ERR_INVALID or ERR_TRUNCATED malformed, ERR_UNSUPPORTED no Binding. A request with unknown

@@ -1,0 +1,201 @@
+/* The simulated network: routing by realms, and NATs with each kind of mapping and filtering. */
+#include "sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/deadline.h"
+
+void sim_init(struct sim *sim, uint64_t seed)
+{
+    memset(sim, 0, sizeof *sim);
+    sim->random = seed * 2654435761u + 88172645463325252u;
+    sim->hop_us = 10 * MS_US;
+    sim->now_us = 1000 * SECOND_US;
+}
+
+uint32_t sim_random(struct sim *sim)
+{
+    sim->random ^= sim->random << 13;
+    sim->random ^= sim->random >> 7;
+    sim->random ^= sim->random << 17;
+    return (uint32_t)(sim->random >> 32);
+}
+
+struct endpoint sim_endpoint(const char *text)
+{
+    struct endpoint e;
+    assert_int_equal(endpoint_parse(text, 0, &e), ERR_OK);
+    return e;
+}
+
+void sim_add_nat(struct sim *sim, unsigned inner_realm, unsigned outer_realm, const char *outer,
+                 enum sim_filter filter)
+{
+    struct sim_nat *nat = &sim->nats[inner_realm];
+    *nat = (struct sim_nat){.exists = true,
+                            .outer_realm = outer_realm,
+                            .filter = filter,
+                            .next_port = (uint16_t)(20000 + 1000 * inner_realm)};
+    assert_int_equal(address_parse(outer, &nat->outer), ERR_OK);
+}
+
+struct sim_host *sim_add_host(struct sim *sim, unsigned realm, const char *endpoint,
+                              sim_receive *receive, void *context)
+{
+    assert_true(sim->host_count < SIM_HOSTS);
+    struct sim_host *host = &sim->hosts[sim->host_count++];
+    *host = (struct sim_host){
+        .realm = realm, .endpoint = sim_endpoint(endpoint), .receive = receive, .context = context};
+    return host;
+}
+
+static struct sim_mapping *map_out(struct sim_nat *nat, const struct endpoint *inner,
+                                   const struct endpoint *to)
+{
+    struct sim_mapping *m = NULL;
+    for (size_t i = 0; i < nat->mapping_count && m == NULL; i++) {
+        struct sim_mapping *other = &nat->mappings[i];
+        if (endpoint_is_equal(&other->inner, inner) &&
+            (!nat->is_symmetric || endpoint_is_equal(&other->towards, to)))
+            m = other;
+    }
+    if (m == NULL) {
+        assert_true(nat->mapping_count < SIM_MAPPINGS);
+        m = &nat->mappings[nat->mapping_count++];
+        *m = (struct sim_mapping){.inner = *inner, .towards = *to, .port = nat->next_port++};
+    }
+    for (size_t i = 0; i < m->sent_count; i++) {
+        if (endpoint_is_equal(&m->sent_to[i], to))
+            return m;
+    }
+    if (m->sent_count < sizeof m->sent_to / sizeof m->sent_to[0])
+        m->sent_to[m->sent_count++] = *to;
+    return m;
+}
+
+static bool lets_in(const struct sim_nat *nat, const struct sim_mapping *m,
+                    const struct endpoint *from)
+{
+    if (nat->filter == FILTER_ENDPOINT && !nat->is_symmetric)
+        return true;
+    for (size_t i = 0; i < m->sent_count; i++) {
+        if (address_is_equal(&m->sent_to[i].address, &from->address) &&
+            (nat->filter == FILTER_ADDRESS || m->sent_to[i].port == from->port))
+            return true;
+    }
+    return false;
+}
+
+static void enqueue(struct sim *sim, struct sim_host *host, const struct endpoint *from,
+                    unsigned hops, const uint8_t *data, size_t len)
+{
+    if (sim->queue_count == SIM_QUEUE || len > SIM_DATA_CAP)
+        return;
+    struct sim_datagram *d = &sim->queue[sim->queue_count++];
+    d->at_us = sim->now_us + hops * sim->hop_us +
+               (sim->jitter_us > 0 ? sim_random(sim) % sim->jitter_us : 0);
+    d->host = host;
+    d->from = *from;
+    d->len = len;
+    memcpy(d->data, data, len);
+}
+
+static void route(struct sim *sim, unsigned realm, struct endpoint from, struct endpoint to,
+                  unsigned hops, const uint8_t *data, size_t len)
+{
+    if (hops > 2 * SIM_REALMS)
+        return;
+    for (size_t i = 0; i < sim->host_count; i++) {
+        struct sim_host *host = &sim->hosts[i];
+        if (host->realm == realm && endpoint_is_equal(&host->endpoint, &to)) {
+            enqueue(sim, host, &from, hops + 1, data, len);
+            return;
+        }
+    }
+    for (unsigned inner = 1; inner < SIM_REALMS; inner++) {
+        struct sim_nat *nat = &sim->nats[inner];
+        if (!nat->exists || nat->outer_realm != realm ||
+            !address_is_equal(&nat->outer, &to.address))
+            continue;
+        for (size_t i = 0; i < nat->mapping_count; i++) {
+            const struct sim_mapping *m = &nat->mappings[i];
+            if (m->port == to.port && lets_in(nat, m, &from)) {
+                route(sim, inner, from, m->inner, hops + 1, data, len);
+                return;
+            }
+        }
+        return;
+    }
+    struct sim_nat *nat = &sim->nats[realm];
+    if (realm == 0 || !nat->exists)
+        return;
+    if (address_is_equal(&nat->outer, &to.address) && !nat->has_hairpin)
+        return;
+    from = (struct endpoint){nat->outer, map_out(nat, &from, &to)->port};
+    route(sim, nat->outer_realm, from, to, hops + 1, data, len);
+}
+
+void sim_inject(struct sim *sim, unsigned realm, const struct endpoint *from,
+                const struct endpoint *to, const uint8_t *data, size_t len)
+{
+    route(sim, realm, *from, *to, 0, data, len);
+}
+
+void sim_send(struct sim *sim, const struct sim_host *host, const struct endpoint *to,
+              const uint8_t *data, size_t len)
+{
+    sim->sent++;
+    /* The NAT on the way out sees what is lost behind it: half of the losses are before it. */
+    const bool is_lost = sim_random(sim) % 100 < sim->loss;
+    if (is_lost && sim_random(sim) % 2 == 0)
+        return;
+    const size_t before = sim->queue_count;
+    route(sim, host->realm, host->endpoint, *to, 0, data, len);
+    if (is_lost)
+        sim->queue_count = before;
+    else if (sim_random(sim) % 100 < sim->doubling)
+        route(sim, host->realm, host->endpoint, *to, 0, data, len);
+}
+
+struct endpoint sim_reflexive(struct sim *sim, const struct sim_host *host)
+{
+    const struct endpoint server = sim_endpoint("203.0.113.200:4500");
+    struct endpoint from = host->endpoint;
+    for (unsigned realm = host->realm; realm != 0; realm = sim->nats[realm].outer_realm) {
+        struct sim_nat *nat = &sim->nats[realm];
+        from = (struct endpoint){nat->outer, map_out(nat, &from, &server)->port};
+    }
+    return from;
+}
+
+uint64_t sim_next_us(const struct sim *sim)
+{
+    uint64_t at_us = DEADLINE_NEVER;
+    for (size_t i = 0; i < sim->queue_count; i++)
+        at_us = deadline_min(at_us, sim->queue[i].at_us);
+    return at_us;
+}
+
+void sim_run_until(struct sim *sim, uint64_t at_us)
+{
+    sim->now_us = at_us;
+    for (;;) {
+        size_t first = sim->queue_count;
+        for (size_t i = 0; i < sim->queue_count; i++) {
+            if (sim->queue[i].at_us <= at_us &&
+                (first == sim->queue_count || sim->queue[i].at_us < sim->queue[first].at_us))
+                first = i;
+        }
+        if (first == sim->queue_count)
+            return;
+        const struct sim_datagram d = sim->queue[first];
+        sim->queue[first] = sim->queue[--sim->queue_count];
+        d.host->received++;
+        if (d.host->receive != NULL)
+            d.host->receive(d.host->context, d.data, d.len, &d.from);
+    }
+}
