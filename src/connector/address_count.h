@@ -1,0 +1,22 @@
+/* How many connections each address has open, so that one address cannot take them all. An IPv6
+ * host owns its whole /64, so that is what counts there. */
+#ifndef CONNECTOR_ADDRESS_COUNT_H
+#define CONNECTOR_ADDRESS_COUNT_H
+
+#include "base/address.h"
+#include "base/map.h"
+
+struct address_counts {
+    struct map map;
+};
+
+/* seed: 16 random bytes. */
+MUST_USE int address_counts_init(struct address_counts *counts, const uint8_t seed[16]);
+void address_counts_done(struct address_counts *counts);
+/* One more of this address. ERR_LIMIT when it has max already; ERR_NOMEM. */
+MUST_USE int address_counts_add(struct address_counts *counts, const struct address *address,
+                                uint32_t max);
+/* One less; each must have been added. */
+void address_counts_remove(struct address_counts *counts, const struct address *address);
+
+#endif

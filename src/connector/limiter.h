@@ -1,0 +1,29 @@
+/* Rate limit by source address in fixed memory: a table of token buckets, the address chooses one
+ * by a secret hash. Those who share one by chance share its rate. */
+#ifndef CONNECTOR_LIMITER_H
+#define CONNECTOR_LIMITER_H
+
+#include <stdbool.h>
+
+#include "base/address.h"
+
+#define LIMITER_BUCKETS 8192
+
+struct limiter {
+    uint8_t seed[16];
+    uint32_t per_second;
+    uint32_t burst;
+    struct limiter_bucket {
+        uint64_t at_us;  /* when tokens was right */
+        uint32_t tokens; /* thousandths */
+    } * buckets;
+};
+
+/* seed: 16 random bytes. */
+MUST_USE int limiter_init(struct limiter *limiter, const uint8_t seed[16], uint32_t per_second,
+                          uint32_t burst);
+void limiter_done(struct limiter *limiter);
+/* Takes one token; false when there is none. */
+bool limiter_take(struct limiter *limiter, const struct address *address, uint64_t now_us);
+
+#endif

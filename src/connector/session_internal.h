@@ -1,0 +1,43 @@
+/* The inside of a log-in session, for session.c (the connection) and session_ike.c (what it
+ * carries). */
+#ifndef CONNECTOR_SESSION_INTERNAL_H
+#define CONNECTOR_SESSION_INTERNAL_H
+
+#include "connector/session.h"
+#include "io/ike_stream.h"
+
+struct session {
+    uv_tcp_t tcp;
+    struct connector *connector;
+    struct map_node node; /* by number */
+    uint64_t number;
+    struct endpoint remote;
+    struct ike_stream parser;
+    struct ike_sa *sa; /* NULL before its first message, and after its end */
+    struct session *busy_previous, *busy_next;
+    struct deadline deadline; /* until authenticated; until goodbye; until the stream is flushed */
+    uint64_t since_us;
+    bool is_busy;
+    bool is_registered; /* the registry knows it */
+    bool is_closing;    /* our DELETE is under way */
+    bool is_ended;      /* out of every table; only libuv still holds it */
+};
+
+/* NULL if there is none. */
+struct session *session_find(const struct connector *connector, uint64_t number);
+/* To be driven before the loop sleeps. */
+void session_mark_busy(struct session *session);
+/* Writes or queues one IKE message. After an error the stream is of no more use: ERR_LIMIT: the
+ * peer does not read, ERR_NOMEM, ERR_IO. */
+MUST_USE int session_write(struct session *session, const uint8_t *message, size_t len);
+/* The end: out of every table, the rest of the stream is flushed and closed. is_logout: the host
+ * said goodbye, so its records go at once. */
+void session_end(struct session *session, bool is_logout, uint64_t now_us);
+
+/* One message of the peer. */
+void session_take_message(struct session *session, const uint8_t *message, size_t len,
+                          uint64_t now_us);
+/* Transmits and hears until nothing is due. */
+void session_drive(struct session *session, uint64_t now_us);
+
+#endif
