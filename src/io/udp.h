@@ -1,0 +1,54 @@
+/* The UDP socket of tunnels: datagrams in batches, with DSCP and ECN, never fragmented on the way.
+ */
+#ifndef IO_UDP_H
+#define IO_UDP_H
+
+#include "base/packet.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UDP_BATCH_CAP    64
+#define UDP_BUFFER_BYTES (4 << 20)
+
+struct udp_options {
+    uint16_t port;  /* 0: the kernel chooses */
+    uint32_t mark;  /* SO_MARK; 0: none. Needs CAP_NET_ADMIN. */
+    bool is_shared; /* SO_REUSEPORT: one more socket on the same port for another thread */
+};
+
+struct udp {
+    int fd; /* non-blocking; -1 while closed */
+    uint16_t port;
+    bool is_dual_stack; /* AF_INET6 that takes IPv4 too; else AF_INET */
+    uint32_t mark;
+};
+
+/* Bound to all addresses. ERR_EXISTS: the port is taken; ERR_REFUSED: no permission. */
+MUST_USE int udp_open(const struct udp_options *options, struct udp *ret_udp);
+void udp_close(struct udp *udp);
+
+/* Receives up to count (at most UDP_BATCH_CAP) datagrams, behind each packet's data; peer, tos and
+ * len are filled in. The first ret_count packets hold them (the array may have been reordered).
+ * Datagrams that do not fit are dropped. ERR_AGAIN: none is waiting; ERR_IO: the socket is of no
+ * more use. */
+MUST_USE int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count,
+                               unsigned *ret_count);
+
+/* Sends packets to their peers, with their tos. ret_results[i] says what became of each:
+ *   ERR_OK     handed to the kernel
+ *   ERR_LIMIT  longer than the path's MTU: udp_path_mtu knows it
+ *   ERR_AGAIN  the socket's buffer is full: from here on nothing was sent; poll for writing
+ *   ERR_IO     this destination cannot be reached now (no route, refused by a filter)
+ * Returns ERR_OK if all are ERR_OK, else the first other. At most UDP_BATCH_CAP. */
+MUST_USE int udp_send_batch(struct udp *udp, struct packet *const *packets, unsigned count,
+                            int8_t *ret_results);
+/* One datagram; as above. */
+MUST_USE int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, const void *data,
+                      size_t len);
+
+/* The largest IP packet that can go to that address now, as far as the kernel knows: the route's
+ * MTU or what an ICMP message said. ERR_IO: there is no way there. */
+MUST_USE int udp_path_mtu(const struct udp *udp, const struct endpoint *to, uint32_t *ret_mtu);
+
+#endif

@@ -1,0 +1,281 @@
+/* Batches over loopback and over a link with a narrow MTU:
+ *
+ *   this namespace: ext 192.0.2.1/24, 2001:db8::1/64 ── veth, MTU 1300 ── far 192.0.2.2,
+ * 2001:db8::2
+ */
+#include "testnet.h"
+
+#include "io/udp.h"
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define COUNT 8
+
+static struct packet_pool pool;
+static struct packet *packets[COUNT];
+static struct udp udp;
+static int peer;
+
+static int set_up(void **state)
+{
+    const struct udp_options options = {.mark = 7};
+
+    testnet_enter();
+    peer = testnet_peer("ext", "far");
+    testnet_run("ip address add 192.0.2.1/24 dev ext; ip address add 2001:db8::1/64 dev ext nodad;"
+                "ip link set ext mtu 1300");
+    testnet_run("nsenter -t %d -n sh -c 'ip address add 192.0.2.2/24 dev far;"
+                "ip address add 2001:db8::2/64 dev far nodad'",
+                peer);
+    if (packet_pool_init(&pool, COUNT) < 0)
+        return 1;
+    for (int i = 0; i < COUNT; i++)
+        packets[i] = packet_take(&pool);
+    return udp_open(&options, &udp);
+}
+
+static int tear_down(void **state)
+{
+    for (int i = 0; i < COUNT; i++)
+        packet_give_back(&pool, packets[i]);
+    packet_pool_done(&pool);
+    udp_close(&udp);
+    testnet_leave(peer);
+    return 0;
+}
+
+static void fill(struct packet *packet, const char *to, uint8_t tos, uint8_t byte, uint32_t len)
+{
+    packet_reset(packet);
+    packet->peer = testnet_endpoint(to);
+    packet->tos = tos;
+    packet->len = len;
+    memset(packet->data, byte, len);
+}
+
+static struct endpoint self(const char *address)
+{
+    struct endpoint e = {.address = testnet_address(address), .port = udp.port};
+
+    return e;
+}
+
+static int option(int level, int name)
+{
+    int value = -1;
+    socklen_t len = sizeof value;
+
+    assert_int_equal(getsockopt(udp.fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void the_socket_is_what_tunnels_want(void **state)
+{
+    struct udp second = {.fd = -1};
+    const struct udp_options same = {.port = udp.port};
+    struct udp_options shared = {.is_shared = true};
+    struct udp first_shared;
+
+    assert_true(udp.is_dual_stack);
+    assert_int_not_equal(udp.port, 0);
+    assert_int_equal(option(IPPROTO_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DO);
+    assert_int_equal(option(IPPROTO_IPV6, IPV6_MTU_DISCOVER), IPV6_PMTUDISC_DO);
+    assert_int_equal(option(SOL_SOCKET, SO_MARK), 7);
+    assert_true(option(SOL_SOCKET, SO_RCVBUF) >= UDP_BUFFER_BYTES);
+    assert_int_equal(udp_open(&same, &second), ERR_EXISTS);
+    assert_int_equal(second.fd, -1);
+    assert_int_equal(udp_open(&shared, &first_shared), ERR_OK);
+    shared.port = first_shared.port;
+    assert_int_equal(udp_open(&shared, &second), ERR_OK);
+    assert_int_equal(second.port, first_shared.port);
+    udp_close(&second);
+    udp_close(&first_shared);
+}
+
+static void batches_arrive_with_sender_and_tos(void **state)
+{
+    static const char *const senders[] = {"127.0.0.1", "::1"};
+    int8_t results[COUNT];
+    unsigned count = 0;
+
+    for (int kind = 0; kind < 2; kind++) {
+        struct endpoint to = self(senders[kind]);
+
+        assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_AGAIN);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            /* ECN and DSCP of all kinds; 0 among them. Empty datagrams too. */
+            fill(packets[i], "192.0.2.2:1", (uint8_t)(i * 0x25), (uint8_t)i, i * 100);
+            packets[i]->peer = to;
+        }
+        assert_int_equal(udp_send_batch(&udp, packets, COUNT, results), ERR_OK);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_int_equal(results[i], ERR_OK);
+            fill(packets[i], "192.0.2.2:1", 0xff, 0xee, 1000);
+        }
+        assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_OK);
+        assert_int_equal(count, COUNT);
+        for (uint32_t i = 0; i < COUNT; i++) {
+            assert_int_equal(packets[i]->len, i * 100);
+            assert_int_equal(packets[i]->tos, (uint8_t)(i * 0x25));
+            assert_true(endpoint_is_equal(&packets[i]->peer, &to));
+            for (uint32_t j = 0; j < packets[i]->len; j++)
+                assert_int_equal(packets[i]->data[j], i);
+        }
+    }
+}
+
+static void fewer_are_received_than_asked_for(void **state)
+{
+    struct endpoint to = self("127.0.0.1");
+    unsigned count = 0;
+
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(udp_send(&udp, &to, 0, "abc", 3), ERR_OK);
+    assert_int_equal(udp_receive_batch(&udp, packets, 2, &count), ERR_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_OK);
+    assert_int_equal(count, 1);
+    assert_memory_equal(packets[0]->data, "abc", 3);
+}
+
+static void too_long_ones_are_dropped_and_the_rest_kept(void **state)
+{
+    struct endpoint to = self("127.0.0.1");
+    struct packet *before[COUNT];
+    uint8_t *large = calloc(1, 8000);
+    unsigned count = 0;
+    unsigned found = 0;
+
+    memcpy(before, packets, sizeof before);
+    for (int i = 0; i < COUNT; i++)
+        packet_reset(packets[i]);
+    assert_int_equal(udp_send(&udp, &to, 0, "first", 5), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, large, 8000), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, large, PACKET_CAP - PACKET_HEADROOM), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, large, PACKET_CAP - PACKET_HEADROOM + 1), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, "last", 4), ERR_OK);
+    assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_OK);
+    assert_int_equal(count, 3);
+    assert_memory_equal(packets[0]->data, "first", 5);
+    assert_int_equal(packets[1]->len, PACKET_CAP - PACKET_HEADROOM);
+    assert_memory_equal(packets[2]->data, "last", 4);
+    /* No packet is lost from the caller's array or in it twice. */
+    for (int i = 0; i < COUNT; i++)
+        for (int j = 0; j < COUNT; j++)
+            found += before[i] == packets[j];
+    assert_int_equal(found, COUNT);
+    assert_int_equal(udp_send(&udp, &to, 0, large, 8000), ERR_OK);
+    assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_AGAIN);
+    free(large);
+}
+
+static void each_failure_is_its_own(void **state)
+{
+    int8_t results[COUNT];
+    int four, six;
+
+    testnet_switch(peer);
+    four = testnet_bind(SOCK_DGRAM, "192.0.2.2:7000");
+    six = testnet_bind(SOCK_DGRAM, "[2001:db8::2]:7000");
+    testnet_switch(0);
+    fill(packets[0], "192.0.2.2:7000", 0, 1, 100);
+    fill(packets[1], "192.0.2.2:7000", 0, 1, 1273);   /* with 28 bytes of headers: 1301 */
+    fill(packets[2], "198.51.100.1:7000", 0, 1, 100); /* no route */
+    fill(packets[3], "192.0.2.2:7000", 0, 1, 1272);
+    fill(packets[4], "[2001:db8::2]:7000", 0, 1, 1253);
+    fill(packets[5], "[2001:db8::2]:7000", 0, 1, 1252);
+    fill(packets[6], "[2001:db8:9::2]:7000", 0, 1, 10);
+    fill(packets[7], "192.0.2.2:7000", 0, 1, 1);
+    assert_int_equal(udp_send_batch(&udp, packets, COUNT, results), ERR_LIMIT);
+    assert_int_equal(results[0], ERR_OK);
+    assert_int_equal(results[1], ERR_LIMIT);
+    assert_int_equal(results[2], ERR_IO);
+    assert_int_equal(results[3], ERR_OK);
+    assert_int_equal(results[4], ERR_LIMIT);
+    assert_int_equal(results[5], ERR_OK);
+    assert_int_equal(results[6], ERR_IO);
+    assert_int_equal(results[7], ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        static const ssize_t lens[] = {100, 1272, 1};
+        uint8_t data[2000];
+
+        assert_true(testnet_is_readable(four, 2000));
+        assert_int_equal(recv(four, data, sizeof data, 0), lens[i]);
+    }
+    assert_true(testnet_is_readable(six, 2000));
+    close(four);
+    close(six);
+    assert_int_equal(udp_send(&udp, &packets[2]->peer, 0, "x", 1), ERR_IO);
+}
+
+static void icmp_errors_do_not_stop_it(void **state)
+{
+    struct endpoint closed = testnet_endpoint("192.0.2.2:7999");
+    struct endpoint to = self("127.0.0.1");
+    unsigned count;
+
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(udp_send(&udp, &closed, 0, "x", 1), ERR_OK);
+        assert_int_equal(udp_send(&udp, &to, 0, "abc", 3), ERR_OK);
+        assert_int_equal(udp_receive_batch(&udp, packets, COUNT, &count), ERR_OK);
+        assert_int_equal(count, 1);
+    }
+}
+
+static void path_mtu_is_known(void **state)
+{
+    struct endpoint four = testnet_endpoint("192.0.2.2:7000");
+    struct endpoint six = testnet_endpoint("[2001:db8::2]:7000");
+    struct endpoint nowhere = testnet_endpoint("198.51.100.1:7000");
+    struct endpoint local = self("127.0.0.1");
+    uint32_t mtu = 0;
+
+    assert_int_equal(udp_path_mtu(&udp, &four, &mtu), ERR_OK);
+    assert_int_equal(mtu, 1300);
+    assert_int_equal(udp_path_mtu(&udp, &six, &mtu), ERR_OK);
+    assert_int_equal(mtu, 1300);
+    assert_int_equal(udp_path_mtu(&udp, &local, &mtu), ERR_OK);
+    assert_true(mtu >= 65535);
+    assert_int_equal(udp_path_mtu(&udp, &nowhere, &mtu), ERR_IO);
+    testnet_run("ip route add 192.0.2.2/32 dev ext mtu 1200");
+    assert_int_equal(udp_path_mtu(&udp, &four, &mtu), ERR_OK);
+    assert_int_equal(mtu, 1200);
+    testnet_run("ip route delete 192.0.2.2/32 dev ext");
+}
+
+static void what_leaves_has_df(void **state)
+{
+    struct endpoint to = testnet_endpoint("192.0.2.2:7000");
+
+    testnet_run("nft -f - <<E\ntable ip t {\n counter df {\n }\n counter ef {\n }\n"
+                " chain o {\n  type filter hook output priority 0;\n"
+                "  ip daddr 192.0.2.2 ip frag-off & 0x4000 != 0 counter name df\n"
+                "  ip daddr 192.0.2.2 ip dscp ef counter name ef\n }\n}\nE");
+    assert_int_equal(udp_send(&udp, &to, 46 << 2, "x", 1), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, "x", 1), ERR_OK);
+    assert_non_null(strstr(testnet_output("nft list counter ip t df"), "packets 2 "));
+    assert_non_null(strstr(testnet_output("nft list counter ip t ef"), "packets 1 "));
+    testnet_run("nft add rule ip t o ip daddr 192.0.2.2 drop");
+    assert_int_equal(udp_send(&udp, &to, 0, "x", 1), ERR_IO);
+    testnet_run("nft flush ruleset");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_socket_is_what_tunnels_want),
+        cmocka_unit_test(batches_arrive_with_sender_and_tos),
+        cmocka_unit_test(fewer_are_received_than_asked_for),
+        cmocka_unit_test(too_long_ones_are_dropped_and_the_rest_kept),
+        cmocka_unit_test(each_failure_is_its_own),
+        cmocka_unit_test(icmp_errors_do_not_stop_it),
+        cmocka_unit_test(path_mtu_is_known),
+        cmocka_unit_test(what_leaves_has_df),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
