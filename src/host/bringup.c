@@ -203,7 +203,7 @@ static int open_interface(struct host *host)
 static int open_udp(struct host *host)
 {
     const struct udp_options options = {.port = host->config.port, .mark = HOST_MARK};
-    int error = udp_open(&options, &host->udp, &host->is_dual_stack);
+    int error = udp_open(&options, &host->udp);
     if (error != ERR_OK)
         log_error("UDP port %u cannot be opened: %s", host->config.port, file_error_text(error));
     return error;
@@ -233,8 +233,7 @@ static int open_datapath(struct host *host)
 {
     const struct datapath_config config = {
         .tun = &host->tun,
-        .udp = host->udp,
-        .is_dual_stack = host->is_dual_stack,
+        .udp = &host->udp,
         .tunnels = host->tunnels,
         .pool = host->config.pool,
         .own = host->own,
@@ -456,8 +455,7 @@ static void take_down(struct host *host)
         policy_close(host->policy);
     free(host->policy);
     monitor_close(&host->monitor);
-    if (host->udp >= 0)
-        close(host->udp);
+    udp_close(&host->udp);
     guard_filter_close(&host->guard_filter);
     netlink_close(&host->netlink);
     pool_free(host->pool);
@@ -476,7 +474,7 @@ int host_run(const struct host_config *config, const char *export_file)
     if (host == NULL)
         return ERR_NOMEM;
     host->config = *config;
-    host->udp = host->tun.fd = host->monitor.fd = -1;
+    host->udp.fd = host->tun.fd = host->monitor.fd = -1;
     host->started_us = clock_now_us();
     tunnel_thread_register();
     privileges_protect_memory();

@@ -7,8 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOLD_US (2 * SECOND_US) /* after a failed call: packets are answered at once, no new call  \
-                                 */
+#define HOLD_US                                                                                    \
+    (2 * SECOND_US) /* after a failed call: packets are answered at once, no new call              \
+                     */
 
 const char *call_step_text(const struct call *call)
 {

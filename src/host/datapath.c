@@ -50,24 +50,22 @@ static void report_too_big(struct datapath *dp, const struct packet *packet)
     dp->woke_local = true;
 }
 
+/* What became of each: one that the network has no room for is dropped, as anywhere on its way. */
 void datapath_flush(struct datapath *dp)
 {
-    unsigned done = 0;
-    while (done < dp->batch_count) {
-        unsigned sent = 0;
-        int error = udp_send_batch(dp->config.udp, dp->config.is_dual_stack, dp->batch + done,
-                                   dp->batch_count - done, &sent);
-        done += sent;
-        if (done == dp->batch_count)
-            break;
-        /* The one that could not be sent is dropped, like any the network has no room for. */
-        if (error == ERR_LIMIT)
-            report_too_big(dp, dp->batch[done]);
-        drop_count(&dp->drops, error == ERR_LIMIT ? DROP_TOO_BIG : DROP_CONGESTION);
-        done++;
-    }
-    for (unsigned i = 0; i < dp->batch_count; i++)
+    int8_t results[BATCH_MAX];
+    if (dp->batch_count == 0)
+        return;
+    int error = udp_send_batch(dp->config.udp, dp->batch, dp->batch_count, results);
+    bool is_full = false;
+    for (unsigned i = 0; i < dp->batch_count; i++) {
+        is_full = is_full || (error != ERR_OK && results[i] == ERR_AGAIN);
+        if (error != ERR_OK && results[i] == ERR_LIMIT)
+            report_too_big(dp, dp->batch[i]);
+        if (error != ERR_OK && (is_full || results[i] != ERR_OK))
+            drop_count(&dp->drops, results[i] == ERR_LIMIT ? DROP_TOO_BIG : DROP_CONGESTION);
         packet_give_back(&dp->pool, dp->batch[i]);
+    }
     dp->batch_count = 0;
 }
 
@@ -142,7 +140,7 @@ static void *run(void *context)
     struct datapath *dp = context;
     struct pollfd polls[] = {
         {.fd = dp->config.tun->fd, .events = POLLIN},
-        {.fd = dp->config.udp, .events = POLLIN},
+        {.fd = dp->config.udp->fd, .events = POLLIN},
         {.fd = dp->to_data.wake_fd, .events = POLLIN},
         {.fd = dp->stop_fd, .events = POLLIN},
     };

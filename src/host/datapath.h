@@ -6,14 +6,14 @@
 
 #include "host/handoff.h"
 #include "io/tun.h"
+#include "io/udp.h"
 #include "tunnel/tunnel.h"
 
 struct datapath;
 
 struct datapath_config {
     const struct tun *tun; /* borrowed */
-    int udp;               /* borrowed */
-    bool is_dual_stack;
+    struct udp *udp;       /* borrowed */
     struct tunnel_table *tunnels;
     struct prefix pool;
     struct address own; /* own pool address */

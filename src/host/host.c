@@ -19,7 +19,7 @@
 
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
 {
-    int error = udp_send(host->udp, host->is_dual_stack, to, data, len, 0);
+    int error = udp_send(&host->udp, to, 0, data, len);
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("datagram not sent: %s", error_text(error));
 }
@@ -161,7 +161,7 @@ void host_refuse_packet(struct host *host, const uint8_t *data, size_t len)
 static void on_path_mtu(struct host *host, const struct endpoint *to)
 {
     uint32_t mtu;
-    if (udp_path_mtu(to, HOST_MARK, &mtu) != ERR_OK)
+    if (udp_path_mtu(&host->udp, to, &mtu) != ERR_OK)
         return;
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);

@@ -13,6 +13,7 @@
 #include "io/monitor.h"
 #include "io/netlink.h"
 #include "io/tun.h"
+#include "io/udp.h"
 #include "names/allow.h"
 #include "names/pool.h"
 #include "names/trust.h"
@@ -80,8 +81,7 @@ struct host {
     uv_poll_t monitor_poll;
     struct tun tun;
     struct address own; /* own pool address */
-    int udp;
-    bool is_dual_stack;
+    struct udp udp;
     struct address locals[HOST_LOCALS_MAX];
     size_t local_count;
     struct policy *policy;

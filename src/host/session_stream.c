@@ -86,15 +86,15 @@ static void on_written(uv_write_t *request, int status)
 
 static void write_message(struct stream *stream, const uint8_t *message, size_t len)
 {
-    struct outgoing *outgoing = malloc(sizeof(*outgoing) + len + IKE_STREAM_FRAME_OVERHEAD);
+    struct outgoing *outgoing = malloc(sizeof(*outgoing) + IKE_STREAM_HEADER_LEN + len);
     if (outgoing == NULL ||
         uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) > WRITE_QUEUE_MAX) {
         free(outgoing);
         return;
     }
     struct writer w;
-    writer_init(&w, outgoing->data, len + IKE_STREAM_FRAME_OVERHEAD);
-    ike_stream_build_ike(&w, message, len);
+    writer_init(&w, outgoing->data, IKE_STREAM_HEADER_LEN + len);
+    ike_stream_put_frame(&w, 0, message, len);
     outgoing->request.data = outgoing;
     uv_buf_t buffer = uv_buf_init((char *)outgoing->data, (unsigned int)w.len);
     if (!writer_is_ok(&w) ||
@@ -131,20 +131,15 @@ static void on_read(uv_stream_t *handle, ssize_t got, const uv_buf_t *buffer)
     }
     if (stream->session == NULL)
         return;
-    struct reader r;
-    reader_init(&r, buffer->base, (size_t)got);
-    while (stream->session != NULL) {
-        struct ike_stream_frame frame;
-        int error = ike_stream_next(&stream->parser, &r, &frame);
-        if (error == ERR_AGAIN)
-            return;
-        if (error != ERR_OK) {
-            on_lost(stream, "it does not speak IKE in TCP");
-            return;
-        }
-        if (frame.kind == IKE_STREAM_IKE)
+    int error = ike_stream_feed(&stream->parser, buffer->base, (size_t)got);
+    while (error == ERR_OK && stream->session != NULL) {
+        struct ike_frame frame;
+        error = ike_stream_next(&stream->parser, &frame);
+        if (error == ERR_OK && frame.channel == 0)
             take_message(stream->session, frame.data, frame.len);
     }
+    if (error != ERR_OK && error != ERR_AGAIN)
+        on_lost(stream, "it does not speak IKE in TCP");
 }
 
 /* The key that the connector has to prove: pinned, or at a first contact the one in DNS. */
@@ -182,7 +177,11 @@ static void on_connected(uv_connect_t *request, int status)
     stream->is_connected = true;
     uv_tcp_nodelay(&stream->tcp, 1);
     uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
-    uv_buf_t prefix = uv_buf_init((char *)IKE_STREAM_PREFIX, IKE_STREAM_PREFIX_LEN);
+    uint8_t prefix_bytes[IKE_STREAM_PREFIX_LEN];
+    uv_buf_t prefix = uv_buf_init((char *)prefix_bytes, sizeof(prefix_bytes));
+    struct writer w;
+    writer_init(&w, prefix_bytes, sizeof(prefix_bytes));
+    ike_stream_put_prefix(&w);
     uint64_t now_us = clock_now_us();
     int error = make_profile(session);
     if (error == ERR_OK)
@@ -213,7 +212,7 @@ void session_connect(struct session *session, uint64_t now_us)
     stream->host = host;
     stream->session = session;
     stream->tcp.data = stream->connect.data = stream->shutdown.data = stream;
-    ike_stream_init(&stream->parser, false, IKE_MESSAGE_CAP);
+    ike_stream_init(&stream->parser, false, IKE_MESSAGE_CAP + 4);
     session->stream = stream;
     endpoint_to_sockaddr(&session->connector, false, &address);
     int status = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&address,
