@@ -266,17 +266,27 @@ bool punch_table_next_event(struct punch_table *table, struct punch **ret_punch,
     return false;
 }
 
+/* The caller is who begins IKE: so a call that came in goes before one of ours to the same host at
+ * the same time, and a nominated one before an attempt that is over. */
+static int likeliness(const struct slot *slot)
+{
+    return (slot->punch->config.is_controlling ? 0 : 2) + (punch_is_nominated(slot->punch) ? 1 : 0);
+}
+
 struct punch *punch_table_find_validated(const struct punch_table *table,
                                          const struct endpoint *endpoint, void **ret_context)
 {
+    const struct slot *best = NULL;
     struct map_node *node = map_walk(&table->fragments, NULL);
     for (; node != NULL; node = map_walk(&table->fragments, node)) {
         const struct slot *slot = CONTAINER_OF(node, struct slot, by_fragment);
-        if (!punch_is_validated(slot->punch, endpoint))
-            continue;
-        if (ret_context != NULL)
-            *ret_context = slot->context;
-        return slot->punch;
+        if (punch_is_validated(slot->punch, endpoint) &&
+            (best == NULL || likeliness(slot) > likeliness(best)))
+            best = slot;
     }
-    return NULL;
+    if (best == NULL)
+        return NULL;
+    if (ret_context != NULL)
+        *ret_context = best->context;
+    return best->punch;
 }

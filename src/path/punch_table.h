@@ -41,7 +41,8 @@ void punch_table_expire(struct punch_table *table, uint64_t now_us);
 /* False when there is none. After PUNCH_ENDED close the punch. ret_context may be NULL. */
 bool punch_table_next_event(struct punch_table *table, struct punch **ret_punch, void **ret_context,
                             struct punch_event *ret_event);
-/* The punch that has validated this endpoint, or NULL: may IKE come in from there? Linear in the
+/* The punch that has validated this endpoint, or NULL: may IKE come in from there? Of several a
+ * controlled one (we are called) goes first, and of those a nominated one. Linear in the
  * number of punches: for IKE messages that no IKE SA claims. */
 struct punch *punch_table_find_validated(const struct punch_table *table,
                                          const struct endpoint *endpoint, void **ret_context);

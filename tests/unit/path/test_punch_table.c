@@ -143,6 +143,29 @@ static void test_demux(void **state)
     punch_table_free(table);
 }
 
+/* Both hosts call each other at once: IKE that comes in belongs to the call that came in. */
+static void test_both_ways(void **state)
+{
+    for (int round = 0; round < 16; round++) {
+        struct punch_table *table;
+        struct punch *punches[2];
+        assert_int_equal(punch_table_new(&table), ERR_OK);
+        const struct endpoint from = sim_endpoint("198.51.100.9:1");
+        for (int i = 0; i < 2; i++) {
+            const struct punch_config config = new_config(i == 0);
+            assert_int_equal(punch_table_open(table, &config, NULL, 0, &punches[i]), ERR_OK);
+            struct writer w;
+            uint8_t buffer[PUNCH_DATAGRAM_CAP];
+            const struct check_request request = {.priority = 1, .is_controlling = i != 0};
+            writer_init(&w, buffer, sizeof buffer);
+            assert_int_equal(check_build_request(&w, &request, &config.local, "whatever"), ERR_OK);
+            assert_int_equal(punch_table_receive(table, buffer, w.len, &from, 1), ERR_OK);
+        }
+        assert_ptr_equal(punch_table_find_validated(table, &from, NULL), punches[1]);
+        punch_table_free(table);
+    }
+}
+
 /* Strangers' STUN: silence, whatever it is. */
 static void test_strangers(void **state)
 {
@@ -219,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cap),
         cmocka_unit_test(test_demux),
+        cmocka_unit_test(test_both_ways),
         cmocka_unit_test(test_strangers),
         cmocka_unit_test(test_many_deadlines),
     };
