@@ -157,6 +157,16 @@ def make_ike():
          + payload(0, bytes(8 + 17)))
 
 
+def make_streams():
+    def frame(data):
+        return struct.pack(">H", 2 + len(data)) + data
+    stream = b"IKETCP" + frame(bytes(4) + b"message one") + frame(b"\xff") + frame(b"") + frame(b"\1\2\3\4sealed")
+    save("ike_stream", "frames", bytes([2]) + stream + frame(bytes(4) + b"m" * 100))
+    save("ike_stream", "too-long", bytes([9]) + stream + frame(bytes(600)))
+    save("ike_stream", "another-protocol", bytes([0]) + b"GET / HTTP/1.1")
+    save("ike_stream", "length-of-one", bytes([3]) + stream + b"\0\1")
+
+
 def make_texts():
     save("config", "host", b"""; comment
 [host]
@@ -186,6 +196,7 @@ def main():
     make_ip()
     make_dns()
     make_ike()
+    make_streams()
     make_texts()
     for case in cases("notify.txt"):
         save("notify", slug(case["name"]), struct.pack(">H", int(case["type"])) + bytes.fromhex(case["data"]))
