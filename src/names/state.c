@@ -124,14 +124,14 @@ int state_reader_init(struct state_reader *r, const char *text, size_t len, cons
     if (len > STATE_LEN_MAX)
         return state_reader_fail(r, ret_damage, "the file is too large");
     const char *last = find_last_line(text, len);
-    if (text[len - 1] != '\n' || last == text || memcmp(last, "end ", 4) != 0)
+    size_t last_len = (size_t)(text + len - last);
+    if (text[len - 1] != '\n' || last == text || last_len < 4 || memcmp(last, "end ", 4) != 0)
         return state_reader_fail(r, ret_damage, "the last line is missing: the file was cut");
     for (const char *at = text; at < last; at++)
         count += *at == '\n';
     checksum(text, (size_t)(last - text), hex);
     int want_len = snprintf(want, sizeof want, "end %zu %s\n", count - 1, hex);
-    if ((size_t)(text + len - last) != (size_t)want_len ||
-        memcmp(last, want, (size_t)want_len) != 0)
+    if (last_len != (size_t)want_len || memcmp(last, want, (size_t)want_len) != 0)
         return state_reader_fail(r, ret_damage,
                                  "the content does not match the checksum in the last line");
     r->end = last;

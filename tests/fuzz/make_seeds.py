@@ -167,6 +167,21 @@ def make_streams():
     save("ike_stream", "length-of-one", bytes([3]) + stream + b"\0\1")
 
 
+def make_names():
+    for seed in (HERE / "seeds" / "dns").iterdir():
+        save("names", seed.name, seed.read_bytes())
+    save("names", "ptr", message(0x0100, ("2.0.0.0.in-addr.arpa", 12)))
+    save("names", "zone-soa", message(0x0100, ("Detec.example.net", 6)))
+    save("names", "zone-ns", message(0x0100, ("detec.example.net", 2)))
+    save("names", "zone-srv", message(0x0100, ("_detec._tcp.detec.example.net", 33)))
+    save("names", "zone-ipseckey", message(0x0100, ("home-pc.detec.example.net", 45)))
+    save("names", "zone-nothing", message(0x0100, ("b.detec.example.net", 255)))
+    save("names", "state-pool", b"detec-pool 1 10.0.0.0/8\n10.1.2.3 home-pc.detec.example.net used 1700000400\n"
+         b"end 1 97365140335b736a\n")
+    save("names", "state-trust", b"detec-trust 1\nconnector detec.example.net "
+         b"qgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= first-contact 1700000400\nend 1 88b07385332a43c4\n")
+
+
 def make_texts():
     save("config", "host", b"""; comment
 [host]
@@ -195,6 +210,7 @@ prefix = 0.0.0.0/8
 def main():
     make_ip()
     make_dns()
+    make_names()
     make_ike()
     make_streams()
     make_texts()
