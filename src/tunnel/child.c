@@ -62,11 +62,11 @@ static void publish_set(struct tunnel *tunnel, struct child_set *set)
         return;
     for (unsigned int i = 0; i < old->count; i++) {
         if (!is_kept(set, old->inbound[i]))
-            urcu_memb_call_rcu(&old->inbound[i]->head, free_child);
+            rcu_defer(&old->inbound[i]->head, free_child);
     }
     if (old->outbound != NULL && !is_inbound(old, old->outbound) && !is_kept(set, old->outbound))
-        urcu_memb_call_rcu(&old->outbound->head, free_child);
-    urcu_memb_call_rcu(&old->head, free_set);
+        rcu_defer(&old->outbound->head, free_child);
+    rcu_defer(&old->head, free_set);
 }
 
 static struct child *find_child(const struct child_set *set, uint64_t id)

@@ -81,6 +81,7 @@ void tunnel_table_free(struct tunnel_table *table)
     while (table->first != NULL)
         tunnel_remove(table, table->first);
     urcu_memb_barrier(); /* all that was removed is freed */
+    rcu_order_after(&rcu_grace_period);
     if (table->by_peer != NULL)
         cds_lfht_destroy(table->by_peer, NULL);
     if (table->by_endpoint != NULL)
@@ -205,7 +206,7 @@ static void drop_path(struct tunnel_table *table, struct path *path)
     if (path == NULL)
         return;
     remove_node(table->by_endpoint, &path->node);
-    urcu_memb_call_rcu(&path->head, free_path);
+    rcu_defer(&path->head, free_path);
 }
 
 void tunnel_remove(struct tunnel_table *table, struct tunnel *tunnel)
@@ -220,7 +221,7 @@ void tunnel_remove(struct tunnel_table *table, struct tunnel *tunnel)
     *tunnel->link = tunnel->next;
     if (tunnel->next != NULL)
         tunnel->next->link = tunnel->link;
-    urcu_memb_call_rcu(&tunnel->head, free_tunnel);
+    rcu_defer(&tunnel->head, free_tunnel);
 }
 
 int tunnel_set_path(struct tunnel_table *table, struct tunnel *tunnel,
