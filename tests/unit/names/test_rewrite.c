@@ -288,6 +288,27 @@ static void test_completion(void **state)
         rewrite_needs_completion(query.bytes, query.len, response.bytes, response.len, name));
 }
 
+/* As dnsmasq 2.89 with --stop-dns-rebind sends it: everything taken out, EDE 15 (blocked) put in.
+ */
+static void test_completion_dnsmasq(void **state)
+{
+    static const uint8_t response[] = {
+        0xfe, 0xeb, 0x85, 0x80, 0,   1,   0,   0,   0, 0,   0,   1,   4,   'h',  'o',
+        'm',  'e',  5,    'd',  'e', 't', 'e', 'c', 7, 'e', 'x', 'a', 'm', 'p',  'l',
+        'e',  3,    'n',  'e',  't', 0,   0,   1,   0, 1,   0,   0,   41,  0x04, 0xd0,
+        0,    0,    0,    0,    0,   6,   0,   15,  0, 2,   0,   15};
+    uint8_t query[40];
+    char name[NAME_TEXT_CAP];
+
+    memcpy(query, response, sizeof query);
+    query[2] = 1;
+    query[3] = query[11] = 0;
+    assert_true(rewrite_needs_completion(query, sizeof query, response, sizeof response, name));
+    assert_string_equal(name, "home.detec.example.net");
+    for (size_t len = 0; len < sizeof response; len++)
+        assert_false(rewrite_needs_completion(query, sizeof query, response, len, name));
+}
+
 static void test_build_answer(void **state)
 {
     struct address address = address_from_ipv4(86), got;
@@ -450,10 +471,15 @@ static void test_ptr_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),          cmocka_unit_test(test_truncated_and_mutated),
-        cmocka_unit_test(test_several_records), cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_cname_chains),    cmocka_unit_test(test_completion),
-        cmocka_unit_test(test_build_answer),    cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_truncated_and_mutated),
+        cmocka_unit_test(test_several_records),
+        cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_cname_chains),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_completion_dnsmasq),
+        cmocka_unit_test(test_build_answer),
+        cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_ptr_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
