@@ -232,6 +232,13 @@ static void test_guest(void **state)
     login_client_touch(client, now_us);
     assert_int_equal(call(client, now_us), ERR_OK);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_CALL);
+    /* Nobody can call a guest. */
+    struct notify_call incoming = sent;
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &incoming);
+    assert_int_equal(login_client_notify(client, NOTIFY_CALL, buffer, w.len, now_us), ERR_REFUSED);
     const uint64_t idle_us = now_us + LOGIN_GUEST_IDLE_US;
     for (;;) {
         now_us = login_client_deadline(client);
@@ -295,6 +302,18 @@ static void test_waiting_cap(void **state)
     login_client_connected(client, START_US + LOGIN_CALL_WAIT_US);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_CALL);
+    assert_null(login_client_next_event(client));
+    login_client_free(client);
+}
+
+/* The timer is late: what is too old is not sent all the same. */
+static void test_waiting_too_long(void **state)
+{
+    struct login_client *client = new_client(false);
+    expect(client, LOGIN_CONNECT);
+    assert_int_equal(call(client, START_US), ERR_OK);
+    login_client_connected(client, START_US + LOGIN_CALL_WAIT_US);
+    assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     assert_null(login_client_next_event(client));
     login_client_free(client);
 }
@@ -384,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_guest),
         cmocka_unit_test(test_guest_gives_up),
         cmocka_unit_test(test_waiting_cap),
+        cmocka_unit_test(test_waiting_too_long),
         cmocka_unit_test(test_bad_arguments),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_stop),

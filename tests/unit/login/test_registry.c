@@ -115,6 +115,34 @@ static void test_static(void **state)
     free_world(world);
 }
 
+/* A row whose MAC address is all zero is no wildcard; a row of another key is nobody's. */
+static void test_odd_rows(void **state)
+{
+    struct world *world = new_world(NULL);
+    static const uint8_t zero[NOTIFY_MAC_LEN];
+    world_add_row(world, "bound." ZONE, 2, zero);
+    struct world_host *host = world_add_host(world, 2, NULL);
+    world_run(world, SECOND_US);
+    assert_int_equal(host->name.result, NAME_MAC_DIFFERS);
+
+    char name[NAME_TEXT_CAP];
+    struct registry_static row = {.name = "pc." ZONE};
+    memset(row.key, 9, sizeof row.key);
+    const struct notify_login login = {.port = 1};
+    uint8_t buffer[NOTIFY_LEN_MAX], key[NOTIFY_KEY_LEN];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_login(&w, &login);
+    memset(key, 8, sizeof key);
+    assert_int_equal(registry_session_open(world->registry, 900, key, world->now_us), ERR_OK);
+    assert_int_equal(
+        registry_notify(world->registry, 900, NOTIFY_LOGIN, buffer, w.len, &row, world->now_us),
+        ERR_OK);
+    world_drain(world);
+    assert_string_equal(world->last_published, dynamic_name(8, name));
+    free_world(world);
+}
+
 static void test_strict_and_no_dynamic(void **state)
 {
     const struct registry_config strict = {.is_strict = true, .has_dynamic = true};
@@ -320,6 +348,9 @@ static void test_guest_beside_host(void **state)
     assert_int_equal(registry_counters(world->registry)->invalid, 1);
     registry_session_closed(world->registry, 3, false, world->now_us);
     assert_int_equal(registry_name_count(world->registry), 1);
+    registry_session_closed(world->registry, 1, true, world->now_us);
+    /* Of a guest nothing stays. */
+    assert_true(registry_deadline(world->registry) == DEADLINE_NEVER);
     free_world(world);
 }
 
@@ -419,6 +450,43 @@ static void test_database_changes(void **state)
     free_world(world);
 }
 
+/* The row is taken out while its host is logged in, which then logs in anew. */
+static void test_refused_later(void **state)
+{
+    const struct registry_config strict = {.is_strict = true};
+    struct world *world = new_world(&strict);
+    world_add_row(world, "pc." ZONE, 1, NULL);
+    struct world_host *host = world_add_host(world, 1, NULL);
+    world_run(world, SECOND_US);
+    assert_int_equal(host->dones, 1);
+    world->row_count = 0;
+    const struct address address = address_from_ipv4(0xcb007101);
+    login_client_set_addresses(host->client, &address, 1, world->now_us);
+    world_drain(world);
+    assert_int_equal(host->name.result, NAME_KEY_UNKNOWN);
+    assert_string_equal(world->last_withdrawn, "pc." ZONE);
+    assert_int_equal(registry_name_count(world->registry), 0);
+    assert_true(registry_deadline(world->registry) == DEADLINE_NEVER);
+    free_world(world);
+}
+
+/* The row is gone, but the host that had the dynamic name by it still has it. */
+static void test_dynamic_name_in_use(void **state)
+{
+    struct world *world = new_world(NULL);
+    char name[NAME_TEXT_CAP];
+    world_add_row(world, dynamic_name(1, name), 2, NULL);
+    struct world_host *owner = world_add_host(world, 2, NULL);
+    world_run(world, SECOND_US);
+    assert_string_equal(owner->name.name, name);
+    world->row_count = 0;
+    struct world_host *host = world_add_host(world, 1, NULL);
+    world_run(world, SECOND_US);
+    assert_int_equal(host->name.result, NAME_OF_ANOTHER_KEY);
+    assert_int_equal(registry_name_count(world->registry), 1);
+    free_world(world);
+}
+
 /* A row that gives the dynamic name of one key to another wins. */
 static void test_dynamic_name_taken(void **state)
 {
@@ -492,6 +560,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dynamic),
         cmocka_unit_test(test_static),
+        cmocka_unit_test(test_odd_rows),
         cmocka_unit_test(test_strict_and_no_dynamic),
         cmocka_unit_test(test_lease),
         cmocka_unit_test(test_lost_and_back),
@@ -505,6 +574,8 @@ int main(void)
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_database_changes),
         cmocka_unit_test(test_dynamic_name_taken),
+        cmocka_unit_test(test_refused_later),
+        cmocka_unit_test(test_dynamic_name_in_use),
         cmocka_unit_test(test_broken_database),
         cmocka_unit_test(test_bad_rows),
         cmocka_unit_test(test_size_and_many),

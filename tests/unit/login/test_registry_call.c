@@ -91,6 +91,26 @@ static void test_busy(void **state)
     finish(f);
 }
 
+/* A called host that names victims. */
+static void test_answer_candidates(void **state)
+{
+    struct fixture *f = start();
+    static const char *const named[] = {"127.0.0.1:22", "0.0.0.9:1", "203.0.113.7:9", "[::1]:5"};
+    struct candidate_list list = {.count = 4};
+    for (size_t i = 0; i < 4; i++) {
+        list.items[i].type = CANDIDATE_HOST;
+        assert_int_equal(endpoint_parse(named[i], 0, &list.items[i].endpoint), ERR_OK);
+    }
+    assert_int_equal(call(f, f->caller, 1, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
+                                         &world_credentials, &list, NULL, f->world.now_us),
+                     ERR_OK);
+    world_drain(&f->world);
+    assert_int_equal(f->caller->answer.candidates.count, 1);
+    assert_int_equal(f->caller->answer.candidates.items[0].endpoint.port, 9);
+    finish(f);
+}
+
 /* What a caller says about itself. */
 static void test_claims(void **state)
 {
@@ -317,6 +337,58 @@ static void test_pending_limit(void **state)
     finish(f);
 }
 
+static void open_session(struct world *world, uint64_t session, bool is_guest)
+{
+    uint8_t key[NOTIFY_KEY_LEN] = {0xdd};
+    memcpy(key + 1, &session, sizeof session);
+    assert_int_equal(registry_session_open(world->registry, session, key, world->now_us), ERR_OK);
+    const struct notify_login login = {.is_guest = is_guest, .port = 1};
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_login(&w, &login);
+    assert_int_equal(
+        registry_notify(world->registry, session, NOTIFY_LOGIN, buffer, w.len, NULL, world->now_us),
+        ERR_OK);
+    world_drain(world);
+}
+
+/* Thousands of guests that call thousands of hosts, none of which answers. */
+static void test_pending_limit_of_all(void **state)
+{
+    struct fixture *f = start();
+    struct world *world = &f->world;
+    const unsigned called_count = REGISTRY_PENDING_MAX / REGISTRY_CALLED_BURST + 20;
+    const unsigned caller_count = REGISTRY_PENDING_MAX / REGISTRY_CALLER_BURST + 20;
+    char(*names)[NAME_TEXT_CAP] = calloc(called_count, sizeof *names);
+    assert_non_null(names);
+    for (unsigned i = 0; i < called_count; i++) {
+        open_session(world, 100000 + i, false);
+        strcpy(names[i], world->last_published);
+    }
+    unsigned passed = 0, refused = 0;
+    for (unsigned i = 0; i < caller_count; i++) {
+        open_session(world, 200000 + i, true);
+        for (unsigned k = 0; k < REGISTRY_CALLER_BURST; k++) {
+            struct notify_call message = {.number = k, .credentials = world_credentials};
+            strcpy(message.called, names[(i * REGISTRY_CALLER_BURST + k) % called_count]);
+            uint8_t buffer[NOTIFY_LEN_MAX];
+            struct writer w;
+            writer_init(&w, buffer, sizeof buffer);
+            notify_build_call(&w, &message);
+            const int result = registry_notify(world->registry, 200000 + i, NOTIFY_CALL, buffer,
+                                               w.len, NULL, world->now_us);
+            passed += result == ERR_OK;
+            refused += result == ERR_LIMIT;
+            world_drain(world);
+        }
+    }
+    assert_int_equal(passed, REGISTRY_PENDING_MAX);
+    assert_int_equal(refused, caller_count * REGISTRY_CALLER_BURST - passed);
+    free(names);
+    finish(f);
+}
+
 static void test_lookup(void **state)
 {
     struct fixture *f = start();
@@ -390,12 +462,20 @@ static void test_sessions_come_and_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_call_and_answer), cmocka_unit_test(test_busy),
-        cmocka_unit_test(test_claims),          cmocka_unit_test(test_forged_fields),
-        cmocka_unit_test(test_absent),          cmocka_unit_test(test_answers_of_others),
-        cmocka_unit_test(test_late_answer),     cmocka_unit_test(test_caller_limit),
-        cmocka_unit_test(test_called_limit),    cmocka_unit_test(test_pending_limit),
-        cmocka_unit_test(test_lookup),          cmocka_unit_test(test_sessions_come_and_go),
+        cmocka_unit_test(test_call_and_answer),
+        cmocka_unit_test(test_busy),
+        cmocka_unit_test(test_answer_candidates),
+        cmocka_unit_test(test_claims),
+        cmocka_unit_test(test_forged_fields),
+        cmocka_unit_test(test_absent),
+        cmocka_unit_test(test_answers_of_others),
+        cmocka_unit_test(test_late_answer),
+        cmocka_unit_test(test_caller_limit),
+        cmocka_unit_test(test_called_limit),
+        cmocka_unit_test(test_pending_limit),
+        cmocka_unit_test(test_pending_limit_of_all),
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_sessions_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
