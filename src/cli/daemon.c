@@ -25,6 +25,8 @@ const char *daemon_socket(const struct cli *cli, enum daemon daemon)
     const char *value = getenv(daemons[daemon].variable);
     if (cli->options.socket != NULL)
         return cli->options.socket;
+    if (value == NULL || value[0] == '\0')
+        value = getenv("DETEC_SOCKET"); /* names whichever daemon the command is for */
     return value != NULL && value[0] != '\0' ? value : daemons[daemon].socket;
 }
 

@@ -341,6 +341,8 @@ static void stop(struct host *host)
     log_info("stopping: logging out");
     resolver_free(host->resolver);
     host->resolver = NULL;
+    if (host->control != NULL)
+        control_socket_remove(host->config.socket);
     control_free(host->control);
     host->control = NULL;
     peers_close(host, now_us);
@@ -477,7 +479,7 @@ int host_run(const struct host_config *config, const char *export_file)
     host->udp.fd = host->tun.fd = host->monitor.fd = -1;
     host->started_us = clock_now_us();
     tunnel_thread_register();
-    privileges_protect_memory();
+    (void)privileges_protect_memory();
     int error =
         uv_loop_init(&host->loop) == 0 ? task_queue_init(&host->tasks, &host->loop) : ERR_IO;
     if (error != ERR_OK) {

@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #define POOL_COUNT    256
-#define HANDOFF_COUNT 128 /* each way */
-#define ROUNDS_TUN    2   /* batches in a row from one side before the other has its turn */
+#define STACK_BYTES   (256 * 1024) /* locked in memory, all of it */
+#define HANDOFF_COUNT 128          /* each way */
+#define ROUNDS_TUN    2 /* batches in a row from one side before the other has its turn */
 
 struct handoff *datapath_from_network(struct datapath *datapath)
 {
@@ -184,7 +185,11 @@ static int start_thread(struct datapath *dp)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int status = pthread_create(&dp->thread, NULL, run, dp);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int status = pthread_create(&dp->thread, &attributes, run, dp);
+    pthread_attr_destroy(&attributes);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return status == 0 ? ERR_OK : ERR_IO;
 }
