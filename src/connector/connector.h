@@ -31,7 +31,6 @@ struct connector {
     bool is_database_suspect;  /* the look-up in progress has failed */
     uint64_t started_us;
     bool is_stopping;
-    bool has_failed; /* a part that cannot be done without is gone: end with status 1 */
 
     uv_loop_t loop;
     uv_timer_t timer;

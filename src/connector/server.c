@@ -15,10 +15,11 @@
 #include "connector/session.h"
 #include "connector/stun_server.h"
 #include "connector/udp_server.h"
+#include "connector/user.h"
 #include "crypto/memory.h"
 #include "io/clock.h"
 #include "io/control_socket.h"
-#include "io/privileges.h"
+#include "io/file.h"
 
 #define CHECK_US (2 * SECOND_US) /* between looks at the database file */
 #define STOP_US  (3 * SECOND_US) /* for goodbyes */
@@ -58,6 +59,8 @@ static void close_parts(struct connector *connector)
     udp_server_close(connector->stun);
     udp_server_close(connector->dns_udp);
     dns_server_close(connector->dns);
+    if (connector->control != NULL)
+        control_socket_remove(connector->config.socket);
     control_close(connector->control);
     connector->stun = connector->dns_udp = NULL;
     connector->dns = NULL;
@@ -234,12 +237,15 @@ static int open_ports(struct connector *connector)
 static int open_control(struct connector *connector)
 {
     int listener = -1;
-    int error = control_socket_listen(connector->config.socket, &listener);
+    int error = control_socket_listen(connector->config.socket, 0600, &listener);
     if (error == ERR_OK)
         error = control_new(connector, listener, &connector->control);
     if (error != ERR_OK)
         log_error("%s: [connector] socket = %s cannot be opened: %s", connector->config.file,
-                  connector->config.socket, error == ERR_IO ? strerror(errno) : error_text(error));
+                  connector->config.socket,
+                  error == ERR_IO       ? strerror(errno)
+                  : error == ERR_EXISTS ? "another detec-connector is running"
+                                        : error_text(error));
     return error;
 }
 
@@ -327,7 +333,7 @@ static int bring_up(struct connector *connector)
     if (error == ERR_OK)
         error = open_ports(connector);
     if (error == ERR_OK)
-        error = drop_privileges(config);
+        error = user_become(config);
     if (error == ERR_OK)
         error = key_load(config->key, &connector->identity);
     if (error == ERR_OK)
