@@ -66,7 +66,8 @@ void inbound(struct datapath *dp, struct packet *packet)
     case DATAGRAM_STUN_MAYBE:
         /* Ciphertext may look like STUN: a tunnel that authenticates it is right. */
         tunnel_read_begin();
-        is_done = open_message(dp, packet);
+        is_done = tunnel_find_by_endpoint(dp->config.tunnels, &packet->peer) != NULL &&
+                  open_message(dp, packet);
         tunnel_read_end();
         if (is_done)
             return;

@@ -237,15 +237,16 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
     return true;
 }
 
-static void transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
+/* True if there was anything. */
+static bool transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
 {
     uint8_t message[IKE_MESSAGE_CAP];
     struct endpoint remote;
     struct writer w;
-    for (;;) {
+    for (bool did_send = false;; did_send = true) {
         writer_init(&w, message, sizeof(message));
         if (ike_sa_transmit(sa, &w, &remote, now_us) != ERR_OK)
-            return;
+            return did_send;
         host_send_ike(host, &remote, message, w.len);
     }
 }
@@ -258,15 +259,16 @@ void peer_pump_sa(struct host *host, struct ike_sa *sa, uint64_t now_us)
         return; /* the one further up goes on */
     struct ike_sa *outer = host->pumped_sa;
     host->pumped_sa = sa;
-    transmit(host, sa, now_us);
-    while (is_alive) {
+    /* Events first: an answer that makes the other side send must find its tunnel here. */
+    do {
         ike_sa_next_event(sa, &event);
-        if (event.type == IKE_EVENT_NONE)
+        if (event.type != IKE_EVENT_NONE)
+            is_alive = take_event(host, sa, &event, now_us);
+        else if (!transmit(host, sa, now_us))
             break;
-        is_alive = take_event(host, sa, &event, now_us);
         crypto_wipe(&event, sizeof(event));
-        transmit(host, sa, now_us);
-    }
+    } while (is_alive);
+    (void)transmit(host, sa, now_us);
     host->pumped_sa = outer;
     if (!is_alive)
         ike_sa_free(sa);

@@ -286,7 +286,7 @@ static void on_login_event(struct session *session, const struct login_event *ev
         break;
     case LOGIN_DOWN:
         session->was_up = false;
-        if (session->is_own)
+        if (session->is_own && !session->host->is_stopping)
             log_warn("%s: session with the connector lost; trying again", session->zone);
         break;
     }
