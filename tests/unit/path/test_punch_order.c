@@ -154,6 +154,25 @@ static void test_heard_first(void **state)
     punch_free(punch);
 }
 
+/* A triggered check goes before those that are due as well. */
+static void test_triggered_first(void **state)
+{
+    struct punch *punch = new_punch(false);
+    const struct candidate_list list = candidates_of(CANDIDATE_MAX);
+    const struct endpoint *last = &list.items[CANDIDATE_MAX - 1].endpoint;
+    assert_int_equal(punch_set_remote(punch, &peer, &list, 0), ERR_OK);
+    struct sent sent;
+    while (next(punch, 0, &sent)) {
+    }
+    assert_int_equal(request(punch, last, true, peer.fragment, 200 * MS_US), ERR_OK);
+    assert_true(next(punch, 200 * MS_US, &sent));
+    assert_int_equal(sent.m.class, STUN_SUCCESS);
+    assert_true(next(punch, 200 * MS_US, &sent));
+    assert_int_equal(sent.m.class, STUN_REQUEST);
+    assert_true(endpoint_is_equal(&sent.to, last));
+    punch_free(punch);
+}
+
 /* Sixteen addresses at once, all of which keep asking and never answer: pace and caps hold. */
 static void test_pace_and_caps(void **state)
 {
@@ -251,9 +270,9 @@ static void test_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grace),       cmocka_unit_test(test_unlikely_candidate),
-        cmocka_unit_test(test_heard_first), cmocka_unit_test(test_pace_and_caps),
-        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_grace),         cmocka_unit_test(test_unlikely_candidate),
+        cmocka_unit_test(test_heard_first),   cmocka_unit_test(test_triggered_first),
+        cmocka_unit_test(test_pace_and_caps), cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

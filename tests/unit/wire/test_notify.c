@@ -252,6 +252,28 @@ static void test_call_bytes(void **state)
     assert_int_equal(call.caller_key[31], 0xaa);
 }
 
+/* Every character of the credentials matters, in CALL and in ANSWER. */
+static void test_bad_credentials(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    int error;
+    union any parsed;
+    static const size_t codec[] = {2, 3}, at[] = {1 + 1 + 8 + 14 + 14 + 32, 1 + 1 + 8 + 32};
+    for (size_t k = 0; k < 2; k++) {
+        const size_t len = codecs[codec[k]].build(buffer, sizeof buffer, &error);
+        assert_memory_equal(buffer + at[k], "AbCd+/090123456789abcdefGHIJKL+/", 32);
+        for (size_t i = 0; i < 32; i++) {
+            const uint8_t right = buffer[at[k] + i];
+            static const uint8_t wrong[] = {0, ':', '=', '-', '_', ' ', 0x80};
+            for (size_t j = 0; j < sizeof wrong; j++) {
+                buffer[at[k] + i] = wrong[j];
+                assert_int_equal(codecs[codec[k]].parse(buffer, len, &parsed), ERR_INVALID);
+            }
+            buffer[at[k] + i] = right;
+        }
+    }
+}
+
 static void test_answer_refused(void **state)
 {
     uint8_t buffer[NOTIFY_LEN_MAX];
@@ -463,7 +485,7 @@ int main(void)
         cmocka_unit_test(test_key),          cmocka_unit_test(test_bad_names),
         cmocka_unit_test(test_caps),         cmocka_unit_test(test_bad_candidates),
         cmocka_unit_test(test_acceptable),   cmocka_unit_test(test_sanitize),
-        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_credentials),  cmocka_unit_test(test_bad_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
