@@ -135,8 +135,8 @@ static int finish_child(struct ike_generation *g, const struct ike_incoming *in,
 }
 
 /* The answer proves nothing: another answer to IKE_SA_INIT may. The last one ends the SA. */
-static int refuse_peer(struct ike_generation *g, enum ike_reason reason, uint16_t notify,
-                       uint64_t now_us)
+int ike_authenticate_refuse(struct ike_generation *g, enum ike_reason reason, uint16_t notify,
+                            uint64_t now_us)
 {
     struct ike_sa *sa = g->sa;
     int error = ERR_OK;
@@ -161,18 +161,25 @@ int ike_authenticate_finish(struct ike_generation *g, struct ike_request *reques
     struct ike_nonces nonces = handshake_nonces(g);
 
     (void)request;
+    if (g->state == IKE_GENERATION_OUTDONE) {
+        g->wants_delete = m->auth.body != NULL;
+        if (!g->wants_delete)
+            g->state = IKE_GENERATION_GONE;
+        return ERR_OK;
+    }
     if (m->auth.body == NULL) {
         uint16_t notify = ike_message_error(m);
         enum ike_reason reason = notify == IKE_NOTIFY_AUTHENTICATION_FAILED
                                      ? IKE_REASON_REFUSED_BY_PEER
                                      : IKE_REASON_PROTOCOL;
-        return refuse_peer(g, reason, notify != 0 ? notify : IKE_NOTIFY_INVALID_SYNTAX, in->now_us);
+        return ike_authenticate_refuse(g, reason, notify != 0 ? notify : IKE_NOTIFY_INVALID_SYNTAX,
+                                       in->now_us);
     }
     int error = ike_auth_check(g, m, &result);
     if (error != ERR_OK)
         return error;
     if (result.reason != IKE_REASON_NONE)
-        return refuse_peer(g, result.reason, 0, in->now_us);
+        return ike_authenticate_refuse(g, result.reason, 0, in->now_us);
     bool is_initial = ike_message_find_notify(m, IKE_NOTIFY_INITIAL_CONTACT, NULL);
     error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
     if (error == ERR_OK)

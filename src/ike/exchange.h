@@ -38,6 +38,11 @@ MUST_USE int ike_authenticate_answer(struct ike_generation *g, const struct ike_
 MUST_USE int ike_authenticate_finish(struct ike_generation *g, struct ike_request *request,
                                      const struct ike_incoming *in);
 
+/* Gives up on an answer to IKE_SA_INIT that does not lead to an authentic peer; with the last one,
+ * on the SA. notify: what the peer said, or 0 where it is we who refuse. */
+MUST_USE int ike_authenticate_refuse(struct ike_generation *g, enum ike_reason reason,
+                                     uint16_t notify, uint64_t now_us);
+
 /* CREATE_CHILD_SA (ike/create_child.c decides which). */
 MUST_USE int ike_create_child_answer(struct ike_generation *g, const struct ike_incoming *in,
                                      struct ike_builder *b);

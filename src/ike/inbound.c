@@ -55,6 +55,12 @@ struct opened {
     size_t len;
 };
 
+/* Is the other end of this generation known to be the peer? */
+static bool is_proven(const struct ike_generation *g)
+{
+    return (STATE_BIT(g->state) & STATES_RUNNING) != 0;
+}
+
 static int open_message(struct ike_generation *g, const uint8_t *message, size_t len,
                         struct opened *ret_opened)
 {
@@ -104,6 +110,15 @@ static int answer(struct ike_generation *g, const struct ike_header *header,
     return ERR_OK;
 }
 
+/* Only an authenticated peer, and one on its way to be: whoever answered our IKE_SA_INIT has keys,
+ * but has proven nothing yet, and has lost its chance where another answer has won. */
+static bool may_request(const struct ike_generation *g, uint8_t exchange)
+{
+    if (g->state == IKE_GENERATION_AUTH)
+        return !g->is_initiator && exchange == IKE_EXCHANGE_AUTH;
+    return is_proven(g);
+}
+
 static int receive_request(struct ike_generation *g, const struct ike_header *header,
                            const uint8_t *message, size_t len, const struct endpoint *remote,
                            uint64_t now_us)
@@ -122,21 +137,32 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
     }
     if (header->message_id != g->receive_id)
         return ERR_REPLAY;
-    bool is_handshake = header->exchange == IKE_EXCHANGE_AUTH;
-    if (sa->state == IKE_STATE_CLOSED || g->state == IKE_GENERATION_DEAD ||
-        (g->state == IKE_GENERATION_AUTH && (!is_handshake || g->is_initiator)))
+    if (sa->state == IKE_STATE_CLOSED || !may_request(g, header->exchange))
         return ERR_STATE;
     int error = open_message(g, message, len, &opened);
     if (error != ERR_OK)
         return error;
+    bool was_proven = is_proven(g);
     ike_generation_begin(g, &out, header->exchange, true, header->message_id);
     error = answer(g, header, &opened, remote, now_us, &out.b);
     if (error == ERR_OK)
         error = ike_generation_respond(g, &out, remote, hash);
     if (error != ERR_OK)
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
-    if (sa->was_established)
+    if (was_proven || is_proven(g))
         sa->heard_us = now_us;
+    return ERR_OK;
+}
+
+/* An answer that is no answer. */
+static int refuse_answer(struct ike_generation *g, uint64_t now_us)
+{
+    if (g->state == IKE_GENERATION_AUTH)
+        return ike_authenticate_refuse(g, IKE_REASON_PROTOCOL, IKE_NOTIFY_INVALID_SYNTAX, now_us);
+    if (g->state == IKE_GENERATION_OUTDONE)
+        g->state = IKE_GENERATION_GONE;
+    else
+        ike_sa_part(g->sa, IKE_REASON_PROTOCOL, now_us);
     return ERR_OK;
 }
 
@@ -161,6 +187,7 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
     int error = open_message(g, message, len, &opened);
     if (error != ERR_OK)
         return error;
+    bool was_proven = is_proven(g);
     /* The window is free again before the answer is acted on. */
     struct ike_request request = g->request;
     memset(&g->request, 0, sizeof(g->request));
@@ -168,11 +195,13 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
         ike_sa_measure(sa, now_us - request.sent_us);
     error = ike_message_parse(opened.first, opened.data, opened.len, &m);
     if (error != ERR_OK || m.unknown_critical != 0)
-        ike_sa_part(sa, IKE_REASON_PROTOCOL, now_us);
-    else if (responses[i].finish(g, &request, &in) != ERR_OK)
+        error = refuse_answer(g, now_us);
+    else
+        error = responses[i].finish(g, &request, &in);
+    if (error != ERR_OK)
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
     ike_request_done(&request);
-    if (sa->was_established)
+    if (was_proven || is_proven(g))
         sa->heard_us = now_us;
     return ERR_OK;
 }

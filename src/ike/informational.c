@@ -5,20 +5,16 @@
 #include "ike/life.h"
 #include "ike/queue.h"
 
-/* What a closed child was replaced by is what to send with now. */
+/* What a closed child was replaced by is what to send with now: the peer has it, as its DELETE or
+ * its answer to ours shows. That one's own successor has to wait for its turn. */
 static int use_survivor(struct ike_sa *sa, const struct ike_child *closed)
 {
-    uint32_t number = closed->replaced_by;
+    struct ike_child *next =
+        closed->replaced_by != 0 ? ike_child_find(sa, closed->replaced_by) : NULL;
 
-    for (size_t i = 0; number != 0 && i < IKE_CHILDREN_MAX; i++) {
-        struct ike_child *next = ike_child_find(sa, number);
-        if (next == NULL)
-            return ERR_OK;
-        if (next->state == IKE_CHILD_LIVE)
-            return ike_child_use(sa, next);
-        number = next->replaced_by;
-    }
-    return ERR_OK;
+    if (next == NULL || next->state == IKE_CHILD_LINGERING)
+        return ERR_OK;
+    return ike_child_use(sa, next);
 }
 
 /* The peer closes one child; ret_spis collects ours to be named in the answer. Where both sides
@@ -137,6 +133,9 @@ int ike_delete_child_finish(struct ike_generation *g, struct ike_request *reques
 
     if (child == NULL || child->state == IKE_CHILD_LINGERING)
         return ERR_OK; /* the peer's DELETE crossed ours */
+    int error = use_survivor(sa, child);
+    if (error != ERR_OK)
+        return error;
     enum ike_reason reason =
         child->reason != IKE_REASON_NONE ? child->reason : IKE_REASON_CLOSED_HERE;
     return ike_child_end(sa, child, reason, in->now_us);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Identical requests of one sender are one (2.1); a different one is another handshake, so that
- * nobody can occupy the SPI of a handshake under way. */
+ * nobody can occupy the SPI of a handshake under way. The hash is keyed: equal means identical. */
 static uint64_t request_hash(const struct ike_table *table, const uint8_t *message, size_t len,
                              const struct endpoint *remote)
 {
@@ -20,47 +20,38 @@ static uint64_t request_hash(const struct ike_table *table, const uint8_t *messa
         uint64_t port;
     } key;
 
-    key.message_hash = map_hash(&table->half_open, message, len);
+    key.message_hash = map_hash(&table->by_init, message, len);
     memcpy(key.address, remote->address.bytes, sizeof(key.address));
     key.port = remote->port;
-    return map_hash(&table->half_open, &key, sizeof(key));
+    return map_hash(&table->by_init, &key, sizeof(key));
 }
 
-static struct ike_generation *half_open_generation(struct map_node *node)
+static uint64_t address_hash(const struct ike_table *table, const struct endpoint *remote)
 {
-    struct ike_handshake *h = CONTAINER_OF(node, struct ike_handshake, half_open_node);
-    return h->generation;
+    return map_hash(&table->half_open, remote->address.bytes, sizeof(remote->address.bytes));
 }
 
-static struct ike_generation *find_half_open(const struct ike_table *table, uint64_t hash,
-                                             const uint8_t *message, size_t len,
-                                             const struct endpoint *remote)
+/* A request that has made an SA already: answered again while it is half-open, ignored later. */
+static int repeat_answer(struct ike_sa *sa)
 {
-    struct map_node *node = map_first(&table->half_open, hash);
+    struct ike_generation *g = sa->current;
 
-    for (; node != NULL; node = map_next(node)) {
-        struct ike_generation *g = half_open_generation(node);
-        if (g->handshake->init_request_len == len &&
-            memcmp(g->handshake->init_request, message, len) == 0 &&
-            endpoint_is_equal(&g->sa->remote, remote))
-            return g;
-    }
-    return NULL;
+    if (g == NULL || g->state != IKE_GENERATION_AUTH || g->response.data == NULL)
+        return ERR_REPLAY;
+    g->response.is_to_send = true;
+    return ERR_OK;
 }
 
 static int check_limits(const struct ike_table *table, const struct endpoint *remote)
 {
+    struct map_node *node = map_first(&table->half_open, address_hash(table, remote));
     uint32_t count = 0;
 
     if (table->count >= table->limits.sas_max ||
         table->half_open.count >= table->limits.half_open_max)
         return ERR_LIMIT;
-    if (table->half_open.count < table->limits.half_open_per_address_max)
-        return ERR_OK;
-    struct map_node *node = map_walk(&table->half_open, NULL);
-    for (; node != NULL; node = map_walk(&table->half_open, node))
-        count +=
-            address_is_equal(&half_open_generation(node)->sa->remote.address, &remote->address);
+    for (; node != NULL; node = map_next(node))
+        count++;
     return count >= table->limits.half_open_per_address_max ? ERR_LIMIT : ERR_OK;
 }
 
@@ -183,7 +174,6 @@ static int open_half(struct ike_sa *sa, const struct ike_header *header,
     g->handshake = h;
     if (h == NULL)
         return ERR_NOMEM;
-    h->generation = g;
     h->init_request = (uint8_t *)malloc(len);
     if (h->init_request == NULL)
         return ERR_NOMEM;
@@ -199,7 +189,12 @@ static int open_half(struct ike_sa *sa, const struct ike_header *header,
     if (error == ERR_OK)
         error = answer(g, &accepted->choice, &sa->remote, hash);
     if (error == ERR_OK)
-        error = map_insert(&sa->table->half_open, &h->half_open_node, hash);
+        error = map_insert(&sa->table->by_init, &sa->init_node, hash);
+    if (error != ERR_OK)
+        return error;
+    sa->has_init_node = true;
+    error =
+        map_insert(&sa->table->half_open, &h->half_open_node, address_hash(sa->table, &sa->remote));
     if (error != ERR_OK)
         return error;
     h->is_half_open = true;
@@ -216,11 +211,13 @@ int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
     if (len > IKE_INIT_LEN_MAX)
         return ERR_LIMIT;
     uint64_t hash = request_hash(table, message, len, remote);
-    struct ike_generation *known = find_half_open(table, hash, message, len, remote);
+    struct map_node *known = map_first(&table->by_init, hash);
     if (known != NULL) {
-        known->response.is_to_send = known->response.data != NULL;
-        *ret_sa = known->sa;
-        return ERR_OK;
+        sa = CONTAINER_OF(known, struct ike_sa, init_node);
+        int error = repeat_answer(sa);
+        if (error == ERR_OK)
+            *ret_sa = sa;
+        return error;
     }
     if (profile == NULL || header->spi_i == 0 || header->message_id != 0)
         return ERR_STATE;

@@ -71,6 +71,8 @@ void ike_sa_free(struct ike_sa *sa)
     ike_children_free(sa);
     ike_events_done(sa);
     ike_notifies_free(sa->notifies);
+    if (sa->has_init_node)
+        map_remove(&table->by_init, &sa->init_node);
     deadline_clear(&table->deadlines, &sa->deadline);
     if (sa->previous != NULL)
         sa->previous->next = sa->next;
@@ -119,6 +121,16 @@ void ike_sa_close(struct ike_sa *sa, uint64_t now_us)
     ike_timer_update(sa);
 }
 
+/* Another answer to our IKE_SA_INIT has won. Should the peer have made an SA of this one too, then
+ * its answer to IKE_AUTH is yet to come, and is answered with a DELETE. */
+static void outdo(struct ike_generation *g, uint64_t now_us)
+{
+    g->state = g->state == IKE_GENERATION_AUTH ? IKE_GENERATION_OUTDONE : IKE_GENERATION_GONE;
+    g->request.is_to_send = false;
+    g->request.repeat_us = DEADLINE_NEVER;
+    g->drop_us = now_us + ike_sa_config(g->sa)->request_timeout_us;
+}
+
 int ike_sa_establish(struct ike_generation *g, const struct public_key *peer_key,
                      const char *peer_id, bool is_initial_contact, uint64_t now_us)
 {
@@ -144,7 +156,7 @@ int ike_sa_establish(struct ike_generation *g, const struct public_key *peer_key
     event->established.is_initial_contact = is_initial_contact;
     for (struct ike_generation *other = sa->generations; other != NULL; other = other->next)
         if (other != g)
-            other->state = IKE_GENERATION_GONE;
+            outdo(other, now_us);
     struct ike_handshake *h = g->handshake;
     if (h->is_half_open) {
         map_remove(&sa->table->half_open, &h->half_open_node);

@@ -5,12 +5,16 @@
 #include "ike/timer.h"
 #include <stdlib.h>
 
+/* A child that the peer asked for is left alone until its DELETE of the old one shows that it has
+ * our answer: before, it would not know the child that we speak of. */
 static struct ike_child *find_wanting(struct ike_sa *sa, bool wants_delete)
 {
     for (struct ike_child *c = sa->children; c != NULL; c = c->next) {
-        if (c->state == IKE_CHILD_LINGERING)
-            continue;
-        if (wants_delete ? c->wants_delete : c->wants_rekey && c->state == IKE_CHILD_LIVE)
+        bool is_known =
+            c->state == IKE_CHILD_REPLACED || (c->state == IKE_CHILD_LIVE && c->is_outbound);
+        bool is_wanting =
+            wants_delete ? c->wants_delete : c->wants_rekey && c->state == IKE_CHILD_LIVE;
+        if (is_known && is_wanting)
             return c;
     }
     return NULL;
@@ -47,7 +51,8 @@ int ike_outbound_start(struct ike_sa *sa, uint64_t now_us)
         int error = ERR_OK;
         if (g->request.kind != IKE_REQUEST_NONE)
             continue;
-        if (g->state == IKE_GENERATION_REPLACED && g->wants_delete)
+        if (g->wants_delete &&
+            (g->state == IKE_GENERATION_REPLACED || g->state == IKE_GENERATION_OUTDONE))
             error = ike_delete_begin(g, now_us);
         else if (g == sa->current && g->state == IKE_GENERATION_LIVE)
             error = start_current(sa, now_us);

@@ -146,11 +146,11 @@ static int finish_refused(struct ike_sa *sa, struct ike_child *old, uint16_t not
     return ERR_OK;
 }
 
-/* Ours has lost against the peer's: it goes, by our DELETE; the peer deletes the old one. */
-static void finish_loser(struct ike_child *born, const struct ike_rekey *rekey)
+/* Ours has lost against the peer's: it goes, by our DELETE. The peer deletes the old one once it
+ * has our answer; only that makes the winner the one to send with. */
+static void finish_loser(struct ike_child *born)
 {
     born->state = IKE_CHILD_REPLACED;
-    born->replaced_by = rekey->rival_child;
     born->wants_delete = true;
 }
 
@@ -214,7 +214,7 @@ int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request
     if (error != ERR_OK)
         return error;
     if (loses)
-        finish_loser(born, rekey);
+        finish_loser(born);
     else
         finish_winner(sa, born, old, rekey, in->now_us);
     return ERR_OK;

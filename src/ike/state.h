@@ -82,8 +82,7 @@ struct ike_response {
 
 /* What the first two exchanges need, freed once they are done. */
 struct ike_handshake {
-    struct ike_generation *generation;
-    struct map_node half_open_node; /* responders, by the whole request */
+    struct map_node half_open_node; /* responders, by the peer's address */
     bool is_half_open;
     struct kex kex;
     uint8_t own_nonce[IKE_NONCE_LEN];
@@ -102,6 +101,7 @@ struct ike_handshake {
 enum ike_generation_state {
     IKE_GENERATION_INIT,     /* initiator: no answer to IKE_SA_INIT is final yet */
     IKE_GENERATION_AUTH,     /* keys exist, IKE_AUTH is awaited */
+    IKE_GENERATION_OUTDONE,  /* initiator: likewise, but another answer has won */
     IKE_GENERATION_LIVE,     /* authenticated */
     IKE_GENERATION_REPLACED, /* rekeyed or redundant; ends with a DELETE or at drop_us */
     IKE_GENERATION_DEAD,     /* answers repeated requests until drop_us */
@@ -159,6 +159,8 @@ struct ike_sa {
     struct ike_profile *profile;
     void *user;
     struct endpoint remote;
+    struct map_node init_node; /* responders, by the IKE_SA_INIT request they sprang from */
+    bool has_init_node;
     bool is_initiator;
     enum ike_state state;
     struct ike_generation *generations;
@@ -190,7 +192,8 @@ struct ike_reply; /* ike/reply.h */
 struct ike_table {
     struct ike_table_limits limits;
     struct map by_spi;
-    struct map half_open;
+    struct map by_init;   /* so that a repeated request never makes a second SA (2.1) */
+    struct map half_open; /* by address: counted for the limits */
     struct ike_sa *sas;
     uint32_t count;
     struct deadline_heap deadlines;

@@ -23,7 +23,7 @@ void ike_table_limits_init(struct ike_table_limits *limits)
 int ike_table_new(const struct ike_table_limits *limits, uint64_t now_us,
                   struct ike_table **ret_table)
 {
-    uint8_t seeds[3][16];
+    uint8_t seeds[4][16];
 
     int error = crypto_random(seeds, sizeof(seeds));
     if (error != ERR_OK)
@@ -33,13 +33,16 @@ int ike_table_new(const struct ike_table_limits *limits, uint64_t now_us,
         return ERR_NOMEM;
     table->limits = *limits;
     table->replies_end = &table->replies;
-    memcpy(table->hash_key, seeds[2], sizeof(table->hash_key));
+    memcpy(table->hash_key, seeds[3], sizeof(table->hash_key));
     error = map_init(&table->by_spi, seeds[0]);
     if (error != ERR_OK)
         goto free_table;
-    error = map_init(&table->half_open, seeds[1]);
+    error = map_init(&table->by_init, seeds[1]);
     if (error != ERR_OK)
         goto free_by_spi;
+    error = map_init(&table->half_open, seeds[2]);
+    if (error != ERR_OK)
+        goto free_by_init;
     error = ike_cookies_init(&table->cookies, limits->cookie_lifetime_us, now_us);
     if (error != ERR_OK)
         goto free_half_open;
@@ -49,6 +52,8 @@ int ike_table_new(const struct ike_table_limits *limits, uint64_t now_us,
 
 free_half_open:
     map_done(&table->half_open);
+free_by_init:
+    map_done(&table->by_init);
 free_by_spi:
     map_done(&table->by_spi);
 free_table:
@@ -66,6 +71,7 @@ void ike_table_free(struct ike_table *table)
     ike_cookies_done(&table->cookies);
     deadline_heap_done(&table->deadlines);
     map_done(&table->half_open);
+    map_done(&table->by_init);
     map_done(&table->by_spi);
     crypto_wipe(table, sizeof(*table));
     free(table);
