@@ -46,7 +46,13 @@ const char *nft_error(const struct nft *nft)
 
 bool nft_has_room(struct nft *nft, size_t len)
 {
-    size_t used = nft->len + (nft->message == NULL ? 0 : nft->message->nlmsg_len);
+    size_t used;
+
+    if (nft->batch == NULL) {
+        nft->error = ERR_STATE;
+        return false;
+    }
+    used = nft->len + (nft->message == NULL ? 0 : nft->message->nlmsg_len);
 
     if (nft->error == ERR_OK && (len > NFT_BATCH_CAP || used > NFT_BATCH_CAP - len))
         nft->error = ERR_FULL;

@@ -407,6 +407,10 @@ static void only_one_daemon_captures(void **state)
 
     assert_true(dns_capture_open(&second, &options) < 0);
     assert_non_null(strstr(dns_capture_error(&second), "cap-dns"));
+    /* One that could not be opened, or is closed, is an error, not a crash. */
+    assert_int_equal(dns_capture_refresh(&second), ERR_STATE);
+    assert_int_equal(dns_capture_pause(&second), ERR_STATE);
+    dns_capture_close(&second);
     bad.mark = 0;
     assert_int_equal(dns_capture_open(&second, &bad), ERR_INVALID);
 }
