@@ -65,6 +65,10 @@ static void close_parts(struct connector *connector)
     connector->stun = connector->dns_udp = NULL;
     connector->dns = NULL;
     connector->control = NULL;
+}
+
+static void close_signals(struct connector *connector)
+{
     for (size_t i = 0; i < 3; i++) {
         if (connector->signals[i].data != NULL)
             uv_close((uv_handle_t *)&connector->signals[i], NULL);
@@ -76,14 +80,13 @@ static void close_parts(struct connector *connector)
 static void finish_stop(struct connector *connector)
 {
     sessions_cut(connector);
+    close_signals(connector);
     uv_close((uv_handle_t *)&connector->timer, NULL);
     uv_close((uv_handle_t *)&connector->settle, NULL);
 }
 
 static void begin_stop(struct connector *connector, uint64_t now_us)
 {
-    if (connector->is_stopping)
-        return;
     connector->is_stopping = true;
     connector->stop_at_us = now_us + STOP_US;
     close_parts(connector);
@@ -192,11 +195,17 @@ static void on_signal(uv_signal_t *signal, int number)
 {
     struct connector *connector = signal->data;
     if (number == SIGHUP) {
-        reload(connector);
+        if (!connector->is_stopping)
+            reload(connector);
+        return;
+    }
+    const uint64_t now_us = clock_now_us();
+    if (connector->is_stopping) {
+        connector->stop_at_us = now_us; /* told twice: no more waiting */
         return;
     }
     log_info("stopping: saying goodbye to %zu sessions", connector->sessions.count);
-    begin_stop(connector, clock_now_us());
+    begin_stop(connector, now_us);
 }
 
 static int fail(const char *what, int error)
@@ -390,6 +399,7 @@ int server_run(const struct connector_config *config)
         log_info("stopped");
     } else {
         close_parts(connector);
+        close_signals(connector);
         if (connector->timer.data != NULL)
             uv_close((uv_handle_t *)&connector->timer, NULL);
         if (connector->settle.data != NULL)
