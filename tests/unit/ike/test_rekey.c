@@ -158,6 +158,104 @@ static void test_collisions(void **state)
     struct pair pair;
     unsigned loss[] = {0, 0, 20};
     for (uint64_t seed = 0; seed < 240; seed++) {
+        open_pair(&pair, seed, seed % 5 == 0);
+        if (seed % 5 != 0) {
+            pair.net.loss_percent = loss[seed % 3];
+            pair.net.double_percent = seed % 3 * 10;
+            pair.net.jitter_us = NET_MS(1 + seed % 40);
+        }
+        bool is_ike_a = seed & 1, is_ike_b = seed & 2;
+        (is_ike_a ? rekey_ike : rekey_child)(pair.a);
+        net_run(&pair.net, NET_MS(seed % 7 * 10));
+        (is_ike_b ? rekey_ike : rekey_child)(pair.b);
+        net_run(&pair.net, NET_SECOND(10));
+        pair.net.data_every_us = NET_MS(500);
+        net_run(&pair.net, NET_SECOND(140));
+        check_settled(&pair);
+        close_pair(&pair);
+    }
+    (void)state;
+}
+
+/* All at once and over again, by the clock, with notifies in between. */
+static void test_long_run(void **state)
+{
+    struct pair pair;
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        unsigned sent[2] = {0, 0};
+        net_init(&pair.net, seed);
+        for (size_t i = 0; i < 2; i++) {
+            struct ike_config *config = &pair.net.nodes[i].config;
+            net_want_child(&pair.net, i, IKE_SUITE_PAPER);
+            config->is_reliable = seed == 0;
+            config->rekey_child_us = NET_SECOND(40);
+            config->rekey_ike_us = NET_SECOND(70);
+            config->request_timeout_us = NET_SECOND(100);
+            config->hard_percent = 300;
+            config->linger_us = NET_SECOND(2);
+            config->dpd_interval_us = NET_SECOND(7);
+            net_open(&pair.net, i, NULL);
+        }
+        pair.a = net_connect(&pair.net, 0, 1);
+        net_run(&pair.net, NET_SECOND(2));
+        pair.b = net_newest(&pair.net, 1);
+        net_start_data(&pair.net, pair.a, pair.b, NET_MS(10));
+        if (seed > 0) {
+            pair.net.loss_percent = 15;
+            pair.net.double_percent = 15;
+            pair.net.jitter_us = NET_MS(50);
+        }
+        for (int i = 0; i < 600; i++) {
+            struct watch *w = i % 3 ? pair.a : pair.b;
+            if (ike_sa_send_notify(w->sa, 56802, &i, sizeof(i)) == ERR_OK)
+                sent[w == pair.b]++;
+            net_drive(w);
+            net_run(&pair.net, NET_SECOND(1));
+            assert_false(pair.a->is_closed || pair.b->is_closed);
+        }
+        pair.net.loss_percent = 0;
+        net_run(&pair.net, NET_SECOND(20));
+        assert_true(pair.a->kid_count > 10);
+        assert_int_equal(sent[0] + sent[1], 600);
+        assert_true(pair.b->notify_count >= sent[0]);
+        assert_true(pair.a->notify_count >= sent[1]);
+        assert_true(pair.b->notify_count <= sent[0] + 5);
+        assert_true(pair.a->notify_count <= sent[1] + 5);
+        assert_int_equal(pair.net.data_refused, 0);
+        close_pair(&pair);
+    }
+    (void)state;
+}
+
+static void test_expired(void **state)
+{
+    struct pair pair;
+    /* a child, then the IKE SA, that its rekey never came for */
+    open_pair(&pair, 3, false);
+    pair.net.data_due_us = DEADLINE_NEVER;
+    pair.a->sa->children->hard_us = pair.net.now_us + NET_SECOND(1);
+    net_drive(pair.a);
+    net_run(&pair.net, NET_SECOND(2));
+    assert_true(pair.a->kids[0].is_closed && pair.b->kids[0].is_closed);
+    assert_int_equal(pair.a->kids[0].reason, IKE_REASON_EXPIRED);
+    assert_int_equal(pair.b->kids[0].reason, IKE_REASON_CLOSED_BY_PEER);
+    assert_int_equal(ike_sa_child(pair.a->sa), 0);
+    assert_int_equal(ike_sa_rekey_child(pair.a->sa), ERR_STATE);
+    pair.b->sa->hard_us = pair.net.now_us + NET_SECOND(1);
+    net_drive(pair.b);
+    net_run(&pair.net, NET_SECOND(2));
+    assert_true(pair.a->is_closed && pair.b->is_closed);
+    assert_int_equal(pair.b->closed.reason, IKE_REASON_EXPIRED);
+    assert_int_equal(pair.a->closed.reason, IKE_REASON_CLOSED_BY_PEER);
+    net_done(&pair.net);
+    (void)state;
+}
+
+static void test_close_child(void **state)
+{
+    struct pair pair;
+    /* alone; from both sides at once; while its rekey is under way */
+    for (int i = 0; i < 6; i++) {
         open_pair(&pair, 4, i % 2);
         pair.net.data_due_us = DEADLINE_NEVER;
         if (i / 2 == 2)
