@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "io/clock.h"
+#include "io/control_socket.h"
 
 #define BUFFER_MIN ((size_t)16 * 1024)
 
@@ -27,22 +27,12 @@ static void init(struct channel *channel, int fd)
 
 int channel_connect(const char *path, struct channel *ret_channel)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const size_t len = strlen(path);
-    if (len >= sizeof address.sun_path)
-        return ERR_INVALID;
-    memcpy(address.sun_path, path, len + 1);
-    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return ERR_IO;
-    int result;
-    do {
-        result = connect(fd, (const struct sockaddr *)&address, sizeof address);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
-        const int reason = errno;
+    int fd = -1;
+    const int error = control_socket_connect(path, &fd);
+    if (error != ERR_OK)
+        return error;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
         close(fd);
-        errno = reason;
         return ERR_IO;
     }
     init(ret_channel, fd);

@@ -21,7 +21,8 @@ struct channel {
     size_t cap;
 };
 
-/* ERR_IO (errno says why), ERR_INVALID: the path is too long for a socket, ERR_NOMEM. */
+/* As control_socket_connect: ERR_NOT_FOUND: nobody listens there, ERR_REFUSED: no permission,
+ * ERR_INVALID: the path is too long, ERR_IO: errno says why. */
 MUST_USE int channel_connect(const char *path, struct channel *ret_channel);
 /* Starts argv[0] (found through PATH unless it has a slash). ERR_IO (errno), ERR_NOMEM. */
 MUST_USE int channel_spawn(char *const *argv, struct channel *ret_channel);

@@ -33,21 +33,20 @@ const char *daemon_socket(const struct cli *cli, enum daemon daemon)
 static void tell_connect(struct cli *cli, enum daemon daemon, const char *path, int error)
 {
     const char *program = daemons[daemon].program;
-    if (error == ERR_INVALID)
+    if (error == ERR_NOT_FOUND)
+        output_error(
+            &cli->output,
+            "%s is not running: nothing listens at %s; start it with `systemctl start %s`, "
+            "or name another socket with --socket",
+            program, path, program);
+    else if (error == ERR_REFUSED)
+        output_error(&cli->output, "%s may not be used by this user; try again as root", path);
+    else if (error == ERR_INVALID)
         output_error(&cli->output, "%s: the path is too long for a socket; allowed: 107 characters",
                      path);
-    else if (error != ERR_IO)
-        output_error(&cli->output, "%s: %s", path, error_text(error));
-    else if (errno == ENOENT || errno == ECONNREFUSED)
-        output_error(&cli->output,
-                     "%s is not running: nothing listens at %s; start it with "
-                     "`systemctl start %s`, or name another socket with --socket",
-                     program, path, program);
-    else if (errno == EACCES || errno == EPERM)
-        output_error(&cli->output, "%s may not be used by this user; try again as root", path);
     else
         output_error(&cli->output, "%s cannot be reached at %s: %s", program, path,
-                     strerror(errno));
+                     error == ERR_IO ? strerror(errno) : error_text(error));
 }
 
 /* The connector's program: beside this one, or in the sbin beside its bin; else wherever PATH says.
