@@ -303,17 +303,15 @@ static int check_whole(struct host_config *config, FILE *report)
                 config->name, config->zone);
         return ERR_INVALID;
     }
-    static const struct {
+    const struct {
         const char *key;
-        size_t offset;
-        uint64_t least_us;
-    } durations[] = {{"idle", offsetof(struct host_config, idle_us), SECOND_US},
-                     {"attempt-timeout", offsetof(struct host_config, attempt_us), 100 * MS_US},
-                     {"keepalive", offsetof(struct host_config, keepalive_us), SECOND_US},
-                     {"rekey", offsetof(struct host_config, rekey_us), SECOND_US}};
+        uint64_t value_us, least_us;
+    } durations[] = {{"idle", config->idle_us, SECOND_US},
+                     {"attempt-timeout", config->attempt_us, 100 * MS_US},
+                     {"keepalive", config->keepalive_us, SECOND_US},
+                     {"rekey", config->rekey_us, SECOND_US}};
     for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++) {
-        uint64_t value = *(const uint64_t *)((const char *)config + durations[i].offset);
-        if (value < durations[i].least_us) {
+        if (durations[i].value_us < durations[i].least_us) {
             fprintf(report, "%s: [host] %s: must be at least %llu ms\n", config->file,
                     durations[i].key, (unsigned long long)(durations[i].least_us / MS_US));
             return ERR_INVALID;

@@ -25,7 +25,9 @@ static bool open_message(struct datapath *dp, struct packet *packet)
     struct tunnel_message message;
     enum drop_reason drop =
         tunnel_open_any(dp->config.tunnels, packet, dp->now_us, &tunnel, &message);
-    if (drop == DROP_NO_TUNNEL || drop == DROP_NOT_AUTHENTIC || drop == DROP_LENGTH)
+    /* None of these says that a tunnel's peer has sent it: it may be STUN yet. */
+    if (drop == DROP_NO_TUNNEL || drop == DROP_NOT_AUTHENTIC || drop == DROP_LENGTH ||
+        drop == DROP_REPLAY || drop == DROP_NO_CHILD)
         return false;
     if (drop != DROP_NONE) {
         packet_give_back(&dp->pool, packet);
