@@ -132,8 +132,8 @@ static void on_guard_task(struct task *task, uint64_t now_us)
 static void refresh_locals(struct host *host)
 {
     size_t count;
-    if (interface_addresses(&host->netlink, host->tun.link, host->locals, HOST_LOCALS_MAX,
-                            &count) == ERR_OK)
+    if (interface_addresses(&host->netlink, host->tun.link, host->locals, host->subnets,
+                            HOST_LOCALS_MAX, &count) == ERR_OK)
         host->local_count = count;
 }
 

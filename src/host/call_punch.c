@@ -15,6 +15,8 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
         .pool = call->host->config.pool,
         .timeout_us = call->host->config.attempt_us,
     };
+    for (size_t i = 0; i < call->host->local_count && i < PUNCH_SUBNET_MAX; i++)
+        config.subnets[config.subnet_count++] = call->host->subnets[i];
     return punch_table_open(call->host->punches, &config, call, now_us, &call->punch);
 }
 

@@ -82,7 +82,8 @@ struct host {
     struct tun tun;
     struct address own; /* own pool address */
     struct udp udp;
-    struct address locals[HOST_LOCALS_MAX];
+    struct address locals[HOST_LOCALS_MAX]; /* of the other interfaces */
+    struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;
     struct policy *policy;
     struct resolver *resolver;

@@ -155,6 +155,7 @@ struct address_list {
     uint32_t skip_index;
     bool is_for_candidates;
     struct address *addresses;
+    struct prefix *subnets; /* or NULL */
     size_t cap;
     size_t count;
     const struct address *wanted;
@@ -166,6 +167,17 @@ static bool is_candidate(const struct address *address, uint32_t flags)
     return !address_is_loopback(address) && !address_is_link_local(address) &&
            !address_is_multicast(address) && !address_is_unspecified(address) &&
            (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED)) == 0;
+}
+
+static struct prefix subnet_of(const struct address *address, uint8_t bits)
+{
+    struct prefix subnet = {.address = *address, .bits = bits};
+    for (size_t i = 0; i < address_len(address); i++) {
+        const size_t kept = bits > i * 8 ? bits - i * 8 : 0;
+        if (kept < 8)
+            subnet.address.bytes[i] &= (uint8_t)(0xff00 >> kept);
+    }
+    return subnet;
 }
 
 static int take_address(const struct nlmsghdr *message, void *context)
@@ -197,8 +209,11 @@ static int take_address(const struct nlmsghdr *message, void *context)
         return ERR_OK;
     if (list->wanted != NULL && address_is_equal(&address, list->wanted))
         list->has_wanted = true;
-    if (list->is_for_candidates && is_candidate(&address, flags) && list->count < list->cap)
+    if (list->is_for_candidates && is_candidate(&address, flags) && list->count < list->cap) {
+        if (list->subnets != NULL)
+            list->subnets[list->count] = subnet_of(&address, info->ifa_prefixlen);
         list->addresses[list->count++] = address;
+    }
     return ERR_OK;
 }
 
@@ -214,7 +229,7 @@ static int dump_addresses(struct netlink *nl, uint8_t family, struct address_lis
 }
 
 int interface_addresses(struct netlink *nl, uint32_t skip_index, struct address *ret_addresses,
-                        size_t cap, size_t *ret_count)
+                        struct prefix *ret_subnets, size_t cap, size_t *ret_count)
 {
     struct address_list list;
     int tries = 3;
@@ -224,6 +239,7 @@ int interface_addresses(struct netlink *nl, uint32_t skip_index, struct address 
         list = (struct address_list){.skip_index = skip_index,
                                      .is_for_candidates = true,
                                      .addresses = ret_addresses,
+                                     .subnets = ret_subnets,
                                      .cap = cap};
         error = dump_addresses(nl, AF_INET, &list);
         if (error == ERR_OK)

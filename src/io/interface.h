@@ -28,12 +28,14 @@ MUST_USE int interface_address_add(struct netlink *nl, uint32_t index,
 MUST_USE int interface_address_delete(struct netlink *nl, uint32_t index,
                                       const struct address *address, uint8_t bits);
 
-/* Addresses by which others may reach this host, for candidates: of interfaces other than
+/* Addresses by which others may reach this host, for candidates, and beside each (unless
+ * ret_subnets is NULL) the subnet of its interface that it lies in: of interfaces other than
  * skip_index (0: none skipped), not loopback, link-local or multicast; IPv6 ones only while usable
  * (not tentative, failed or deprecated), temporary ones (RFC 8981) included. At most cap of them,
  * IPv4 first. */
 MUST_USE int interface_addresses(struct netlink *nl, uint32_t skip_index,
-                                 struct address *ret_addresses, size_t cap, size_t *ret_count);
+                                 struct address *ret_addresses, struct prefix *ret_subnets,
+                                 size_t cap, size_t *ret_count);
 /* Is the address one of this interface's? */
 MUST_USE int interface_has_address(struct netlink *nl, uint32_t index,
                                    const struct address *address, bool *ret_has);

@@ -85,19 +85,24 @@ static void candidates_leave_out_what_nobody_can_reach(void **state)
     struct address own = testnet_address("10.9.9.9");
     struct address wanted[] = {testnet_address("192.0.2.1"), testnet_address("2001:db8::1")};
     struct address found[8];
+    struct prefix subnets[8];
+    char text[PREFIX_TEXT_CAP];
     size_t count = 0;
 
     assert_int_equal(interface_address_add(&nl, pool0, &own, 32), ERR_OK);
     testnet_run("ip address add 169.254.1.1/16 dev ext");
     testnet_run("ip address add 2001:db8::dead/64 dev ext nodad preferred_lft 0");
-    assert_int_equal(interface_addresses(&nl, pool0, found, 8, &count), ERR_OK);
+    assert_int_equal(interface_addresses(&nl, pool0, found, NULL, 8, &count), ERR_OK);
     assert_int_equal(count, 2);
     assert_true(address_is_equal(&found[0], &wanted[0]));
     assert_true(address_is_equal(&found[1], &wanted[1]));
-    assert_int_equal(interface_addresses(&nl, 0, found, 8, &count), ERR_OK);
+    assert_int_equal(interface_addresses(&nl, 0, found, NULL, 8, &count), ERR_OK);
     assert_int_equal(count, 3);
-    assert_int_equal(interface_addresses(&nl, 0, found, 1, &count), ERR_OK);
+    assert_int_equal(interface_addresses(&nl, 0, found, subnets, 1, &count), ERR_OK);
     assert_int_equal(count, 1);
+    assert_int_equal(interface_addresses(&nl, pool0, found, subnets, 8, &count), ERR_OK);
+    assert_string_equal(prefix_format(&subnets[0], text, sizeof(text)), "192.0.2.0/24");
+    assert_string_equal(prefix_format(&subnets[1], text, sizeof(text)), "2001:db8::/64");
     assert_int_equal(interface_address_delete(&nl, pool0, &own, 32), ERR_OK);
 }
 
