@@ -9,7 +9,7 @@
 
 /* A day: longer waits are typing errors. */
 #define TIMEOUT_MAX_US ((uint64_t)86400 * 1000000)
-#define COMMAND_WORDS  2
+#define WORDS_MAX      (2 + OPERANDS_MAX + 1) /* one too many is kept, to be named */
 
 struct option {
     enum option_id id;
@@ -41,7 +41,7 @@ struct parse {
     const struct command *commands;
     FILE *err;
     struct options options;
-    const char *words[COMMAND_WORDS + OPERANDS_MAX];
+    const char *words[WORDS_MAX];
     size_t word_count;
     bool has_too_many;
 };
@@ -175,7 +175,7 @@ static int take_short(struct parse *parse, const char *argument)
 
 static void take_word(struct parse *parse, const char *word)
 {
-    if (parse->word_count < COMMAND_WORDS + OPERANDS_MAX)
+    if (parse->word_count < WORDS_MAX)
         parse->words[parse->word_count++] = word;
     else
         parse->has_too_many = true;
