@@ -134,23 +134,31 @@ static int finish_child(struct ike_generation *g, const struct ike_incoming *in,
     return ike_child_install(sa, &birth, in->now_us, &child);
 }
 
-/* The answer proves nothing: another answer to IKE_SA_INIT may. The last one ends the SA. */
+/* One more IKE_SA_INIT while there is time: the answer, or our request, may have been changed on
+ * its way, which only AUTH brings to light. */
+static void ask_again(struct ike_sa *sa, uint64_t now_us)
+{
+    sa->establish_by_us = deadline_min(sa->establish_by_us, now_us + IKE_GRACE_US);
+    for (struct ike_generation *g = sa->generations; g != NULL; g = g->next)
+        if (g->state == IKE_GENERATION_INIT)
+            g->request.repeat_us = deadline_min(g->request.repeat_us, now_us + IKE_GRACE_US / 4);
+}
+
 int ike_authenticate_refuse(struct ike_generation *g, enum ike_reason reason, uint16_t notify,
                             uint64_t now_us)
 {
     struct ike_sa *sa = g->sa;
-    int error = ERR_OK;
 
-    for (struct ike_generation *other = sa->generations; other != NULL; other = other->next) {
-        if (other != g && other->state == IKE_GENERATION_AUTH) {
-            g->state = IKE_GENERATION_GONE;
-            return ERR_OK;
-        }
-    }
-    ike_sa_fail(sa, reason, notify);
-    if (notify == 0)
-        error = ike_farewell_begin(g, now_us); /* it believes to be established (2.21.2) */
-    return error;
+    g->state = IKE_GENERATION_OUTDONE;
+    g->drop_us = now_us + ike_sa_config(sa)->request_timeout_us;
+    sa->refused_reason = reason;
+    sa->refused_notify = notify;
+    if (ike_sa_config(sa)->is_reliable)
+        ike_sa_fail(sa, reason, notify);
+    else
+        ask_again(sa, now_us);
+    /* A responder that we refuse believes to be established (2.21.2). */
+    return notify == 0 ? ike_farewell_begin(g, now_us) : ERR_OK;
 }
 
 int ike_authenticate_finish(struct ike_generation *g, struct ike_request *request,

@@ -38,8 +38,9 @@ MUST_USE int ike_authenticate_answer(struct ike_generation *g, const struct ike_
 MUST_USE int ike_authenticate_finish(struct ike_generation *g, struct ike_request *request,
                                      const struct ike_incoming *in);
 
-/* Gives up on an answer to IKE_SA_INIT that does not lead to an authentic peer; with the last one,
- * on the SA. notify: what the peer said, or 0 where it is we who refuse. */
+/* Gives up on an answer to IKE_SA_INIT that does not lead to the peer. Over UDP anybody may have
+ * sent it, so the SA ends only if no other answer does better within IKE_GRACE_US. notify: what the
+ * peer said, or 0 where it is we who refuse. */
 MUST_USE int ike_authenticate_refuse(struct ike_generation *g, enum ike_reason reason,
                                      uint16_t notify, uint64_t now_us);
 

@@ -10,13 +10,14 @@
 #include "ike/table.h"
 #include "wire/ike_message.h"
 
-#define IKE_NONCE_LEN       32   /* of ours: as long as the PRF's key (RFC 7296, 2.10) */
-#define IKE_INIT_LEN_MAX    2048 /* longest IKE_SA_INIT message: held per half-open SA */
-#define IKE_COOKIES_MAX     8    /* times that an initiator starts again with a cookie */
-#define IKE_RIVALS_MAX      4    /* answers to one IKE_SA_INIT tried at once (RFC 7296, 2.4) */
-#define IKE_EVENTS_MAX      256  /* undrained events; notifies beyond are dropped */
-#define IKE_BUNDLE_LEN      1100 /* notifies put into one request, in bytes: one datagram */
-#define IKE_CHILDREN_MAX    8    /* replaced and redundant ones included */
+#define IKE_NONCE_LEN       32        /* of ours: as long as the PRF's key (RFC 7296, 2.10) */
+#define IKE_INIT_LEN_MAX    2048      /* longest IKE_SA_INIT message: held per half-open SA */
+#define IKE_COOKIES_MAX     8         /* times that an initiator starts again with a cookie */
+#define IKE_RIVALS_MAX      4         /* answers to one IKE_SA_INIT tried at once (RFC 7296, 2.4) */
+#define IKE_GRACE_US        SECOND_US /* for other answers, after one that proved to be wrong */
+#define IKE_EVENTS_MAX      256       /* undrained events; notifies beyond are dropped */
+#define IKE_BUNDLE_LEN      1100      /* notifies put into one request, in bytes: one datagram */
+#define IKE_CHILDREN_MAX    8         /* replaced and redundant ones included */
 #define IKE_GENERATIONS_MAX 8
 
 /* What an outstanding request of ours is about. */
@@ -173,6 +174,8 @@ struct ike_sa {
     enum ike_reason closed_reason; /* also why we are closing */
     uint16_t closed_notify;
     bool was_established, is_closed_told;
+    enum ike_reason refused_reason; /* an answer to IKE_SA_INIT led to the wrong peer, or nowhere */
+    uint16_t refused_notify;
     uint16_t hint; /* an unauthenticated error notify: explains a time-out, no more */
     struct ike_notify_node *notifies, **notifies_end;
     uint32_t notify_count;

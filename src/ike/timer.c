@@ -137,8 +137,12 @@ static enum ike_reason hint_reason(uint16_t hint)
 
 static void expire_sa(struct ike_sa *sa, uint64_t now_us)
 {
-    if (sa->state == IKE_STATE_CONNECTING && now_us >= sa->establish_by_us)
-        ike_sa_fail(sa, hint_reason(sa->hint), sa->hint);
+    if (sa->state == IKE_STATE_CONNECTING && now_us >= sa->establish_by_us) {
+        if (sa->refused_reason != IKE_REASON_NONE)
+            ike_sa_fail(sa, sa->refused_reason, sa->refused_notify);
+        else
+            ike_sa_fail(sa, hint_reason(sa->hint), sa->hint);
+    }
     if (sa->state == IKE_STATE_CLOSING && now_us >= sa->close_by_us)
         ike_sa_fail(sa, IKE_REASON_TIMEOUT, 0);
     if (sa->state != IKE_STATE_ESTABLISHED)
