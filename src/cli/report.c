@@ -33,7 +33,7 @@ static void print_login(struct output *output, const json_t *login)
     if (is_up && format_has(login, "since_s"))
         output_print(output, STYLE_PLAIN, " for %s",
                      format_seconds(format_get_number(login, "since_s", 0), text));
-    if (is_up && format_has(login, "rtt_ms"))
+    if (is_up && format_get_number(login, "rtt_ms", 0) > 0)
         output_print(output, STYLE_PLAIN, ", %s away",
                      format_ms(format_get_number(login, "rtt_ms", 0), text));
     if (is_up && format_has(login, "lease_s"))
@@ -44,6 +44,16 @@ static void print_login(struct output *output, const json_t *login)
     if (!is_up && format_get_number(login, "retry_s", 0) > 0)
         output_print(output, STYLE_PLAIN, "; next attempt in %s",
                      format_seconds(format_get_number(login, "retry_s", 0), text));
+    output_newline(output);
+}
+
+static void print_zone(struct output *output, const json_t *status)
+{
+    const char *key = format_get_text(json_object_get(status, "login"), "connector_key");
+    print_label(output, "zone");
+    output_text(output, STYLE_PLAIN, format_get_text(status, "zone"));
+    if (key[0] != '\0')
+        output_print(output, STYLE_PLAIN, ", its connector's key %s", key);
     output_newline(output);
 }
 
@@ -163,6 +173,7 @@ void report_print_status(struct output *output, const json_t *status)
     print_label(output, "key");
     output_text(output, STYLE_PLAIN, format_get_text(status, "key"));
     output_newline(output);
+    print_zone(output, status);
     print_login(output, json_object_get(status, "login"));
     print_label(output, "address");
     output_print(output, STYLE_PLAIN, "%s, peers in %s", format_get_text(status, "address"),
@@ -203,18 +214,18 @@ static void fill_peer(struct table *table, const json_t *peer)
     table_set(table, 3, STYLE_PLAIN, "%s", format_get_text(peer, "path"));
     table_set(table, 4, STYLE_PLAIN, "%s", format_get_text(peer, "suite"));
     table_set(table, 5, STYLE_PLAIN, "%s", format_get_text(peer, "direction"));
-    if (format_has(peer, "age_s"))
-        table_set(table, 6, STYLE_PLAIN, "%s",
-                  format_seconds(format_get_number(peer, "age_s", 0), text));
-    if (format_has(peer, "idle_s"))
-        table_set(table, 7, STYLE_PLAIN, "%s",
-                  format_seconds(format_get_number(peer, "idle_s", 0), text));
+    table_set(table, 11, STYLE_BAD, "%s", format_get_text(peer, "last_error"));
+    if (strcmp(state, "up") != 0 && strcmp(state, "closing") != 0)
+        return; /* no tunnel to tell figures of */
+    table_set(table, 6, STYLE_PLAIN, "%s",
+              format_seconds(format_get_number(peer, "age_s", 0), text));
+    table_set(table, 7, STYLE_PLAIN, "%s",
+              format_seconds(format_get_number(peer, "idle_s", 0), text));
     table_set(table, 8, STYLE_PLAIN, "%s", format_bytes(format_get_count(peer, "bytes_in"), text));
     table_set(table, 9, STYLE_PLAIN, "%s", format_bytes(format_get_count(peer, "bytes_out"), text));
     if (format_has(peer, "rtt_ms"))
         table_set(table, 10, STYLE_PLAIN, "%s",
                   format_ms(format_get_number(peer, "rtt_ms", 0), text));
-    table_set(table, 11, STYLE_BAD, "%s", format_get_text(peer, "last_error"));
 }
 
 int report_print_peers(struct output *output, const json_t *peers)

@@ -51,25 +51,27 @@ static json_t *load(const char *json)
 
 static void test_status(void **state)
 {
-    json_t *status = load(
-        "{\"version\": \"0.1.0\", \"name\": \"pc.z.example\", \"zone\": \"z.example\","
-        " \"is_static\": true, \"key\": \"KEY=\", \"address\": \"0.0.0.2\","
-        " \"pool\": \"0.0.0.0/8\", \"port\": 32589, \"uptime_s\": 7500,"
-        " \"login\": {\"state\": \"logged-in\", \"connector\": \"203.0.113.10:4500\","
-        "   \"since_s\": 65, \"lease_s\": 120, \"rtt_ms\": 23.42, \"error\": null, \"retry_s\": 0},"
-        " \"nat\": {\"class\": \"behind NAT\", \"public\": \"198.51.100.7:61022\","
-        "   \"local\": [\"192.168.1.5:32589\", \"[2001:db8::5]:32589\"]},"
-        " \"dns\": {\"mode\": \"capture\", \"is_active\": true, \"queries\": 12345,"
-        "   \"rewritten\": 4, \"error\": null},"
-        " \"guard\": {\"is_intact\": true, \"restored\": 0}, \"tunnels\": 2, \"calls\": 1,"
-        " \"drops\": {\"replay\": 3, \"no tunnel\": 0, \"policy\": 10000},"
-        " \"refused\": [{\"name\": \"x.other.example\", \"key\": \"XKEY=\","
-        "   \"reason\": \"not allowed\", \"count\": 2, \"ago_s\": 61}]}");
+    json_t *status =
+        load("{\"version\": \"0.1.0\", \"name\": \"pc.z.example\", \"zone\": \"z.example\","
+             " \"is_static\": true, \"key\": \"KEY=\", \"address\": \"0.0.0.2\","
+             " \"pool\": \"0.0.0.0/8\", \"port\": 32589, \"uptime_s\": 7500,"
+             " \"login\": {\"state\": \"logged-in\", \"connector\": \"203.0.113.10:4500\","
+             "   \"since_s\": 65, \"lease_s\": 120, \"rtt_ms\": 23.42, \"connector_key\": "
+             "\"CKEY=\", \"error\": null, \"retry_s\": 0},"
+             " \"nat\": {\"class\": \"behind NAT\", \"public\": \"198.51.100.7:61022\","
+             "   \"local\": [\"192.168.1.5:32589\", \"[2001:db8::5]:32589\"]},"
+             " \"dns\": {\"mode\": \"capture\", \"is_active\": true, \"queries\": 12345,"
+             "   \"rewritten\": 4, \"error\": null},"
+             " \"guard\": {\"is_intact\": true, \"restored\": 0}, \"tunnels\": 2, \"calls\": 1,"
+             " \"drops\": {\"replay\": 3, \"no tunnel\": 0, \"policy\": 10000},"
+             " \"refused\": [{\"name\": \"x.other.example\", \"key\": \"XKEY=\","
+             "   \"reason\": \"not allowed\", \"count\": 2, \"ago_s\": 61}]}");
     report_print_status(&output, status);
     json_decref(status);
     assert_string_equal(
         shown(), "pc.z.example  static name\n"
                  "  key       KEY=\n"
+                 "  zone      z.example, its connector's key CKEY=\n"
                  "  login     logged in at 203.0.113.10:4500 for 1m 5s, 23.4 ms away, lease 2m\n"
                  "  address   0.0.0.2, peers in 0.0.0.0/8\n"
                  "  nat       behind NAT, seen as 198.51.100.7:61022, UDP port 32589 here\n"
@@ -89,7 +91,8 @@ static void test_status(void **state)
 static void test_status_down(void **state)
 {
     json_t *status = load(
-        "{\"version\": \"0.1.0\", \"name\": null, \"address\": \"0.0.0.2\","
+        "{\"version\": \"0.1.0\", \"name\": null, \"zone\": \"z.example\", \"address\": "
+        "\"0.0.0.2\","
         " \"pool\": \"0.0.0.0/8\", \"key\": \"KEY=\","
         " \"login\": {\"state\": \"down\", \"connector\": null, \"error\": \"no route to host\","
         "   \"retry_s\": 12},"
@@ -101,6 +104,7 @@ static void test_status_down(void **state)
     assert_string_equal(
         shown(), "(no name yet)\n"
                  "  key       KEY=\n"
+                 "  zone      z.example\n"
                  "  login     down: no route to host; next attempt in 12 s\n"
                  "  address   0.0.0.2, peers in 0.0.0.0/8\n"
                  "  nat       unknown\n"
@@ -138,8 +142,8 @@ static void test_peers(void **state)
         "IDLE      IN    OUT      RTT  ERROR\n"
         "laptop.z.example  0.0.0.86  up       direct 198.51.100.9:32589  aes128-gcm  out  1h 2m   "
         "2 s  1.5 MB  999 B  0.42 ms  -\n"
-        "b.z.example       0.0.0.87  calling  -                          -           in     0 s   "
-        "0 s     0 B    0 B        -  no answer\n");
+        "b.z.example       0.0.0.87  calling  -                          -           in       -  "
+        "   -       -      -        -  no answer\n");
 }
 
 static void test_no_peers(void **state)
