@@ -1,0 +1,186 @@
+/* Profiles refuse what makes no sense; the choice among proposals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+/* cmocka needs those above. */
+#include <cmocka.h>
+
+#include "ike/profile.h"
+#include <string.h>
+
+static struct identity *identity;
+
+static struct ike_config good_config(void)
+{
+    struct ike_config config;
+    ike_config_init(&config, identity);
+    config.suites[0] = IKE_SUITE_PAPER;
+    config.suites[1] = IKE_SUITE_AES256_GCM;
+    config.addresses.own_ipv4 = address_from_ipv4(1);
+    config.addresses.other_ipv4 = address_from_ipv4(2);
+    return config;
+}
+
+static void expect_profile(const struct ike_config *config, int expected)
+{
+    struct ike_profile *profile = NULL;
+    assert_int_equal(ike_profile_new(config, &profile), expected);
+    assert_int_equal(profile != NULL, expected == ERR_OK);
+    ike_profile_free(profile);
+}
+
+static void test_profiles(void **state)
+{
+    struct ike_config c = good_config();
+    expect_profile(&c, ERR_OK);
+    c.identity = NULL;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.suites[1] = IKE_SUITE_PAPER;
+    expect_profile(&c, ERR_INVALID);
+    c.suites[1] = (enum ike_suite)1024;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.ciphers[0] = IKE_CIPHER_NONE;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.ciphers[1] = c.ciphers[0];
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    memset(&c.addresses.other_ipv4, 0, sizeof(c.addresses.other_ipv4));
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.addresses.own_ipv6.family = ADDRESS_IPV6;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.retransmit_first_us = 0;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    c.hard_percent = 100;
+    expect_profile(&c, ERR_INVALID);
+    c = good_config();
+    strcpy(c.id, "Not.Canonical.");
+    expect_profile(&c, ERR_INVALID);
+    strcpy(c.id, "canonical.example.net");
+    expect_profile(&c, ERR_OK);
+    (void)state;
+}
+
+/* One proposal of these transforms. */
+static size_t build(uint8_t *bytes, uint8_t number, uint8_t protocol, uint8_t spi_len,
+                    const struct ike_transform *transforms, uint8_t count, bool is_last)
+{
+    static const uint8_t spi[8] = {0, 0, 0, 5, 6, 7, 8, 9};
+    struct writer w;
+    struct ike_builder b = {.w = &w};
+    writer_init(&w, bytes, 512);
+    ike_build_proposal(&b, is_last, number, protocol, spi, spi_len, transforms, count);
+    assert_true(writer_is_ok(&w));
+    return w.len;
+}
+
+static void test_choice(void **state)
+{
+    struct ike_config c = good_config();
+    const struct ike_rule rule = {&c, IKE_PROTOCOL_IKE, 0, true};
+    struct ike_choice choice;
+    uint8_t bytes[1024];
+    struct ike_transform t[] = {
+        {IKE_TRANSFORM_ENCR, 12, 256, false}, /* CBC: not ours */
+        {IKE_TRANSFORM_ENCR, IKE_ENCR_AES_GCM_16, 192, false},
+        {IKE_TRANSFORM_ENCR, IKE_ENCR_AES_GCM_16, 128, false},
+        {IKE_TRANSFORM_PRF, 2, 0, false},
+        {IKE_TRANSFORM_PRF, IKE_PRF_HMAC_SHA2_256, 0, false},
+        {IKE_TRANSFORM_KE, 19, 0, false},
+        {IKE_TRANSFORM_KE, IKE_GROUP_CURVE25519, 0, false},
+        {IKE_TRANSFORM_INTEG, IKE_INTEG_NONE, 0, false},
+    };
+
+    size_t len = build(bytes, 1, 1, 0, t, 8, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_OK);
+    assert_int_equal(choice.value, IKE_CIPHER_AES128_GCM);
+    assert_int_equal(choice.number, 1);
+    /* as an answer it is ambiguous */
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, true, &choice), ERR_NOT_FOUND);
+    /* no PRF, no group, a MAC demanded, an unknown kind of transform, another protocol, a SPI */
+    len = build(bytes, 1, 1, 0, t, 4, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    len = build(bytes, 1, 1, 0, t, 6, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    t[7].id = 12;
+    len = build(bytes, 1, 1, 0, t, 8, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    t[7] = (struct ike_transform){9, 0, 0, false};
+    len = build(bytes, 1, 1, 0, t, 8, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    len = build(bytes, 1, 3, 0, t, 7, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    len = build(bytes, 1, 1, 8, t, 7, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    /* the second proposal fits */
+    len = build(bytes, 1, 1, 0, t, 2, false);
+    len += build(bytes + len, 2, 1, 0, t, 7, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_OK);
+    assert_int_equal(choice.number, 2);
+    (void)state;
+}
+
+static void test_child_choice(void **state)
+{
+    struct ike_config c = good_config();
+    const struct ike_rule first = {&c, IKE_PROTOCOL_SPUT, 4, false};
+    const struct ike_rule rekey = {&c, IKE_PROTOCOL_SPUT, 4, true};
+    struct ike_choice choice;
+    uint8_t bytes[512];
+    const struct ike_transform t[] = {
+        {IKE_TRANSFORM_ENCR, 1028, 0, false},
+        {IKE_TRANSFORM_ENCR, 1026, 0, false},
+        {IKE_TRANSFORM_ENCR, 1025, 0, false},
+        {IKE_TRANSFORM_KE, IKE_GROUP_CURVE25519, 0, false},
+    };
+
+    size_t len = build(bytes, 1, IKE_PROTOCOL_SPUT, 4, t, 3, true);
+    assert_int_equal(ike_rule_choose(&first, bytes, len, false, &choice), ERR_OK);
+    assert_int_equal(choice.value, IKE_SUITE_PAPER);
+    assert_int_equal(choice.spi[3], 5);
+    assert_int_equal(ike_rule_choose(&rekey, bytes, len, false, &choice), ERR_NOT_FOUND);
+    len = build(bytes, 1, IKE_PROTOCOL_SPUT, 4, t, 4, true);
+    assert_int_equal(ike_rule_choose(&first, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(ike_rule_choose(&rekey, bytes, len, false, &choice), ERR_OK);
+    /* an answer is one encryption and one group */
+    len = build(bytes, 1, IKE_PROTOCOL_SPUT, 4, t + 2, 2, true);
+    assert_int_equal(ike_rule_choose(&rekey, bytes, len, true, &choice), ERR_OK);
+    len = build(bytes, 2, IKE_PROTOCOL_SPUT, 4, t + 2, 2, true);
+    assert_int_equal(ike_rule_choose(&rekey, bytes, len, true, &choice), ERR_NOT_FOUND);
+    (void)state;
+}
+
+static void test_names(void **state)
+{
+    static const enum ike_suite suites[] = {IKE_SUITE_PAPER, IKE_SUITE_AES128_GCM,
+                                            IKE_SUITE_AES256_GCM, IKE_SUITE_CHACHA20_POLY1305};
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(ike_suite_from_name(ike_suite_name(suites[i])), suites[i]);
+        assert_in_range(ike_suite_key_len(suites[i]), 24, IKE_CHILD_KEY_CAP);
+    }
+    assert_int_equal(ike_suite_from_name("rot13"), IKE_SUITE_NONE);
+    assert_string_equal(ike_suite_name(IKE_SUITE_NONE), "none");
+    assert_int_equal(ike_suite_key_len(IKE_SUITE_NONE), 0);
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_profiles),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_child_choice),
+        cmocka_unit_test(test_names),
+    };
+    if (identity_generate(&identity) != ERR_OK)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    identity_free(identity);
+    return failed;
+}
