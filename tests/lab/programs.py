@@ -25,6 +25,7 @@ class Daemon:
     """What detecd and detec-connector have in common: a directory of their own, a configuration, a control socket."""
 
     program = None
+    options = ()  # more words for its command line
 
     def __init__(self, node, kind, sections):
         self.node, self.kind = node, kind
@@ -43,7 +44,7 @@ class Daemon:
 
     def start(self, wait=True, env=None):
         self.write_config()
-        self.process = self.node.start(self.program, "-c", self.config_path, env=env)
+        self.process = self.node.start(self.program, "-c", self.config_path, *self.options, env=env)
         if wait:
             wait_until(self.answers, 10, lambda: f"{self.kind} of {self.node.name} answers\n{self.process.log}")
         return self
@@ -153,6 +154,14 @@ class Host(Daemon):
         done = self.detec(["call", name, "--json", "--timeout", str(timeout)], check=check, timeout=timeout + 10)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    def wait_peer(self, name, state="up", timeout=10):
+        """Waits until the peer is in this state ("down": or forgotten), and returns its report."""
+        def is_there():
+            peer = self.peer(name)
+            return peer and peer["state"] == state or state == "down" and not peer
+        wait_until(is_there, timeout, lambda: f"{name} is {state} at {self.node.name}: {self.peer(name)}\n{self.process.log}")
+        return self.peer(name)
+
     def cleanup(self):
         self.node.run([DETECD, "-c", self.config_path, "--cleanup"])
 
@@ -163,7 +172,7 @@ class Resolver:
     def __init__(self, node, zones, names=None, rebind_protection=False, cache=150):
         """zones: {zone: server's address or [addresses]}; names: {name: address} that it answers itself."""
         self.node = node
-        args = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
+        args = ["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
                 "--log-queries", f"--cache-size={cache}", "--bind-interfaces", "--no-negcache"]
         args += [f"--listen-address={a}" for a in (node.address, node.address6) if a]
         for zone, servers in zones.items():

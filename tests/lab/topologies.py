@@ -35,7 +35,13 @@ class Calls:
     def make_nat(self, name, outside, lan, options, quality):
         if options == "none":
             return None
+        if options == "shared":
+            return self.nat_a
         options = dict(options or {})
+        if "behind" in options:
+            outer = {"lan": "100.64.0.0/24" if name == "nata" else "100.64.1.0/24", **(options.pop("behind") or {})}
+            outside = self.make_nat(f"{name}out", outside, None, outer, quality).lan
+            quality = None
         if "emulated" in options:
             return self.lab.emulated_nat(name, outside, quality=quality, **{"lan": lan, **options["emulated"]})
         return self.lab.nat(name, outside, quality=quality, **{"lan": lan, **options})
@@ -56,6 +62,12 @@ class Calls:
         for host in started:
             host.wait_login()
         return self
+
+    def add_host(self, name, segment, quality=None, **settings):
+        """One more host on this segment, not yet started."""
+        node = self.lab.host(name, segment, quality=quality)
+        node.use_resolver(*self.resolver.addresses[:2 if node.address6 else 1], options="timeout:3")
+        return programs.Host(node, self.connector, f"{name}.{self.connector.zone}", **settings)
 
     def public_address(self, side):
         nat, node = (self.nat_a, self.node_a) if side == "a" else (self.nat_b, self.node_b)
