@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define DNS_PORT         53
 #define QUESTIONS_MAX    1024
 #define QUESTION_WAIT_US (10 * SECOND_US) /* longer than applications wait for one answer */
 
@@ -222,15 +223,30 @@ static int open_capture(struct resolver *resolver)
     return error == ERR_OK ? dns_capture_refresh(&resolver->capture) : error;
 }
 
+/* The capture has begun, or begun again: sockets that were in use without it are tracked as going
+ * straight to their servers, until that is forgotten. */
+static void catch_older_sockets(struct resolver *resolver)
+{
+    if (conntrack_release_direct(&resolver->conntrack, DNS_PORT, NULL) != ERR_OK)
+        log_warn("DNS capture: applications that keep a socket may have to open a new one");
+}
+
 /* The capture lasts no longer than this goes on: a daemon that hangs captures nothing. */
 static void on_refresh(struct task *task, uint64_t now_us)
 {
     struct resolver *resolver = CONTAINER_OF(task, struct resolver, refresh);
     int error = dns_capture_refresh(&resolver->capture);
+    bool has_lapsed = now_us - resolver->refreshed_us > DNS_CAPTURE_ALIVE_MS * MS_US;
     if (error == ERR_NOT_FOUND) {
         log_warn("DNS capture: its nftables table was removed; setting it up again");
         dns_capture_close(&resolver->capture);
         error = open_capture(resolver);
+        has_lapsed = true;
+    }
+    if (error == ERR_OK) {
+        resolver->refreshed_us = now_us;
+        if (has_lapsed)
+            catch_older_sockets(resolver);
     }
     bool was_failing = resolver->error != NULL;
     resolver->error = error == ERR_OK ? NULL : dns_capture_error(&resolver->capture);
@@ -249,6 +265,8 @@ int resolver_start(struct resolver *resolver)
         return error;
     }
     resolver->is_capturing = true;
+    resolver->refreshed_us = clock_now_us();
+    catch_older_sockets(resolver);
     resolver->refresh.run = on_refresh;
     task_set(&resolver->host->tasks, &resolver->refresh,
              clock_now_us() + DNS_CAPTURE_REFRESH_MS * MS_US);

@@ -32,6 +32,7 @@ struct resolver {
     bool is_capturing;
     bool is_closing;
     struct task refresh; /* keeps the capture alive: if this stops, so does the capture */
+    uint64_t refreshed_us;
     struct listener listeners[2];
     unsigned open_handles;
     struct question *questions;

@@ -7,6 +7,7 @@
  *       type nat hook output priority dstnat
  *       meta mark M accept
  *       oifname TUN accept
+ *       tcp flags & syn == 0 accept                         # see below
  *       meta l4proto @alive th dport 53 redirect to :PORT
  *     }
  *   }
@@ -48,6 +49,13 @@ int dns_capture_open(struct dns_capture *capture, const struct dns_capture_optio
 
     nft_rule_begin(nft, output);
     nft_match_out(nft, options->tun_name, true);
+    nft_verdict(nft, NF_ACCEPT);
+    nft_rule_end(nft);
+
+    /* A connection older than the capture is new to connection tracking where nothing tracked it
+     * before; redirected in its middle it would be reset. */
+    nft_rule_begin(nft, output);
+    nft_match_tcp_syn(nft, false);
     nft_verdict(nft, NF_ACCEPT);
     nft_rule_end(nft);
 

@@ -171,6 +171,16 @@ void nft_match_port(struct nft *nft, uint16_t port)
     nft_compare(nft, 0, true, &big_endian, sizeof big_endian);
 }
 
+void nft_match_tcp_syn(struct nft *nft, bool is_syn)
+{
+    static const uint8_t syn = 2, none = 0;
+
+    nft_match_protocol(nft, IPPROTO_TCP);
+    nft_load_payload(nft, 0, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1);
+    mask(nft, 0, &syn, 1);
+    nft_compare(nft, 0, !is_syn, &none, 1);
+}
+
 void nft_match_address(struct nft *nft, const struct prefix *prefix, bool is_source, bool is_equal)
 {
     size_t len = address_len(&prefix->address);

@@ -34,6 +34,8 @@ void nft_match_out(struct nft *nft, const char *interface, bool is_equal);
 void nft_match_mark(struct nft *nft, uint32_t mark, bool is_equal);
 void nft_match_protocol(struct nft *nft, uint8_t protocol);
 void nft_match_port(struct nft *nft, uint16_t port);
+/* TCP with the SYN flag, or without it. */
+void nft_match_tcp_syn(struct nft *nft, bool is_syn);
 /* The packet's family must have been matched before. */
 void nft_match_address(struct nft *nft, const struct prefix *prefix, bool is_source, bool is_equal);
 
