@@ -15,8 +15,8 @@ const char *call_step_text(const struct call *call)
 {
     static const char *const steps[] = {
         [CALL_NAMING] = CALL_STEP_NAME,       [CALL_CONNECTING] = CALL_STEP_CONNECTOR,
-        [CALL_ASKING] = CALL_STEP_CANDIDATES, [CALL_VERIFYING] = CALL_STEP_CANDIDATES,
-        [CALL_PUNCHING] = CALL_STEP_PUNCH,    [CALL_KEYING] = CALL_STEP_KEYS,
+        [CALL_ASKING] = CALL_STEP_CANDIDATES, [CALL_PUNCHING] = CALL_STEP_PUNCH,
+        [CALL_KEYING] = CALL_STEP_KEYS,
     };
     return steps[call->state];
 }
@@ -27,7 +27,6 @@ static void on_timeout(struct task *task, uint64_t now_us)
         [CALL_NAMING] = "DNS does not answer in time",
         [CALL_CONNECTING] = "the connector cannot be reached",
         [CALL_ASKING] = "the called host does not answer",
-        [CALL_VERIFYING] = "the caller's zone does not answer",
         [CALL_PUNCHING] = "no path opens between the two hosts",
         [CALL_KEYING] = "the key negotiation gets no answer",
     };
@@ -35,15 +34,29 @@ static void on_timeout(struct task *task, uint64_t now_us)
     call_attempt_failed(call, reasons[call->state], now_us);
 }
 
-static size_t count_calls_to_zone(struct host *host, const char *zone)
+bool call_has_room(struct host *host, const char *zone)
 {
-    size_t count = 0;
+    size_t zone_count = 0, foreign_count = 0;
+    if (strcmp(zone, host->config.zone) == 0)
+        return true;
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         const struct call *call = CONTAINER_OF(node, struct call, by_number);
-        if (!call->is_incoming && strcmp(call->zone, zone) == 0)
-            count++;
+        if (call->is_incoming || strcmp(call->zone, host->config.zone) == 0)
+            continue;
+        foreign_count++;
+        zone_count += strcmp(call->zone, zone) == 0;
     }
-    return count;
+    return zone_count < HOST_CALLS_ZONE_MAX && foreign_count < HOST_CALLS_FOREIGN_MAX;
+}
+
+bool call_uses_session(const struct session *session)
+{
+    struct host *host = session_host(session);
+    for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
+        if (CONTAINER_OF(node, struct call, by_number)->session == session)
+            return true;
+    }
+    return false;
 }
 
 struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us)
@@ -95,9 +108,6 @@ void call_free(struct call *call)
     task_clear(&host->tasks, &call->task);
     map_remove(&host->calls_by_number, &call->by_number);
     host->call_count--;
-    if (call->asked != NULL)
-        crypto_wipe(call->asked, sizeof(*call->asked));
-    free(call->asked);
     call->peer->call = NULL;
     free(call);
 }
@@ -150,7 +160,6 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
         [CALL_CONNECTING] = "check that the zone's connector runs and that TCP to it gets out",
         [CALL_ASKING] =
             "the called host is offline, or does not allow this host: see `detec status` there",
-        [CALL_VERIFYING] = "the caller's zone has to be reachable from here",
         [CALL_PUNCHING] = "a firewall blocks UDP, or both NATs give every destination another port",
         [CALL_KEYING] = "look into the called host's log for its reason",
     };
@@ -205,7 +214,7 @@ void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
                                                                       : name_parent(peer->name);
     struct call *call = NULL;
     if (zone != NULL && crypto_random(&number, sizeof(number)) == ERR_OK &&
-        (zone == host->config.zone || count_calls_to_zone(host, zone) < HOST_CALLS_ZONE_MAX))
+        call_has_room(host, zone))
         call = call_new(peer, false, number, now_us);
     if (call == NULL) {
         snprintf(peer->last_error, sizeof(peer->last_error), "too many calls at once");

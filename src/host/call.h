@@ -17,7 +17,6 @@ enum call_state {
     CALL_NAMING,     /* looking at the name itself (`detec call`), finding the zone's connector */
     CALL_CONNECTING, /* waiting for a session with the connector */
     CALL_ASKING,     /* CALL sent */
-    CALL_VERIFYING,  /* incoming: asking the caller's zone for its key */
     CALL_PUNCHING,
     CALL_KEYING,
 };
@@ -38,6 +37,9 @@ void call_on_call(struct session *session, const struct notify_call *notify, uin
 void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us);
 void call_on_key(struct session *session, const struct notify_key *key, uint64_t now_us);
 
+/* Does a call need this session? */
+bool call_uses_session(const struct session *session);
+
 /* Punching: a datagram that looks like STUN; ERR_NOT_FOUND if no call knows it. */
 MUST_USE int call_on_stun(struct host *host, const uint8_t *data, size_t len,
                           const struct endpoint *from, uint64_t now_us);
@@ -47,7 +49,9 @@ void call_pump_punches(struct host *host, uint64_t now_us);
  * to us has validated may start. ret_peer: whom the new SA belongs to. */
 struct ike_profile *call_responder_profile(struct host *host, const struct endpoint *from,
                                            struct peer **ret_peer);
-/* IKE events of a peer with a call. */
+/* IKE events of a peer with a call. Only of an SA that call_is_for() says so may a tunnel be made.
+ */
+bool call_is_for(const struct call *call, const struct ike_sa *sa);
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us);

@@ -1,5 +1,5 @@
 /* What the files of calls share: call.c (life and attempts), call_out.c (asking), call_in.c (being
- * asked), call_punch.c (punching and keys). */
+ * asked), claim.c (callers of other zones), call_punch.c (punching and keys). */
 #ifndef HOST_CALL_INTERNAL_H
 #define HOST_CALL_INTERNAL_H
 
@@ -28,9 +28,6 @@ struct call {
     struct credentials credentials; /* own */
     struct public_key key;          /* the other host's, by the connector's word */
     bool has_key;
-    struct notify_call *asked; /* incoming, while the caller's key is being verified: */
-    struct session *verifier;  /* by this zone's connector, */
-    uint64_t query;            /* with this number */
     struct punch *punch;
     struct ike_profile *profile;
     struct ike_sa *sa;
@@ -47,6 +44,9 @@ struct call {
 struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us);
 /* Frees, without a word to anyone. */
 void call_free(struct call *call);
+/* May one more call to this zone begin? Calls to other zones, which any web page can cause, leave
+ * room for those to the own one. */
+bool call_has_room(struct host *host, const char *zone);
 struct call *call_find(struct host *host, const struct session *session, uint64_t number);
 /* Tells the watchers that a step has ended, and begins the next one. */
 void call_step(struct call *call, enum call_state next, const char *step, const char *detail,
@@ -56,6 +56,13 @@ void call_attempt_failed(struct call *call, const char *why, uint64_t now_us);
 /* The whole call fails now; hint may be NULL. Frees it. */
 void call_fail(struct call *call, const char *why, const char *hint, uint64_t now_us);
 
+/* call_in.c: takes up a call whose caller is known to own its name and to be allowed to call.
+ * is_static: by the own zone's connector. */
+void call_take_in(struct host *host, const struct notify_call *notify, bool is_static,
+                  uint64_t now_us);
+/* Notes a call that is refused; the caller hears nothing. */
+void call_refuse(struct host *host, const struct notify_call *notify, const char *reason,
+                 uint64_t now_us);
 /* call_out.c: begins (another) attempt. */
 void call_out_begin(struct call *call, uint64_t now_us);
 /* call_punch.c: opens the punch; the peer's side may follow later. ERR_LIMIT and others: no call.

@@ -70,6 +70,12 @@ static void on_found(void *context, int error, const struct finder_result *resul
             call_attempt_failed(call, why, now_us);
         return;
     }
+    /* Several names' parents may turn out to be one zone. */
+    call->zone[0] = '\0';
+    if (!call_has_room(call->host, result->zone)) {
+        call_fail(call, "too many calls to its zone at once", NULL, now_us);
+        return;
+    }
     strcpy(call->zone, result->zone);
     error = session_get(call->host, result->zone, &result->connector, result->has_key, &result->key,
                         &session);

@@ -149,32 +149,51 @@ struct ike_profile *call_responder_profile(struct host *host, const struct endpo
     return call->profile;
 }
 
+bool call_is_for(const struct call *call, const struct ike_sa *sa)
+{
+    return call != NULL && call->sa == sa;
+}
+
+/* The SA is not to be: nothing that it still reports concerns the peer. */
+static void reject_sa(struct call *call, struct ike_sa *sa, const char *why, const char *hint,
+                      uint64_t now_us)
+{
+    log_error("%s: %s", call->peer->name, why);
+    ike_sa_set_user(sa, NULL);
+    ike_sa_close(sa, now_us);
+    if (call->sa == sa)
+        call->sa = NULL; /* whoever drives it frees it */
+    call_fail(call, why, hint, now_us);
+}
+
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
 {
     struct host *host = peer->host;
     struct call *call = peer->call;
     struct trust_verdict verdict;
     bool is_new = false;
-    if (call == NULL)
+    if (call == NULL || (!call->is_incoming && call->sa != sa))
         return;
-    if (call->is_incoming) {
-        if (call->state == CALL_PUNCHING) /* the first message overtook the nomination */
-            call_step(call, CALL_KEYING, CALL_STEP_PUNCH, "path chosen by the caller", now_us);
-        call->sa = sa;
+    if (!public_key_is_equal(ike_sa_peer_key(sa), &call->key)) {
+        reject_sa(call, sa, "another host than the one of the call has negotiated keys", NULL,
+                  now_us);
+        return;
     }
-    peer->key = *ike_sa_peer_key(sa);
-    peer->has_key = true;
-    peer->is_caller = call->is_incoming;
-    if (trust_pin(host->trust, TRUST_HOST, peer->name, &peer->key, TRUST_LEVEL_CONNECTOR,
+    if (trust_pin(host->trust, TRUST_HOST, peer->name, &call->key, TRUST_LEVEL_CONNECTOR,
                   (enum trust_level)host->config.accept, (uint64_t)clock_wall_seconds(), &verdict,
                   &is_new) != ERR_OK) {
-        log_error("%s: %s", peer->name, verdict.message);
-        ike_sa_close(sa, now_us);
+        reject_sa(call, sa, verdict.message, NULL, now_us);
         return;
     }
     if (is_new && state_save_trust(host) != ERR_OK)
         log_warn("%s: its key cannot be written down, so the next first contact trusts anew",
                  peer->name);
+    if (call->is_incoming && call->state == CALL_PUNCHING) /* overtook the nomination */
+        call_step(call, CALL_KEYING, CALL_STEP_PUNCH, "path chosen by the caller", now_us);
+    call->sa = sa;
+    peer->key = call->key;
+    peer->has_key = true;
+    peer->is_caller = call->is_incoming;
 }
 
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us)

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "host/commands.h"
+#include "host/host.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define LINE_CAP    65536
 #define CLIENTS_MAX 32
+#define OUTPUT_MAX  (256 * 1024) /* waiting to be read: no more requests are taken until then */
 
 struct control_client {
     uv_pipe_t pipe;
@@ -19,8 +21,8 @@ struct control_client {
     struct control_client *next;
     char *line;
     size_t len;
-    bool is_busy;   /* a request is being answered */
-    bool is_taking; /* take_line is running further up */
+    struct task task; /* takes the lines that wait */
+    bool is_busy;     /* a request is being answered */
     bool is_closing;
     void (*gone)(void *context);
     void *gone_context;
@@ -36,6 +38,7 @@ struct control {
 
 struct outgoing {
     uv_write_t request;
+    struct control_client *client;
     char text[];
 };
 
@@ -58,14 +61,26 @@ static void close_client(struct control_client *client)
     client->control->client_count--;
     void (*gone)(void *) = client->gone;
     client->gone = NULL;
+    task_clear(&client->control->host->tasks, &client->task);
     if (gone != NULL)
         gone(client->gone_context);
     uv_close((uv_handle_t *)&client->pipe, on_client_closed);
 }
 
+/* Lines are never taken from within a request: what it has under way would not expect that. */
+static void schedule(struct control_client *client)
+{
+    if (!client->is_closing)
+        task_set(&client->control->host->tasks, &client->task, 0);
+}
+
+/* libuv reports what could not be written before it reports the end of the pipe: client is there.
+ */
 static void on_written(uv_write_t *request, int status)
 {
-    free(request->data);
+    struct outgoing *outgoing = request->data;
+    schedule(outgoing->client);
+    free(outgoing);
 }
 
 void control_send(struct control_client *client, json_t *object)
@@ -83,12 +98,11 @@ void control_send(struct control_client *client, json_t *object)
     outgoing->text[len] = '\n';
     free(text);
     outgoing->request.data = outgoing;
+    outgoing->client = client;
     uv_buf_t buffer = uv_buf_init(outgoing->text, (unsigned int)len + 1);
     if (uv_write(&outgoing->request, (uv_stream_t *)&client->pipe, &buffer, 1, on_written) != 0)
         free(outgoing);
 }
-
-static void take_line(struct control_client *client);
 
 void control_finish(struct control_client *client, json_t *object)
 {
@@ -98,8 +112,7 @@ void control_finish(struct control_client *client, json_t *object)
     client->gone = NULL;
     client->is_busy = false;
     control_send(client, object);
-    if (!client->is_taking)
-        take_line(client);
+    schedule(client);
 }
 
 void control_fail(struct control_client *client, const char *format, ...)
@@ -137,24 +150,32 @@ static void take_request(struct control_client *client, const char *line)
     json_decref(request);
 }
 
-static void take_line(struct control_client *client)
+/* One request, and its turn again if more may wait. */
+static void take_line(struct task *task, uint64_t now_us)
 {
-    char *end;
-    client->is_taking = true;
-    while (!client->is_busy && !client->is_closing &&
-           (end = memchr(client->line, '\n', client->len)) != NULL) {
-        *end = '\0';
-        take_request(client, client->line);
-        size_t used = (size_t)(end - client->line) + 1;
-        client->len -= used;
-        memmove(client->line, client->line + used, client->len);
+    struct control_client *client = CONTAINER_OF(task, struct control_client, task);
+    if (client->is_busy || client->is_closing ||
+        uv_stream_get_write_queue_size((uv_stream_t *)&client->pipe) > OUTPUT_MAX)
+        return;
+    char *end = memchr(client->line, '\n', client->len);
+    if (end == NULL && client->len == LINE_CAP) {
+        close_client(client);
+        return;
     }
-    client->is_taking = false;
+    if (end == NULL)
+        return;
+    *end = '\0';
+    take_request(client, client->line);
+    size_t used = (size_t)(end - client->line) + 1;
+    client->len -= used;
+    memmove(client->line, client->line + used, client->len);
+    schedule(client);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *ret_buffer)
 {
     struct control_client *client = handle->data;
+    /* A full buffer makes libuv report UV_ENOBUFS: more was sent than there may wait. */
     *ret_buffer = uv_buf_init(client->line + client->len, (unsigned int)(LINE_CAP - client->len));
 }
 
@@ -166,9 +187,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         return;
     }
     client->len += (size_t)got;
-    take_line(client);
-    if (client->len == LINE_CAP)
-        close_client(client);
+    schedule(client);
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -182,6 +201,7 @@ static void on_connection(uv_stream_t *listener, int status)
         return;
     }
     client->control = control;
+    client->task.run = take_line;
     client->pipe.data = client;
     uv_pipe_init(listener->loop, &client->pipe, 0);
     client->next = control->clients;

@@ -97,17 +97,21 @@ static void on_ike(struct host *host, const struct handoff_slot *slot, uint64_t 
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
     struct ike_profile *profile = call_responder_profile(host, &slot->from, &peer);
+    const uint32_t count = ike_table_count(host->ike);
     int error =
         ike_table_receive(host->ike, profile, slot->data, slot->len, &slot->from, now_us, &sa);
     struct writer w;
     struct endpoint to;
     uint8_t reply[IKE_MESSAGE_CAP];
     if (error == ERR_OK && sa != NULL) {
-        if (ike_sa_user(sa) == NULL && ike_sa_state(sa) == IKE_STATE_CONNECTING &&
-            !ike_sa_is_initiator(sa))
+        /* Whose it is was decided by the endpoint of its first message, and by nothing later. */
+        if (ike_table_count(host->ike) > count && ike_sa_user(sa) == NULL &&
+            ike_sa_state(sa) == IKE_STATE_CONNECTING)
             ike_sa_set_user(sa, peer);
         host_pump_ike(host, sa, now_us);
     }
+    if (error != ERR_OK && error != ERR_AGAIN)
+        host->stray_ike_count++;
     for (writer_init(&w, reply, sizeof(reply)); ike_table_transmit(host->ike, &w, &to) == ERR_OK;
          writer_init(&w, reply, sizeof(reply)))
         host_send_ike(host, &to, reply, w.len);

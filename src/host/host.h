@@ -28,10 +28,15 @@
 #define HOST_LOCALS_MAX      16
 #define HOST_PEERS_MAX       4096
 #define HOST_REFUSED_MAX     32
-#define HOST_CALLS_MAX       64 /* at once, both directions */
-#define HOST_CALLS_ZONE_MAX  16 /* outgoing, at once, to one foreign zone */
+/* Calls at once: all of them, those to other zones, to one other zone, and those that come in. What
+ * strangers can cause leaves room for calls to the own zone. */
+#define HOST_CALLS_MAX         64
+#define HOST_CALLS_FOREIGN_MAX 24
+#define HOST_CALLS_ZONE_MAX    16
+#define HOST_CALLS_IN_MAX      24
 
 struct call;
+struct claim;
 struct handoff;
 struct ping;
 struct control;
@@ -111,6 +116,7 @@ struct host {
     struct map peers_by_address;
     struct map calls_by_number;
     size_t call_count;
+    struct claim *claims;
     struct no_connector no_connector[NO_CONNECTOR_MAX];
     size_t no_connector_next;
     size_t judge_count;       /* DNS answers held back */
@@ -118,6 +124,7 @@ struct host {
     struct refused_caller refused[HOST_REFUSED_MAX];
     size_t refused_count;
     uint64_t stray_stun_count;     /* STUN that belongs to nothing of ours */
+    uint64_t stray_ike_count;      /* IKE messages that were ignored */
     struct log_limit stranger_log; /* for lines that strangers can cause */
     struct log_limit stray_log;    /* for lines that local programs can cause */
 };

@@ -2,6 +2,7 @@
 #include "host/peer.h"
 
 #include "host/call.h"
+#include "host/claim.h"
 #include "host/datapath.h"
 #include "host/host.h"
 #include "io/clock.h"
@@ -124,6 +125,7 @@ int peer_get(struct host *host, const char *name, struct peer **ret_peer)
 void peers_free(struct host *host)
 {
     struct map_node *node;
+    claims_free(host);
     while ((node = map_walk(&host->peers_by_name, NULL)) != NULL) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->call != NULL)

@@ -38,6 +38,10 @@ static void watch(struct task *task, uint64_t now_us)
     struct peer *peer = CONTAINER_OF(task, struct peer, task);
     struct host *host = peer->host;
     struct tunnel_status status;
+    if (peer->tunnel == NULL) {
+        peer_release(peer);
+        return;
+    }
     if (peer->is_closing) {
         take_down(peer);
         return;
@@ -169,14 +173,15 @@ void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
 static void on_child_ready(struct peer *peer, struct ike_sa *sa,
                            const struct ike_event_child_ready *child, uint64_t now_us)
 {
-    /* An SA that has been replaced has no say any more. */
-    if (peer->sa != sa && (peer->call == NULL || child->rekey_of != 0)) {
+    /* An SA that has been replaced, or was never accepted, has no say. */
+    if (peer->sa != sa && (!call_is_for(peer->call, sa) || child->rekey_of != 0)) {
         ike_sa_close(sa, now_us);
         return;
     }
     int error = peer_install_child(peer, sa, child, now_us);
     if (error != ERR_OK) {
         log_error("%s: tunnel cannot be set up: %s", peer->name, error_text(error));
+        ike_sa_close(sa, now_us);
         if (peer->tunnel != NULL)
             peer_down(peer, "it could not be set up", false, now_us);
         return;
@@ -209,6 +214,8 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
     case IKE_EVENT_ESTABLISHED:
         if (peer != NULL)
             call_on_established(peer, sa, now_us);
+        else
+            ike_sa_close(sa, now_us); /* nobody waits for it any more */
         break;
     case IKE_EVENT_CHILD_READY:
         if (peer != NULL)

@@ -25,14 +25,6 @@ static json_t *endpoint_json(const struct endpoint *endpoint)
     return json_string(endpoint_format(endpoint, text, sizeof(text)));
 }
 
-static struct session *own_session(struct host *host)
-{
-    struct session *session = sessions_first(host);
-    while (session != NULL && !session_is_own(session))
-        session = session_next(session);
-    return session;
-}
-
 static const char *login_text(enum login_state state, const char *error)
 {
     switch (state) {
@@ -49,7 +41,7 @@ static const char *login_text(enum login_state state, const char *error)
 
 static json_t *report_login(struct host *host, uint64_t now_us)
 {
-    struct session *session = own_session(host);
+    struct session *session = session_own(host);
     if (session == NULL)
         return json_pack("{s:s}", "state", "down");
     struct login_client *login = session_login(session);
@@ -109,6 +101,12 @@ static void add_drops(struct tunnel *tunnel, void *context)
         totals[i] += status.drops[i];
 }
 
+static void set_count(json_t *drops, const char *reason, uint64_t count)
+{
+    if (count > 0)
+        json_object_set_new(drops, reason, json_integer((json_int_t)count));
+}
+
 static json_t *report_drops(struct host *host)
 {
     uint64_t totals[DROP_REASON_COUNT] = {0};
@@ -117,10 +115,14 @@ static json_t *report_drops(struct host *host)
     for (size_t i = 1; i < DROP_REASON_COUNT; i++) {
         totals[i] += drop_counted(tunnel_table_drops(host->tunnels), (enum drop_reason)i);
         totals[i] += datapath_drops(host->datapath, (enum drop_reason)i);
-        if (totals[i] > 0)
-            json_object_set_new(drops, drop_name((enum drop_reason)i),
-                                json_integer((json_int_t)totals[i]));
+        set_count(drops, drop_name((enum drop_reason)i), totals[i]);
     }
+    /* What strangers send to the control thread. */
+    set_count(drops, "stray STUN", host->stray_stun_count);
+    set_count(drops, "stray IKE", host->stray_ike_count);
+    set_count(drops, "control thread busy",
+              atomic_load(&datapath_from_network(host->datapath)->dropped) +
+                  atomic_load(&datapath_from_local(host->datapath)->dropped));
     return drops;
 }
 

@@ -2,6 +2,7 @@
 #include "host/session_internal.h"
 
 #include "host/call.h"
+#include "host/claim.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,14 @@ struct session *sessions_first(const struct host *host)
 struct session *session_next(const struct session *session)
 {
     return session->next;
+}
+
+struct session *session_own(const struct host *host)
+{
+    struct session *session = host->sessions;
+    while (session != NULL && !session->is_own)
+        session = session->next;
+    return session;
 }
 
 struct session *session_find(struct host *host, const char *zone)
@@ -173,12 +182,15 @@ int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
 size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap)
 {
     size_t count = 0;
-    for (struct session *session = host->sessions; session != NULL && count < cap;
-         session = session->next) {
-        const struct endpoint *endpoint =
-            session->reflexive != NULL ? reflexive_endpoint(session->reflexive) : NULL;
-        if (endpoint != NULL)
-            ret_endpoints[count++] = *endpoint;
+    /* What the own zone's connector sees goes first: guests' connectors are strangers. */
+    for (int is_own = 1; is_own >= 0; is_own--) {
+        for (struct session *session = host->sessions; session != NULL && count < cap;
+             session = session->next) {
+            const struct endpoint *endpoint =
+                session->reflexive != NULL ? reflexive_endpoint(session->reflexive) : NULL;
+            if (endpoint != NULL && session->is_own == (is_own == 1))
+                ret_endpoints[count++] = *endpoint;
+        }
     }
     return count;
 }
@@ -372,7 +384,7 @@ static bool make_room(struct host *host)
     for (struct session *session = host->sessions; session != NULL; session = session->next) {
         count++;
         if (!session->is_own && login_client_state(session->login) == LOGIN_ASLEEP &&
-            !session->is_pumping)
+            !session->is_pumping && !call_uses_session(session) && !claim_uses_session(session))
             asleep = session;
     }
     if (count < SESSIONS_MAX)

@@ -18,6 +18,8 @@ MUST_USE int session_start_own(struct host *host);
  * ERR_LIMIT: too many. connector: where it is, from DNS; has_key, key: its key from DNS, if any. */
 MUST_USE int session_get(struct host *host, const char *zone, const struct endpoint *connector,
                          bool has_key, const struct public_key *key, struct session **ret_session);
+/* NULL before session_start_own(). */
+struct session *session_own(const struct host *host);
 /* NULL if there is none. */
 struct session *session_find(struct host *host, const char *zone);
 /* Logs out of all. */

@@ -229,7 +229,8 @@ void session_disconnect(struct session *session)
         uint64_t now_us = clock_now_us();
         ike_sa_close(sa, now_us);
         session_drive_sa(session, now_us);
-        ike_sa_free(sa);
+        if (session->sa == sa) /* else what happened meanwhile has freed it */
+            ike_sa_free(sa);
         session->sa = NULL;
     }
     if (stream == NULL)
