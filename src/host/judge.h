@@ -15,8 +15,8 @@ struct judge;
 /* answer: what the application is to get; consumed by the callee with free(). */
 typedef void judge_done(void *context, uint8_t *answer, size_t len);
 
-/* query: as the application sent it (copied; NULL: no completion of emptied answers). answer:
- * malloc'ed, consumed. `done` is called once, maybe from within; then *ret_judge is NULL. */
+/* query: as the application sent it (copied; NULL: not known, then emptied answers are not
+ * completed). answer: malloc'ed, consumed. `done` is called once, maybe from within; then *ret_judge is NULL. */
 void judge_start(struct host *host, const uint8_t *query, size_t query_len, uint8_t *answer,
                  size_t len, bool is_tcp, judge_done *done, void *context,
                  struct judge **ret_judge);

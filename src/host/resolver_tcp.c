@@ -15,6 +15,10 @@
 #define RELAY_IDLE_US (30 * SECOND_US)
 #define JUDGED_MAX    16 /* answers of one connection held back at once */
 #define QUEUE_MAX     (1024 * 1024)
+#define ASKED_MAX     16 /* queries of one connection remembered; the oldest gives way */
+#define ASKED_CAP                                                                                  \
+    320 /* bytes of one: the longest name, and EDNS; longer ones pass unremembered                 \
+         */
 
 struct side {
     struct relay *relay;
@@ -30,6 +34,12 @@ struct held {
     bool is_used;
 };
 
+/* A query on its way: without it an answer that lost its address cannot be completed. */
+struct asked {
+    size_t len; /* 0: none */
+    uint8_t query[ASKED_CAP];
+};
+
 struct relay {
     struct relay *next;
     struct resolver *resolver;
@@ -38,6 +48,8 @@ struct relay {
     uv_connect_t connect;
     struct task task; /* idle */
     struct held held[JUDGED_MAX];
+    struct asked asked[ASKED_MAX];
+    size_t asked_next;
     unsigned open_handles;
     bool is_closing;
 };
@@ -129,6 +141,24 @@ static void on_judged(void *context, uint8_t *answer, size_t len)
     free(answer);
 }
 
+static void remember_query(struct relay *relay, const uint8_t *query, size_t len)
+{
+    struct asked *asked = &relay->asked[relay->asked_next++ % ASKED_MAX];
+    asked->len = len <= ASKED_CAP ? len : 0;
+    memcpy(asked->query, query, asked->len);
+}
+
+/* The query that this message answers; NULL: not known. Valid until the next one is remembered. */
+static struct asked *find_query(struct relay *relay, const uint8_t *answer, size_t len)
+{
+    for (size_t i = 0; i < ASKED_MAX; i++) {
+        struct asked *asked = &relay->asked[i];
+        if (asked->len > 0 && dns_response_is_for(answer, len, asked->query, asked->len))
+            return asked;
+    }
+    return NULL;
+}
+
 static void take_answer(struct relay *relay, const uint8_t *message, size_t len)
 {
     struct held *held = NULL;
@@ -142,7 +172,12 @@ static void take_answer(struct relay *relay, const uint8_t *message, size_t len)
     memcpy(answer, message, len);
     held->relay = relay;
     held->is_used = true;
-    judge_start(relay->resolver->host, NULL, 0, answer, len, true, on_judged, held, &held->judge);
+    struct asked *asked = find_query(relay, message, len);
+    size_t asked_len = asked != NULL ? asked->len : 0;
+    if (asked != NULL)
+        asked->len = 0;
+    judge_start(relay->resolver->host, asked != NULL ? asked->query : NULL, asked_len, answer, len,
+                true, on_judged, held, &held->judge);
 }
 
 static void take_query(struct relay *relay, const uint8_t *message, size_t len)
@@ -152,10 +187,12 @@ static void take_query(struct relay *relay, const uint8_t *message, size_t len)
     size_t answer_len;
     relay->resolver->query_count++;
     if (rewrite_answer_ptr(host->pool, host->name, message, len, true, answer, sizeof(answer),
-                           &answer_len) == ERR_OK)
+                           &answer_len) == ERR_OK) {
         send_message(&relay->client, answer, answer_len);
-    else
+    } else {
+        remember_query(relay, message, len);
         send_message(&relay->server, message, len);
+    }
 }
 
 static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *ret_buffer)
