@@ -141,6 +141,67 @@ static void take_fingerprint(struct parse *p, struct reader *r)
     p->m->is_fingerprint_right = crc == (stun_crc32(p->start, p->offset) ^ STUN_FINGERPRINT_XOR);
 }
 
+/* RFC 5780, 7.2: bit 0x4 asks for another address, 0x2 for another port. */
+static void take_change_request(struct parse *p, struct reader *r)
+{
+    const uint32_t flags = reader_u32(r);
+    if (!p->m->has_change_request) {
+        p->m->change_address = (flags & STUN_CHANGE_ADDRESS) != 0;
+        p->m->change_port = (flags & STUN_CHANGE_PORT) != 0;
+    }
+    p->m->has_change_request = true;
+}
+
+static void take_padding(struct parse *p, struct reader *r)
+{
+    reader_skip(r, reader_left(r));
+    p->m->has_padding = true;
+}
+
+/* A port and two bytes that are reserved (RFC 5780, 7.5). */
+static void take_port(struct reader *r, uint16_t *ret_port)
+{
+    const uint16_t port = reader_u16(r);
+    reader_skip(r, 2);
+    if (port == 0)
+        reader_fail(r, ERR_INVALID);
+    if (*ret_port == 0)
+        *ret_port = port;
+}
+
+static void take_response_port(struct parse *p, struct reader *r)
+{
+    take_port(r, &p->m->response_port);
+}
+
+static void take_other_port(struct parse *p, struct reader *r)
+{
+    take_port(r, &p->m->other_port);
+}
+
+static void take_response_origin(struct parse *p, struct reader *r)
+{
+    if (!p->m->has_response_origin)
+        take_address(r, NULL, &p->m->response_origin);
+    else
+        reader_skip(r, reader_left(r));
+    p->m->has_response_origin = true;
+}
+
+static void take_other_address(struct parse *p, struct reader *r)
+{
+    if (!p->m->has_other_address)
+        take_address(r, NULL, &p->m->other_address);
+    else
+        reader_skip(r, reader_left(r));
+    p->m->has_other_address = true;
+}
+
+static void take_ticket(struct parse *p, struct reader *r)
+{
+    take_bytes(r, STUN_TICKET_MAX, &p->m->ticket, &p->m->ticket_len);
+}
+
 /* Known, of no use to short-term credentials. */
 static void take_ignored(struct parse *p, struct reader *r)
 {
@@ -150,21 +211,29 @@ static void take_ignored(struct parse *p, struct reader *r)
 static const struct {
     uint16_t type;
     void (*take)(struct parse *p, struct reader *r);
+    bool is_special; /* counted as unknown all the same: most do not understand it */
 } attributes[] = {
-    {STUN_MAPPED_ADDRESS, take_mapped},
-    {STUN_USERNAME, take_username},
-    {STUN_MESSAGE_INTEGRITY, take_integrity},
-    {STUN_ERROR_CODE, take_error_code},
-    {STUN_UNKNOWN_ATTRIBUTES, take_ignored},
-    {STUN_REALM, take_ignored},
-    {STUN_NONCE, take_ignored},
-    {STUN_XOR_MAPPED_ADDRESS, take_xor_mapped},
-    {STUN_PRIORITY, take_priority},
-    {STUN_USE_CANDIDATE, take_use_candidate},
-    {STUN_SOFTWARE, take_software},
-    {STUN_FINGERPRINT, take_fingerprint},
-    {STUN_ICE_CONTROLLED, take_controlled},
-    {STUN_ICE_CONTROLLING, take_controlling},
+    {STUN_MAPPED_ADDRESS, take_mapped, false},
+    {STUN_CHANGE_REQUEST, take_change_request, true},
+    {STUN_PADDING, take_padding, true},
+    {STUN_RESPONSE_PORT, take_response_port, true},
+    {STUN_RESPONSE_ORIGIN, take_response_origin, false},
+    {STUN_OTHER_ADDRESS, take_other_address, false},
+    {STUN_OTHER_PORT, take_other_port, false},
+    {STUN_TICKET, take_ticket, false},
+    {STUN_USERNAME, take_username, false},
+    {STUN_MESSAGE_INTEGRITY, take_integrity, false},
+    {STUN_ERROR_CODE, take_error_code, false},
+    {STUN_UNKNOWN_ATTRIBUTES, take_ignored, false},
+    {STUN_REALM, take_ignored, false},
+    {STUN_NONCE, take_ignored, false},
+    {STUN_XOR_MAPPED_ADDRESS, take_xor_mapped, false},
+    {STUN_PRIORITY, take_priority, false},
+    {STUN_USE_CANDIDATE, take_use_candidate, false},
+    {STUN_SOFTWARE, take_software, false},
+    {STUN_FINGERPRINT, take_fingerprint, false},
+    {STUN_ICE_CONTROLLED, take_controlled, false},
+    {STUN_ICE_CONTROLLING, take_controlling, false},
 };
 
 static void note_unknown(struct stun_message *m, uint16_t type)
@@ -181,6 +250,8 @@ static int take_attribute(struct parse *p, uint16_t type, struct reader *value)
         if (attributes[i].type != type)
             continue;
         attributes[i].take(p, value);
+        if (attributes[i].is_special)
+            note_unknown(p->m, type);
         return reader_is_ok(value) && reader_left(value) == 0 ? ERR_OK : ERR_INVALID;
     }
     if (type < 0x8000)

@@ -20,6 +20,7 @@
 #define STUN_USERNAME_MAX    508  /* bytes (RFC 8489, 14.3) */
 #define STUN_TEXT_MAX        763  /* bytes of SOFTWARE and of a reason phrase (14.8, 14.14) */
 #define STUN_UNKNOWN_MAX     8    /* unknown comprehension-required attributes that are listed */
+#define STUN_TICKET_MAX      64   /* bytes */
 
 enum stun_class { STUN_REQUEST = 0, STUN_INDICATION = 1, STUN_SUCCESS = 2, STUN_ERROR = 3 };
 
@@ -27,6 +28,7 @@ enum stun_class { STUN_REQUEST = 0, STUN_INDICATION = 1, STUN_SUCCESS = 2, STUN_
 
 enum stun_attribute {
     STUN_MAPPED_ADDRESS = 0x0001,
+    STUN_CHANGE_REQUEST = 0x0003, /* RFC 5780, 7 */
     STUN_USERNAME = 0x0006,
     STUN_MESSAGE_INTEGRITY = 0x0008,
     STUN_ERROR_CODE = 0x0009,
@@ -36,10 +38,17 @@ enum stun_attribute {
     STUN_XOR_MAPPED_ADDRESS = 0x0020,
     STUN_PRIORITY = 0x0024,
     STUN_USE_CANDIDATE = 0x0025,
+    STUN_PADDING = 0x0026,
+    STUN_RESPONSE_PORT = 0x0027,
     STUN_SOFTWARE = 0x8022,
     STUN_FINGERPRINT = 0x8028,
     STUN_ICE_CONTROLLED = 0x8029,
     STUN_ICE_CONTROLLING = 0x802a,
+    STUN_RESPONSE_ORIGIN = 0x802b,
+    STUN_OTHER_ADDRESS = 0x802c,
+    /* Our own: docs/protocol.md, "What kind of NAT". */
+    STUN_OTHER_PORT = 0xde7e,
+    STUN_TICKET = 0xde7f,
 };
 
 enum stun_error_code {
@@ -70,6 +79,17 @@ struct stun_message {
     uint16_t error_code; /* 300 to 699; 0: absent */
     const uint8_t *reason;
     size_t reason_len;
+
+    /* Behaviour discovery (RFC 5780). The first three are comprehension-required and stand in
+     * `unknown` too, as only the server of that discovery understands them. */
+    bool has_change_request, change_address, change_port;
+    bool has_padding;
+    uint16_t response_port; /* 0: absent */
+    bool has_response_origin, has_other_address;
+    struct endpoint response_origin, other_address;
+    uint16_t other_port;   /* 0: absent */
+    const uint8_t *ticket; /* NULL: absent; may have no bytes */
+    size_t ticket_len;
 
     /* Comprehension-required attributes (below 0x8000) that this parser does not know, in order. A
      * request with any is answered by error 420 (RFC 8489, 6.3.1), a response with any is
@@ -110,6 +130,14 @@ void stun_build_ice_controlled(struct writer *w, uint64_t tie_breaker);
 /* reason: a short text, may be "". */
 void stun_build_error(struct writer *w, uint16_t code, const char *reason);
 void stun_build_unknown(struct writer *w, const uint16_t *types, size_t count);
+/* Behaviour discovery (RFC 5780, 7). padding: len zero bytes, a multiple of 4. */
+void stun_build_change_request(struct writer *w, bool change_address, bool change_port);
+void stun_build_padding(struct writer *w, size_t len);
+void stun_build_response_port(struct writer *w, uint16_t port);
+void stun_build_response_origin(struct writer *w, const struct endpoint *endpoint);
+void stun_build_other_address(struct writer *w, const struct endpoint *endpoint);
+void stun_build_other_port(struct writer *w, uint16_t port);
+void stun_build_ticket(struct writer *w, const void *ticket, size_t len);
 /* Sets the header's length as 14.5 wants it and tells what to compute HMAC-SHA1 over: the first
  * *ret_len bytes of the writer. stun_build_integrity_finish must come next. */
 MUST_USE int stun_build_integrity_prepare(struct writer *w, const uint8_t **ret_region,

@@ -122,6 +122,57 @@ void stun_build_unknown(struct writer *w, const uint16_t *types, size_t count)
     writer_zero(w, count % 2 * 2);
 }
 
+void stun_build_change_request(struct writer *w, bool change_address, bool change_port)
+{
+    attribute_begin(w, STUN_CHANGE_REQUEST, 4);
+    writer_u32(w,
+               (change_address ? STUN_CHANGE_ADDRESS : 0) | (change_port ? STUN_CHANGE_PORT : 0));
+}
+
+void stun_build_padding(struct writer *w, size_t len)
+{
+    if (len % 4 != 0)
+        writer_fail(w, ERR_INVALID);
+    attribute_begin(w, STUN_PADDING, len);
+    writer_zero(w, len);
+}
+
+static void port(struct writer *w, uint16_t type, uint16_t value)
+{
+    if (value == 0)
+        writer_fail(w, ERR_INVALID);
+    attribute_begin(w, type, 4);
+    writer_u16(w, value);
+    writer_u16(w, 0);
+}
+
+void stun_build_response_port(struct writer *w, uint16_t response_port)
+{
+    port(w, STUN_RESPONSE_PORT, response_port);
+}
+
+void stun_build_other_port(struct writer *w, uint16_t other_port)
+{
+    port(w, STUN_OTHER_PORT, other_port);
+}
+
+void stun_build_response_origin(struct writer *w, const struct endpoint *endpoint)
+{
+    address(w, STUN_RESPONSE_ORIGIN, endpoint, false);
+}
+
+void stun_build_other_address(struct writer *w, const struct endpoint *endpoint)
+{
+    address(w, STUN_OTHER_ADDRESS, endpoint, false);
+}
+
+void stun_build_ticket(struct writer *w, const void *ticket, size_t len)
+{
+    if (len > STUN_TICKET_MAX)
+        writer_fail(w, ERR_INVALID);
+    attribute(w, STUN_TICKET, ticket, len);
+}
+
 /* The header's length as if `more` bytes followed what is written. */
 static void set_length(struct writer *w, size_t more)
 {

@@ -7,4 +7,7 @@
 #define STUN_FAMILY_IPV6     2
 #define STUN_FINGERPRINT_XOR 0x5354554eu /* RFC 8489, 14.7 */
 
+#define STUN_CHANGE_ADDRESS 4u /* RFC 5780, 7.2 */
+#define STUN_CHANGE_PORT    2u
+
 #endif
