@@ -89,12 +89,15 @@ static void send_punches(struct host *host, uint64_t now_us)
 {
     uint8_t buffer[PUNCH_DATAGRAM_CAP];
     struct writer w;
-    struct endpoint to;
+    struct punch_target target;
     for (;;) {
         writer_init(&w, buffer, sizeof(buffer));
-        if (punch_table_transmit(host->punches, &w, &to, now_us) != ERR_OK)
+        if (punch_table_transmit(host->punches, &w, now_us, &target) != ERR_OK)
             return;
-        host_send(host, &to, buffer, w.len);
+        if (target.is_opener)
+            host_send_opener(host, &target.to, buffer, w.len);
+        else
+            host_send(host, &target.to, buffer, w.len);
     }
 }
 

@@ -31,6 +31,13 @@ void host_send_ike(struct host *host, const struct endpoint *to, const void *mes
     host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
 }
 
+void host_send_opener(struct host *host, const struct endpoint *to, const void *data, size_t len)
+{
+    int error = udp_send_opener(&host->udp, to, 1, data, len);
+    if (error != ERR_OK && error != ERR_AGAIN)
+        log_debug("opener not sent: %s", error_text(error));
+}
+
 static void on_ike_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, ike_task);

@@ -138,6 +138,8 @@ static inline uv_loop_t *host_loop(struct host *host)
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len);
 /* The same with the non-ESP marker in front (RFC 3948, 2.2). */
 void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len);
+/* One that opens our own NATs and goes no further (see path/punch.h). */
+void host_send_opener(struct host *host, const struct endpoint *to, const void *data, size_t len);
 /* Sends and reports whatever the IKE SAs between hosts have to, after something was asked of one.
  */
 void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us);

@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/ip.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* Room for the TOS byte or traffic class, of either family. */
+#define TIMESTAMP_OPTION_LEN 8
+
+/* Room for the TOS byte or traffic class, of either family, or for IP options. */
 union control {
     size_t aligned; /* as struct cmsghdr wants it */
     uint8_t bytes[CMSG_SPACE(sizeof(int)) * 2];
@@ -129,6 +132,25 @@ static void put_tos(struct msghdr *header, union control *control, const struct 
     memcpy(CMSG_DATA(message), &value, sizeof value);
 }
 
+/* The option is as short as one with room for a single timestamp can be; its pointer stands behind
+ * the end. Every hop counts up the high half of byte 3, and at 15 complains instead. */
+static void put_opener(struct msghdr *header, union control *control, unsigned depth)
+{
+    const uint8_t option[TIMESTAMP_OPTION_LEN] = {IPOPT_TIMESTAMP, TIMESTAMP_OPTION_LEN,
+                                                  TIMESTAMP_OPTION_LEN + 1,
+                                                  (uint8_t)((UDP_OPENER_DEPTH_MAX - depth) << 4)};
+    struct cmsghdr *message;
+
+    memset(control, 0, sizeof *control);
+    header->msg_control = control;
+    header->msg_controllen = CMSG_SPACE(sizeof option);
+    message = CMSG_FIRSTHDR(header);
+    message->cmsg_level = IPPROTO_IP;
+    message->cmsg_type = IP_RETOPTS;
+    message->cmsg_len = CMSG_LEN(sizeof option);
+    memcpy(CMSG_DATA(message), option, sizeof option);
+}
+
 static void put_datagram(const struct udp *udp, struct batch *batch, unsigned i,
                          const struct endpoint *to, uint8_t tos, const void *data, size_t len)
 {
@@ -216,5 +238,18 @@ int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, const void
     int8_t result;
 
     put_datagram(udp, &batch, 0, to, tos, data, len);
+    return send_all(udp, &batch, 1, &result);
+}
+
+int udp_send_opener(struct udp *udp, const struct endpoint *to, unsigned depth, const void *data,
+                    size_t len)
+{
+    struct batch batch;
+    int8_t result;
+
+    if (to->address.family != ADDRESS_IPV4 || depth < 1 || depth > UDP_OPENER_DEPTH_MAX)
+        return ERR_INVALID;
+    put_datagram(udp, &batch, 0, to, 0, data, len);
+    put_opener(&batch.headers[0].msg_hdr, &batch.controls[0], depth);
     return send_all(udp, &batch, 1, &result);
 }

@@ -47,6 +47,15 @@ MUST_USE int udp_send_batch(struct udp *udp, struct packet *const *packets, unsi
 MUST_USE int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, const void *data,
                       size_t len);
 
+/* Sends a datagram that passes depth routers and is thrown away by the next IP hop, be it a router
+ * or the destination itself, before that one's connection tracking believes in it: it carries an
+ * IPv4 timestamp option that is full and whose overflow counter runs over there (RFC 791, 3.1). It
+ * opens the NATs on our side of the path and leaves no trace at the other. depth 1 … 15;
+ * ERR_INVALID for others, and for IPv6, which has nothing of the kind. As udp_send otherwise. */
+#define UDP_OPENER_DEPTH_MAX 15
+MUST_USE int udp_send_opener(struct udp *udp, const struct endpoint *to, unsigned depth,
+                             const void *data, size_t len);
+
 /* The largest IP packet that can go to that address now, as far as the kernel knows: the route's
  * MTU or what an ICMP message said. ERR_IO: there is no way there. */
 MUST_USE int udp_path_mtu(const struct udp *udp, const struct endpoint *to, uint32_t *ret_mtu);

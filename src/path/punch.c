@@ -91,15 +91,27 @@ static uint32_t priority_of(const struct punch *punch, const struct candidate *c
                                                                     punch->config.subnet_count));
 }
 
-static bool is_likely(const struct punch *punch, const struct address *address)
+/* What the peer's NAT shows to the world. Peer-reflexive addresses are known only once something
+ * has come from there: then that NAT is open. */
+static bool is_natted(const struct candidate *candidate)
 {
-    if (!address_is_private(address))
-        return true;
+    return (candidate->type == CANDIDATE_REFLEXIVE || candidate->type == CANDIDATE_MAPPED) &&
+           candidate->endpoint.address.family == ADDRESS_IPV4;
+}
+
+/* In a subnet of ours there is no NAT of ours between, and no hop at which an opener could die. */
+static bool is_attached(const struct punch *punch, const struct address *address)
+{
     for (size_t i = 0; i < punch->config.subnet_count; i++) {
         if (prefix_contains(&punch->config.subnets[i], address))
             return true;
     }
     return false;
+}
+
+static bool is_likely(const struct punch *punch, const struct address *address)
+{
+    return !address_is_private(address) || is_attached(punch, address);
 }
 
 static struct pair *add_pair(struct punch *punch, const struct candidate *candidate)
@@ -112,7 +124,9 @@ static struct pair *add_pair(struct punch *punch, const struct candidate *candid
                           .priority = priority_of(punch, candidate),
                           .is_peer = candidate->type == CANDIDATE_PEER,
                           .is_likely = is_likely(punch, &candidate->endpoint.address),
+                          .is_natted = is_natted(candidate),
                           .next_us = DEADLINE_NEVER,
+                          .opener_us = DEADLINE_NEVER,
                           .rto_us = PUNCH_RTO_FIRST_US};
     return pair;
 }
@@ -137,6 +151,24 @@ static void drop_other_fragments(struct punch *punch)
             punch->counters.forged++;
     }
     punch->pair_count = kept;
+}
+
+/* The caller need not hold anything back: the called host has sent its openers before its ANSWER.
+ * Nor need the called host once it has heard the caller. */
+static void begin_checks(struct punch *punch, uint64_t now_us)
+{
+    bool is_heard = false;
+    for (size_t i = 0; i < punch->pair_count; i++)
+        is_heard |= punch->pairs[i].is_heard;
+    if (!punch->config.is_controlling && !is_heard)
+        punch->hold_us = now_us + PUNCH_HOLD_US;
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        struct pair *pair = &punch->pairs[i];
+        pair->next_us = now_us;
+        pair->is_urgent = pair->is_heard;
+        if (pair->is_natted && !pair->is_heard && !is_attached(punch, &pair->endpoint.address))
+            pair->opener_us = now_us;
+    }
 }
 
 int punch_set_remote(struct punch *punch, const struct credentials *remote,
@@ -164,10 +196,7 @@ int punch_set_remote(struct punch *punch, const struct credentials *remote,
             pair->is_peer = false;
         }
     }
-    for (size_t i = 0; i < punch->pair_count; i++) {
-        punch->pairs[i].next_us = now_us;
-        punch->pairs[i].is_urgent = punch->pairs[i].is_heard;
-    }
+    begin_checks(punch, now_us);
     return ERR_OK;
 }
 
@@ -177,7 +206,15 @@ static void stop_checks(struct punch *punch, uint64_t now_us)
     punch->grace_us = punch->end_us = DEADLINE_NEVER;
     punch->linger_us = now_us + PUNCH_LINGER_US;
     for (size_t i = 0; i < punch->pair_count; i++)
-        punch->pairs[i].next_us = DEADLINE_NEVER;
+        punch->pairs[i].next_us = punch->pairs[i].opener_us = DEADLINE_NEVER;
+}
+
+/* The caller was heard: it has sent its openers, so checks can do no harm any more. */
+static void end_hold(struct punch *punch)
+{
+    punch->hold_us = 0;
+    for (size_t i = 0; i < punch->pair_count && !punch->config.is_controlling; i++)
+        punch->pairs[i].opener_us = DEADLINE_NEVER;
 }
 
 static void nominate(struct punch *punch, struct pair *pair, uint64_t now_us)
@@ -302,6 +339,7 @@ static int take_request(struct punch *punch, const void *data, const struct stun
         return ERR_LIMIT;
     punch->counters.requests++;
     punch_queue_answer(punch, m, from, 0);
+    end_hold(punch);
     trigger(punch, pair, now_us);
     pair->is_heard = true;
     /* Nominated only once a check of ours was answered from there: a request that somebody caught

@@ -3,7 +3,19 @@
  * controlled. Both sides probe all candidates of the other at once; the caller nominates the best
  * pair on which a check was answered. Engine: no I/O, no clock. After every call drain
  * punch_transmit and punch_next_event and arm a timer at punch_deadline. What goes through the hole
- * is left to others. */
+ * is left to others.
+ *
+ * Openers. A NAT that takes strangers' packets for its own (the kernel's, where INPUT accepts)
+ * remembers a check that reaches it before the host behind it has sent anything to where the check
+ * came from. What that host sends there afterwards clashes with the entry and leaves from another
+ * port, so that neither side's checks arrive any more, and each further one keeps the entry alive.
+ * So the first datagram to an address that lies behind a NAT is an opener: it makes the mapping in
+ * our own NAT and dies before it could reach the other. The called host sends its openers before
+ * ANSWER leaves (drain punch_transmit between punch_set_remote and sending it) and no check to such
+ * an address until it has heard the caller, whose opener has left by then, or PUNCH_HOLD_US have
+ * passed. The caller sends an opener and its first check at once: the called host's NAT is open.
+ * Where a path eats openers all goes on as without. Host candidates have no NAT and IPv6 has none
+ * that changes ports: they are checked at once. */
 #ifndef PATH_PUNCH_H
 #define PATH_PUNCH_H
 
@@ -17,19 +29,25 @@
  * - at most PUNCH_ADDRESS_CHECKS to one address: 5 s with retransmission times 100, 150, 225, 337,
  * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination;
  * - at most PUNCH_CHECKS_MAX in all;
- * - and one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all. */
-#define PUNCH_BURST          CANDIDATE_MAX
-#define PUNCH_PACE_US        (5 * MS_US)
-#define PUNCH_RTO_FIRST_US   (100 * MS_US)
-#define PUNCH_RTO_MAX_US     (500 * MS_US)
-#define PUNCH_TIMEOUT_US     (5 * SECOND_US)
-#define PUNCH_LINGER_US      (10 * SECOND_US) /* answers go on this long after nomination or failure */
+ * - one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all;
+ * - and openers of one byte, at most PUNCH_OPENERS to one address: the caller one, the called host
+ * one in PUNCH_RTO_FIRST_US while it holds its checks back, for the sake of a lossy LAN. */
+#define PUNCH_BURST        CANDIDATE_MAX
+#define PUNCH_PACE_US      (5 * MS_US)
+#define PUNCH_RTO_FIRST_US (100 * MS_US)
+#define PUNCH_RTO_MAX_US   (500 * MS_US)
+#define PUNCH_TIMEOUT_US   (5 * SECOND_US)
+#define PUNCH_LINGER_US    (10 * SECOND_US) /* answers go on this long after nomination or failure */
+/* A held check must not overtake ANSWER on its way over the connector; hardly any detour is longer.
+ * It is the price of a called host behind a symmetric NAT, which the caller's checks miss. */
+#define PUNCH_HOLD_US        (300 * MS_US)
 #define PUNCH_GRACE_MIN_US   (10 * MS_US)
 #define PUNCH_GRACE_MAX_US   (50 * MS_US)
 #define PUNCH_PEER_MAX       8 /* peer-reflexive addresses */
 #define PUNCH_ADDRESS_CHECKS 24
 #define PUNCH_CHECKS_MAX     256
 #define PUNCH_ANSWERS_MAX    512
+#define PUNCH_OPENERS        3
 #define PUNCH_SUBNET_MAX     8
 #define PUNCH_DATAGRAM_CAP   160 /* no check or answer is longer */
 
@@ -67,11 +85,19 @@ struct punch_event {
 
 struct punch_counters {
     uint32_t checks_sent;
+    uint32_t openers_sent;
     uint32_t answers_sent;
     uint32_t requests;  /* authentic ones received */
     uint32_t responses; /* authentic ones to our checks */
     uint32_t forged;    /* ours by fragment or transaction, but not authentic */
     uint32_t conflicts; /* peer claims our role */
+};
+
+/* Where a datagram goes, and how far. */
+struct punch_target {
+    struct endpoint to;
+    bool is_opener; /* must pass our own NATs and die at the next hop, be it a router or the other
+                       host's NAT: udp_send_opener */
 };
 
 struct punch;
@@ -92,8 +118,8 @@ MUST_USE int punch_receive(struct punch *punch, const void *data, size_t len,
                            const struct endpoint *from, uint64_t now_us);
 /* The next datagram to send now, from the tunnel socket: ERR_OK, or ERR_AGAIN when there is none.
  * The writer needs PUNCH_DATAGRAM_CAP. */
-MUST_USE int punch_transmit(struct punch *punch, struct writer *w, struct endpoint *ret_to,
-                            uint64_t now_us);
+MUST_USE int punch_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
+                            struct punch_target *ret_target);
 /* When to call punch_expire; DEADLINE_NEVER when ended. */
 uint64_t punch_deadline(const struct punch *punch);
 /* Moves what is due at now_us; then transmit has work. Calling it early is harmless. */

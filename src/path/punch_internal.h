@@ -22,9 +22,12 @@ struct pair {
     bool is_chosen; /* the peer nominates it */
     bool is_told;   /* our nomination was answered */
     bool is_urgent; /* triggered check or nomination */
+    bool is_natted; /* a NAT of the peer's stands there: an opener goes first */
     char fragment[CREDENTIALS_FRAGMENT_LEN]; /* the peer's, as it claimed in the first request */
     unsigned sent;                           /* checks */
     unsigned nominated_at;                   /* value of sent when it was nominated */
+    unsigned openers;                        /* sent */
+    uint64_t opener_us;                      /* next opener; DEADLINE_NEVER: none */
     uint64_t next_us;                        /* next check; DEADLINE_NEVER: none */
     uint64_t rto_us;
     uint64_t round_trip_us;
@@ -50,6 +53,7 @@ struct punch {
     struct pair pairs[PAIR_MAX];
     size_t pair_count;
     struct pair *nominated;
+    uint64_t hold_us;  /* until then no check leaves to an address behind a NAT */
     uint64_t grace_us; /* nominate the best then */
     uint64_t end_us;   /* of the attempt */
     uint64_t linger_us;
@@ -66,7 +70,7 @@ MUST_USE int punch_take(struct punch *punch, const void *data, const struct stun
                         const struct endpoint *from, uint64_t now_us);
 /* Is there anything for punch_transmit now? */
 bool punch_has_output(const struct punch *punch, uint64_t now_us);
-/* When the next check may leave, as far as pace and schedule go. */
+/* When the next check or opener may leave, as far as pace, hold and schedule go. */
 uint64_t punch_next_check_us(const struct punch *punch);
 /* Queues an answer to a request, within the caps. */
 void punch_queue_answer(struct punch *punch, const struct stun_message *request,

@@ -1,4 +1,6 @@
-/* What a punch sends: which check is next, how fast, and the answers to the peer's checks. */
+/* What a punch sends: openers, which check is next, how fast, and the answers to the peer's checks.
+ */
+#include "path/keepalive.h"
 #include "path/punch_internal.h"
 #include <string.h>
 
@@ -28,7 +30,7 @@ void punch_queue_answer(struct punch *punch, const struct stun_message *request,
     memcpy(a->unknown, request->unknown, sizeof a->unknown);
 }
 
-static int transmit_answer(struct punch *punch, struct writer *w, struct endpoint *ret_to)
+static int transmit_answer(struct punch *punch, struct writer *w, struct punch_target *ret_target)
 {
     const struct answer *a = &punch->answers[punch->answer_first];
     punch->answer_first = (punch->answer_first + 1) % ANSWER_MAX;
@@ -40,7 +42,7 @@ static int transmit_answer(struct punch *punch, struct writer *w, struct endpoin
     if (error != ERR_OK)
         return error;
     punch->counters.answers_sent++;
-    *ret_to = a->to;
+    *ret_target = (struct punch_target){.to = a->to};
     return ERR_OK;
 }
 
@@ -60,15 +62,18 @@ static uint64_t check_us(const struct punch *punch, const struct pair *pair)
 {
     if (pair->next_us == DEADLINE_NEVER || is_nomination(punch, pair))
         return pair->next_us;
-    const uint64_t free_us = pace_free_us(punch);
-    return pair->next_us > free_us ? pair->next_us : free_us;
+    uint64_t at_us = pace_free_us(punch);
+    if (pair->is_natted && punch->hold_us > at_us)
+        at_us = punch->hold_us;
+    return pair->next_us > at_us ? pair->next_us : at_us;
 }
 
 uint64_t punch_next_check_us(const struct punch *punch)
 {
     uint64_t at_us = DEADLINE_NEVER;
     for (size_t i = 0; i < punch->pair_count; i++)
-        at_us = deadline_min(at_us, check_us(punch, &punch->pairs[i]));
+        at_us = deadline_min(
+            at_us, deadline_min(check_us(punch, &punch->pairs[i]), punch->pairs[i].opener_us));
     return at_us;
 }
 
@@ -108,26 +113,53 @@ static void schedule_next(struct punch *punch, struct pair *pair, uint64_t now_u
         punch->pairs[i].next_us = DEADLINE_NEVER;
 }
 
+static struct pair *next_opener(struct punch *punch, uint64_t now_us)
+{
+    for (size_t i = 0; i < punch->pair_count; i++) {
+        if (punch->pairs[i].opener_us <= now_us)
+            return &punch->pairs[i];
+    }
+    return NULL;
+}
+
+/* Its content is of no account: should it arrive after all, it is taken for a keepalive. */
+static int transmit_opener(struct punch *punch, struct pair *pair, struct writer *w,
+                           struct punch_target *ret_target, uint64_t now_us)
+{
+    const uint64_t again_us = now_us + PUNCH_RTO_FIRST_US;
+    pair->openers++;
+    pair->opener_us =
+        again_us < punch->hold_us && pair->openers < PUNCH_OPENERS ? again_us : DEADLINE_NEVER;
+    punch->counters.openers_sent++;
+    *ret_target = (struct punch_target){.to = pair->endpoint, .is_opener = true};
+    writer_u8(w, KEEPALIVE_BYTE);
+    return w->error;
+}
+
 static int transmit_check(struct punch *punch, struct pair *pair, struct writer *w,
-                          struct endpoint *ret_to, uint64_t now_us)
+                          struct punch_target *ret_target, uint64_t now_us)
 {
     struct check_request request = {.is_controlling = punch->config.is_controlling,
                                     .use_candidate = is_nomination(punch, pair),
                                     .tie_breaker = punch->tie_breaker,
                                     .priority = candidate_priority(CANDIDATE_PEER, UINT16_MAX)};
     make_id(punch, pair, request.id);
-    *ret_to = pair->endpoint;
+    *ret_target = (struct punch_target){.to = pair->endpoint};
     /* Also when building fails: else the deadline would never move on. */
     schedule_next(punch, pair, now_us);
     return check_build_request(w, &request, &punch->remote, punch->config.local.fragment);
 }
 
-int punch_transmit(struct punch *punch, struct writer *w, struct endpoint *ret_to, uint64_t now_us)
+int punch_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
+                   struct punch_target *ret_target)
 {
     if (punch->is_ended)
         return ERR_AGAIN;
     if (punch->answer_count > 0)
-        return transmit_answer(punch, w, ret_to);
-    struct pair *pair = next_pair(punch, now_us);
-    return pair != NULL ? transmit_check(punch, pair, w, ret_to, now_us) : ERR_AGAIN;
+        return transmit_answer(punch, w, ret_target);
+    struct pair *pair = next_opener(punch, now_us);
+    if (pair != NULL)
+        return transmit_opener(punch, pair, w, ret_target, now_us);
+    pair = next_pair(punch, now_us);
+    return pair != NULL ? transmit_check(punch, pair, w, ret_target, now_us) : ERR_AGAIN;
 }

@@ -218,12 +218,12 @@ int punch_table_receive(struct punch_table *table, const void *data, size_t len,
     return error;
 }
 
-int punch_table_transmit(struct punch_table *table, struct writer *w, struct endpoint *ret_to,
-                         uint64_t now_us)
+int punch_table_transmit(struct punch_table *table, struct writer *w, uint64_t now_us,
+                         struct punch_target *ret_target)
 {
     struct slot *slot;
     while ((slot = TAILQ_FIRST(&table->senders)) != NULL) {
-        const int error = punch_transmit(slot->punch, w, ret_to, now_us);
+        const int error = punch_transmit(slot->punch, w, now_us, ret_target);
         if (error != ERR_AGAIN)
             return error;
         note(table, slot, now_us); /* what was sent has moved its deadline */

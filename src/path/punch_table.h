@@ -34,8 +34,8 @@ size_t punch_table_count(const struct punch_table *table);
 MUST_USE int punch_table_receive(struct punch_table *table, const void *data, size_t len,
                                  const struct endpoint *from, uint64_t now_us);
 /* As punch_transmit, for all. */
-MUST_USE int punch_table_transmit(struct punch_table *table, struct writer *w,
-                                  struct endpoint *ret_to, uint64_t now_us);
+MUST_USE int punch_table_transmit(struct punch_table *table, struct writer *w, uint64_t now_us,
+                                  struct punch_target *ret_target);
 uint64_t punch_table_deadline(const struct punch_table *table);
 void punch_table_expire(struct punch_table *table, uint64_t now_us);
 /* False when there is none. After PUNCH_ENDED close the punch. ret_context may be NULL. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define COUNT 8
@@ -264,6 +265,67 @@ static void what_leaves_has_df(void **state)
     testnet_run("nft flush ruleset");
 }
 
+/* The options that a datagram has arrived with, and its data. */
+static ssize_t receive_options(int fd, uint8_t *ret_options, size_t *ret_count, uint8_t *ret_data)
+{
+    union {
+        struct cmsghdr aligned;
+        uint8_t bytes[CMSG_SPACE(40)];
+    } control;
+    struct iovec part = {.iov_base = ret_data, .iov_len = 100};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    ssize_t len;
+    struct cmsghdr *message;
+
+    assert_true(testnet_is_readable(fd, 2000));
+    len = recvmsg(fd, &header, 0);
+    message = CMSG_FIRSTHDR(&header);
+    *ret_count = 0;
+    if (message != NULL && message->cmsg_level == IPPROTO_IP && message->cmsg_type == IP_RECVOPTS) {
+        *ret_count = message->cmsg_len - CMSG_LEN(0);
+        memcpy(ret_options, CMSG_DATA(message), *ret_count);
+    }
+    return len;
+}
+
+/* What dies at the second hop arrives at the first, counted up by one. */
+static void openers_carry_a_full_timestamp_option(void **state)
+{
+    static const unsigned depths[] = {1, 2, 3, 15};
+    struct endpoint to = testnet_endpoint("192.0.2.2:7000");
+    struct endpoint six = testnet_endpoint("[2001:db8::2]:7000");
+    uint8_t options[40];
+    uint8_t data[100];
+    size_t count;
+    int one = 1;
+    int far;
+
+    testnet_switch(peer);
+    far = testnet_bind(SOCK_DGRAM, "192.0.2.2:7000");
+    testnet_switch(0);
+    assert_int_equal(setsockopt(far, IPPROTO_IP, IP_RECVOPTS, &one, sizeof one), 0);
+    for (int i = 0; i < 4; i++) {
+        const uint8_t expected[] = {0x44, 8, 9, (uint8_t)((16 - depths[i]) << 4), 0, 0, 0, 0};
+
+        assert_int_equal(udp_send_opener(&udp, &to, depths[i], "ab", 2), ERR_OK);
+        assert_int_equal(receive_options(far, options, &count, data), 2);
+        assert_memory_equal(data, "ab", 2);
+        assert_int_equal(count, sizeof expected);
+        assert_memory_equal(options, expected, sizeof expected);
+    }
+    assert_int_equal(udp_send(&udp, &to, 0, "abc", 3), ERR_OK);
+    assert_int_equal(receive_options(far, options, &count, data), 3);
+    assert_int_equal(count, 0);
+    assert_int_equal(udp_send_opener(&udp, &to, 0, "ab", 2), ERR_INVALID);
+    assert_int_equal(udp_send_opener(&udp, &to, 16, "ab", 2), ERR_INVALID);
+    assert_int_equal(udp_send_opener(&udp, &six, 1, "ab", 2), ERR_INVALID);
+    assert_false(testnet_is_readable(far, 50));
+    close(far);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +335,7 @@ int main(void)
         cmocka_unit_test(too_long_ones_are_dropped_and_the_rest_kept),
         cmocka_unit_test(each_failure_is_its_own),
         cmocka_unit_test(icmp_errors_do_not_stop_it),
+        cmocka_unit_test(openers_carry_a_full_timestamp_option),
         cmocka_unit_test(path_mtu_is_known),
         cmocka_unit_test(what_leaves_has_df),
     };

@@ -69,14 +69,19 @@ void call_drain(struct party *party)
     for (;;) {
         uint8_t buffer[PUNCH_DATAGRAM_CAP];
         struct writer w;
-        struct endpoint to;
+        struct punch_target target;
         writer_init(&w, buffer, sizeof buffer);
-        const int error = punch_table_transmit(party->table, &w, &to, party->sim->now_us);
+        const int error = punch_table_transmit(party->table, &w, party->sim->now_us, &target);
         if (error == ERR_AGAIN)
             break;
         assert_int_equal(error, ERR_OK);
+        if (target.is_opener) {
+            if (party->depth > 0)
+                sim_send_opener(party->sim, party->host, &target.to, party->depth, w.base, w.len);
+            continue;
+        }
         keep_check(party, &w);
-        sim_send(party->sim, party->host, &to, w.base, w.len);
+        sim_send(party->sim, party->host, &target.to, w.base, w.len);
     }
     take_events(party);
     /* After draining nothing may be due: else the owner's timer would spin. */
@@ -89,6 +94,7 @@ void call_init(struct call *call, uint64_t seed)
     sim_init(&call->sim, seed);
     call->caller.sim = call->called.sim = &call->sim;
     call->caller.is_controlling = true;
+    call->caller.depth = call->called.depth = 1;
     call->answer_us = 40 * MS_US;
 }
 

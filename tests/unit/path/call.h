@@ -23,6 +23,7 @@ struct party {
     uint8_t last_check[SIM_DATA_CAP]; /* sent, for replays */
     size_t last_check_len;
     bool keeps_nomination; /* last_check is one with USE-CANDIDATE */
+    unsigned depth;        /* NATs that openers pass; 0: they never leave the host */
 };
 
 struct call {

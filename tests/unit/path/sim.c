@@ -1,6 +1,7 @@
 /* The simulated network: routing by realms, and NATs with each kind of mapping and filtering. */
 #include "sim.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -53,24 +54,61 @@ struct sim_host *sim_add_host(struct sim *sim, unsigned realm, const char *endpo
     return host;
 }
 
+static struct sim_mapping *add_mapping(struct sim_nat *nat, const struct endpoint *inner,
+                                       const struct endpoint *to)
+{
+    assert_true(nat->mapping_count < SIM_MAPPINGS);
+    struct sim_mapping *m = &nat->mappings[nat->mapping_count++];
+    *m = (struct sim_mapping){.inner = *inner, .towards = *to, .port = nat->next_port++};
+    return m;
+}
+
+static struct sim_mapping *find_mapping(struct sim_nat *nat, const struct endpoint *inner,
+                                        const struct endpoint *to)
+{
+    struct sim_mapping *found = NULL;
+    for (size_t i = 0; i < nat->mapping_count; i++) {
+        struct sim_mapping *m = &nat->mappings[i];
+        const bool is_towards = endpoint_is_equal(&m->towards, to);
+        if (!endpoint_is_equal(&m->inner, inner))
+            continue;
+        if (m->is_moved && is_towards)
+            return m;
+        if (!m->is_moved && found == NULL && (!nat->is_symmetric || is_towards))
+            found = m;
+    }
+    return found;
+}
+
+static bool is_taken(const struct sim_nat *nat, const struct endpoint *to, uint16_t port)
+{
+    for (size_t i = 0; i < nat->stray_count; i++) {
+        if (nat->strays[i].port == port && endpoint_is_equal(&nat->strays[i].from, to))
+            return true;
+    }
+    return false;
+}
+
+static void remember_stray(struct sim_nat *nat, const struct endpoint *from, uint16_t port)
+{
+    if (nat->is_accepting && !is_taken(nat, from, port) &&
+        nat->stray_count < sizeof nat->strays / sizeof nat->strays[0])
+        nat->strays[nat->stray_count++] = (struct sim_stray){*from, port};
+}
+
 static struct sim_mapping *map_out(struct sim_nat *nat, const struct endpoint *inner,
                                    const struct endpoint *to)
 {
-    struct sim_mapping *m = NULL;
-    for (size_t i = 0; i < nat->mapping_count && m == NULL; i++) {
-        struct sim_mapping *other = &nat->mappings[i];
-        if (endpoint_is_equal(&other->inner, inner) &&
-            (!nat->is_symmetric || endpoint_is_equal(&other->towards, to)))
-            m = other;
-    }
-    if (m == NULL) {
-        assert_true(nat->mapping_count < SIM_MAPPINGS);
-        m = &nat->mappings[nat->mapping_count++];
-        *m = (struct sim_mapping){.inner = *inner, .towards = *to, .port = nat->next_port++};
-    }
+    struct sim_mapping *m = find_mapping(nat, inner, to);
+    if (m == NULL)
+        m = add_mapping(nat, inner, to);
     for (size_t i = 0; i < m->sent_count; i++) {
         if (endpoint_is_equal(&m->sent_to[i], to))
             return m;
+    }
+    if (!m->is_moved && is_taken(nat, to, m->port)) {
+        m = add_mapping(nat, inner, to);
+        m->is_moved = true;
     }
     if (m->sent_count < sizeof m->sent_to / sizeof m->sent_to[0])
         m->sent_to[m->sent_count++] = *to;
@@ -104,10 +142,11 @@ static void enqueue(struct sim *sim, struct sim_host *host, const struct endpoin
     memcpy(d->data, data, len);
 }
 
+/* limit: this many hops let it pass. */
 static void route(struct sim *sim, unsigned realm, struct endpoint from, struct endpoint to,
-                  unsigned hops, const uint8_t *data, size_t len)
+                  unsigned hops, unsigned limit, const uint8_t *data, size_t len)
 {
-    if (hops > 2 * SIM_REALMS)
+    if (hops > 2 * SIM_REALMS || hops >= limit)
         return;
     for (size_t i = 0; i < sim->host_count; i++) {
         struct sim_host *host = &sim->hosts[i];
@@ -124,10 +163,11 @@ static void route(struct sim *sim, unsigned realm, struct endpoint from, struct 
         for (size_t i = 0; i < nat->mapping_count; i++) {
             const struct sim_mapping *m = &nat->mappings[i];
             if (m->port == to.port && lets_in(nat, m, &from)) {
-                route(sim, inner, from, m->inner, hops + 1, data, len);
+                route(sim, inner, from, m->inner, hops + 1, limit, data, len);
                 return;
             }
         }
+        remember_stray(nat, &from, to.port);
         return;
     }
     struct sim_nat *nat = &sim->nats[realm];
@@ -136,17 +176,23 @@ static void route(struct sim *sim, unsigned realm, struct endpoint from, struct 
     if (address_is_equal(&nat->outer, &to.address) && !nat->has_hairpin)
         return;
     from = (struct endpoint){nat->outer, map_out(nat, &from, &to)->port};
-    route(sim, nat->outer_realm, from, to, hops + 1, data, len);
+    route(sim, nat->outer_realm, from, to, hops + 1, limit, data, len);
 }
 
 void sim_inject(struct sim *sim, unsigned realm, const struct endpoint *from,
                 const struct endpoint *to, const uint8_t *data, size_t len)
 {
-    route(sim, realm, *from, *to, 0, data, len);
+    route(sim, realm, *from, *to, 0, UINT_MAX, data, len);
 }
 
 void sim_send(struct sim *sim, const struct sim_host *host, const struct endpoint *to,
               const uint8_t *data, size_t len)
+{
+    sim_send_opener(sim, host, to, UINT_MAX, data, len);
+}
+
+void sim_send_opener(struct sim *sim, const struct sim_host *host, const struct endpoint *to,
+                     unsigned depth, const uint8_t *data, size_t len)
 {
     sim->sent++;
     /* The NAT on the way out sees what is lost behind it: half of the losses are before it. */
@@ -154,11 +200,11 @@ void sim_send(struct sim *sim, const struct sim_host *host, const struct endpoin
     if (is_lost && sim_random(sim) % 2 == 0)
         return;
     const size_t before = sim->queue_count;
-    route(sim, host->realm, host->endpoint, *to, 0, data, len);
+    route(sim, host->realm, host->endpoint, *to, 0, depth, data, len);
     if (is_lost)
         sim->queue_count = before;
     else if (sim_random(sim) % 100 < sim->doubling)
-        route(sim, host->realm, host->endpoint, *to, 0, data, len);
+        route(sim, host->realm, host->endpoint, *to, 0, depth, data, len);
 }
 
 struct endpoint sim_reflexive(struct sim *sim, const struct sim_host *host)

@@ -20,10 +20,17 @@ enum sim_filter { FILTER_ENDPOINT = 0, FILTER_ADDRESS, FILTER_ADDRESS_AND_PORT }
 
 struct sim_mapping {
     struct endpoint inner;
-    struct endpoint towards; /* only where mapping is not endpoint-independent */
+    struct endpoint towards; /* only where mapping is not endpoint-independent, or moved */
+    bool is_moved;           /* the port towards that one was taken by a stray */
     uint16_t port;
     struct endpoint sent_to[64]; /* what the filter lets in */
     size_t sent_count;
+};
+
+/* What an accepting NAT remembers of a datagram that nobody inside had asked for. */
+struct sim_stray {
+    struct endpoint from;
+    uint16_t port;
 };
 
 /* The NAT between a realm and the realm outside it. */
@@ -34,6 +41,11 @@ struct sim_nat {
     enum sim_filter filter;
     bool is_symmetric; /* address-and-port-dependent mapping */
     bool has_hairpin;
+    /* As the kernel's with no filter for itself: what comes in unasked is taken for its own, and
+     * what goes out to where that came from cannot have the same port any more. */
+    bool is_accepting;
+    struct sim_stray strays[64];
+    size_t stray_count;
     struct sim_mapping mappings[SIM_MAPPINGS];
     size_t mapping_count;
     uint16_t next_port;
@@ -81,6 +93,9 @@ struct sim_host *sim_add_host(struct sim *sim, unsigned realm, const char *endpo
                               sim_receive *receive, void *context);
 void sim_send(struct sim *sim, const struct sim_host *host, const struct endpoint *to,
               const uint8_t *data, size_t len);
+/* A datagram that depth NATs let pass and the next hop throws away, without a trace there. */
+void sim_send_opener(struct sim *sim, const struct sim_host *host, const struct endpoint *to,
+                     unsigned depth, const uint8_t *data, size_t len);
 /* As the datagram would come from someone in that realm with that source. */
 void sim_inject(struct sim *sim, unsigned realm, const struct endpoint *from,
                 const struct endpoint *to, const uint8_t *data, size_t len);

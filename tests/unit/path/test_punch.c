@@ -288,9 +288,9 @@ static void test_no_candidates(void **state)
     assert_int_equal(punch_set_remote(punch, &remote, &useless, now_us), ERR_STATE);
     struct writer w;
     uint8_t buffer[PUNCH_DATAGRAM_CAP];
-    struct endpoint to;
+    struct punch_target target;
     writer_init(&w, buffer, sizeof buffer);
-    assert_int_equal(punch_transmit(punch, &w, &to, now_us), ERR_AGAIN);
+    assert_int_equal(punch_transmit(punch, &w, now_us, &target), ERR_AGAIN);
     assert_true(punch_deadline(punch) == now_us + PUNCH_TIMEOUT_US);
     punch_expire(punch, now_us + PUNCH_TIMEOUT_US);
     assert_true(punch_next_event(punch, &event));

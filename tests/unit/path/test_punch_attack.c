@@ -47,8 +47,7 @@ static struct punch *new_punch(bool is_controlling, bool has_remote)
     struct punch *punch;
     assert_int_equal(punch_new(&config, 0, &punch), ERR_OK);
     struct candidate_list candidates = {.count = 1};
-    candidates.items[0] =
-        (struct candidate){CANDIDATE_REFLEXIVE, sim_endpoint("198.51.100.9:1000")};
+    candidates.items[0] = (struct candidate){CANDIDATE_HOST, sim_endpoint("198.51.100.9:1000")};
     if (has_remote)
         assert_int_equal(punch_set_remote(punch, &peer, &candidates, 0), ERR_OK);
     return punch;
@@ -75,10 +74,12 @@ static size_t drain(struct punch *punch, uint64_t now_us, struct stun_message *r
     for (;; count++) {
         struct writer w;
         writer_init(&w, buffer, PUNCH_DATAGRAM_CAP);
-        const int error = punch_transmit(punch, &w, ret_to, now_us);
+        struct punch_target target;
+        const int error = punch_transmit(punch, &w, now_us, &target);
         if (error == ERR_AGAIN)
             return count;
         assert_int_equal(error, ERR_OK);
+        *ret_to = target.to;
         if (ret_last != NULL)
             assert_int_equal(stun_parse(buffer, w.len, ret_last), ERR_OK);
     }
@@ -326,15 +327,15 @@ static void test_probe_caps(void **state)
             (struct candidate){CANDIDATE_HOST, {address_from_ipv4(0xcb007100 + i), 53}};
     assert_int_equal(punch_set_remote(punch, &peer, &candidates, 0), ERR_OK);
     uint8_t out[PUNCH_DATAGRAM_CAP];
-    struct endpoint to;
+    struct punch_target target;
     size_t per_address[CANDIDATE_MAX] = {0};
     uint64_t now_us = 0, sent_in_second[32] = {0};
     size_t total = 0;
     while (now_us < 20 * SECOND_US) {
         struct writer w;
         writer_init(&w, out, sizeof out);
-        while (punch_transmit(punch, &w, &to, now_us) == ERR_OK) {
-            per_address[address_to_ipv4(&to.address) - 0xcb007100]++;
+        while (punch_transmit(punch, &w, now_us, &target) == ERR_OK) {
+            per_address[address_to_ipv4(&target.to.address) - 0xcb007100]++;
             sent_in_second[now_us / SECOND_US]++;
             total++;
             assert_true(w.len <= PUNCH_DATAGRAM_CAP);
