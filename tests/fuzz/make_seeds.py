@@ -157,6 +157,49 @@ def make_ike():
          + payload(0, bytes(8 + 17)))
 
 
+def chain(first, *payloads):
+    """The type of the first payload, then all of them: (type, body) each."""
+    out = b""
+    for i, (_, body) in enumerate(payloads):
+        out += payload(payloads[i + 1][0] if i + 1 < len(payloads) else 0, body)
+    return bytes([first]) + out
+
+
+def make_engine():
+    """Stage and variant (fuzz_ike.c), then a message, or what is sealed in one."""
+    public = bytes([9]) + bytes(31)
+    nonce = (40, bytes(range(32)))
+    ke = (34, struct.pack(">HH", 31, 0) + public)
+    rekey = (41, bytes([201, 4]) + struct.pack(">HI", 16393, 0x01020304))
+    ends = [(44, selectors("0.0.0.2")), (45, selectors("0.0.0.86"))]
+    child = (33, proposal(201, bytes([1, 2, 3, 4]), [transform(True, 1, 1025)]))
+    child_ke = (33, proposal(201, bytes([1, 2, 3, 4]), [transform(False, 1, 1025), transform(True, 4, 31)]))
+    ike_sa = (33, proposal(1, b"", [transform(False, 1, 20, 256), transform(False, 2, 5), transform(True, 4, 31)]))
+    ike_rekey = (33, proposal(1, bytes(range(1, 9)), [transform(False, 1, 28), transform(False, 2, 5), transform(True, 4, 31)]))
+    hashes = (41, bytes([0, 0]) + struct.pack(">HH", 16431, 5))
+    proof = (39, bytes([14, 0, 0, 0]) + bytes.fromhex("07300506032b6570") + bytes(64))
+    cert = (37, bytes([15]) + bytes.fromhex("302a300506032b6570032100") + public)
+
+    def put(name, stage, variant, data):
+        save("ike", name, bytes([stage, variant]) + data)
+
+    put("stranger-init", 0, 0, ike(34, 0x08, 33, [ike_sa, ke, nonce, hashes]))
+    put("stranger-version", 0, 0, struct.pack(">QQBBBBII", 1, 0, 33, 0x30, 34, 8, 0, 28))
+    put("init-answer", 1, 0, chain(33, ike_sa, ke, nonce, hashes))
+    put("init-cookie", 1, 0, chain(41, (41, bytes([0, 0]) + struct.pack(">H", 16390) + b"cookie")))
+    put("auth-request", 2, 0, chain(35, (35, bytes([2, 0, 0, 0]) + b"a.example.net"), cert, proof, child, *ends))
+    put("auth-answer", 3, 0, chain(36, (36, bytes([11, 0, 0, 0]) + public), cert, proof, child, *ends))
+    put("auth-refused", 3, 0, chain(41, (41, bytes([0, 0, 0, 24]))))
+    put("rekey-child", 4, 1, chain(41, rekey, child_ke, nonce, ke, *ends))
+    put("rekey-ike", 4, 1, chain(33, ike_rekey, nonce, ke))
+    put("delete", 4, 2, chain(42, (42, bytes([201, 4, 0, 1, 1, 2, 3, 4])), (42, bytes([1, 0, 0, 0]))))
+    put("notify", 4, 2, chain(41, (41, bytes([0, 0]) + struct.pack(">H", 56800) + b"data")))
+    put("unknown", 4, 3, chain(200, (200, b"what")))
+    put("rekey-child-answer", 5, 0, chain(33, child_ke, nonce, ke, *ends))
+    put("rekey-ike-answer", 5, 1, chain(33, ike_rekey, nonce, ke))
+    put("rekey-refused", 5, 0, chain(41, (41, bytes([0, 0, 0, 43]))))
+
+
 def make_streams():
     def frame(data):
         return struct.pack(">H", 2 + len(data)) + data
@@ -212,6 +255,7 @@ def main():
     make_dns()
     make_names()
     make_ike()
+    make_engine()
     make_streams()
     make_texts()
     for case in cases("notify.txt"):
