@@ -82,7 +82,9 @@ struct ike_config {
     uint64_t rekey_ike_us;    /* soft; 0: never by itself. Up to rekey_jitter_percent earlier */
     uint64_t rekey_child_us;
     uint32_t rekey_jitter_percent;
-    uint32_t hard_percent;   /* of rekey_*_us past which an SA not rekeyed is closed */
+    /* Of rekey_*_us (at least 100), past which an SA not rekeyed is closed; never sooner than
+     * request_timeout_us past rekey_*_us. */
+    uint32_t hard_percent;
     uint64_t rekey_retry_us; /* after TEMPORARY_FAILURE; half to one and a half of it */
     uint64_t linger_us;      /* a replaced child stays readable so long after its DELETE */
 };

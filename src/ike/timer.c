@@ -24,7 +24,12 @@ void ike_timer_lifetime(const struct ike_config *config, uint64_t lifetime_us, u
     }
     *ret_rekey_us =
         now_us + lifetime_us - random_up_to(lifetime_us / 100 * config->rekey_jitter_percent);
-    *ret_hard_us = now_us + lifetime_us / 100 * config->hard_percent;
+    /* However short the lifetime, a rekey has the time that a request may take, repeats and a
+     * refusal for the moment included. */
+    uint64_t margin_us = lifetime_us / 100 * (config->hard_percent - 100);
+    if (margin_us < config->request_timeout_us)
+        margin_us = config->request_timeout_us;
+    *ret_hard_us = now_us + lifetime_us + margin_us;
 }
 
 uint64_t ike_timer_retry(const struct ike_config *config, uint64_t now_us)
