@@ -93,6 +93,7 @@ static void drop_attempt(struct call *call)
     call->finder = NULL;
     punch_table_close(call->host->punches, call->punch);
     call->punch = NULL;
+    stage_clear(&call->early);
     if (call->sa != NULL && call->sa != call->peer->sa)
         ike_sa_free(call->sa);
     call->sa = NULL;
@@ -240,6 +241,7 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
     punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
     call->sa = NULL;
+    call_flush_early(call, ike_sa_remote(sa));
     log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,
              call->is_incoming ? "it called" : "we called",
              (unsigned long long)((now_us - call->started_us) / MS_US));

@@ -52,6 +52,8 @@ struct ike_profile *call_responder_profile(struct host *host, const struct endpo
 /* IKE events of a peer with a call. Only of an SA that call_is_for() says so may a tunnel be made.
  */
 bool call_is_for(const struct call *call, const struct ike_sa *sa);
+/* A datagram that no tunnel takes, while keys are negotiated: waits until they are there. */
+void call_on_early(struct host *host, const uint8_t *data, size_t len, const struct endpoint *from);
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us);

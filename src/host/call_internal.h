@@ -31,7 +31,8 @@ struct call {
     struct punch *punch;
     struct ike_profile *profile;
     struct ike_sa *sa;
-    char why[160]; /* the last attempt's failure */
+    struct stage early; /* datagrams of the tunnel that is not there yet */
+    char why[160];      /* the last attempt's failure */
 };
 
 #define CALL_STEP_NAME       "name"
@@ -44,6 +45,8 @@ struct call {
 struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us);
 /* Frees, without a word to anyone. */
 void call_free(struct call *call);
+/* The tunnel is there: what has come before it is received now. */
+void call_flush_early(struct call *call, const struct endpoint *from);
 /* May one more call to this zone begin? Calls to other zones, which any web page can cause, leave
  * room for those to the own one. */
 bool call_has_room(struct host *host, const char *zone);

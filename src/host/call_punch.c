@@ -1,10 +1,14 @@
 /* Punching and keys: what the path and IKE engines report of a call, and what follows. */
 #include "host/call_internal.h"
 
+#include "host/datapath.h"
 #include "io/clock.h"
 #include "io/route.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define EARLY_US (100 * MS_US) /* for what the data path has handed over last */
 
 int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us)
 {
@@ -51,6 +55,7 @@ static void begin_keys(struct call *call, const struct endpoint *path, uint64_t 
         return;
     }
     ike_sa_set_user(call->sa, call->peer);
+    datapath_expect(host->datapath, now_us + host->config.attempt_us + EARLY_US);
     host_pump_ike(host, call->sa, now_us);
 }
 
@@ -167,6 +172,32 @@ static void reject_sa(struct call *call, struct ike_sa *sa, const char *why, con
     if (call->sa == sa)
         call->sa = NULL; /* whoever drives it frees it */
     call_fail(call, why, hint, now_us);
+}
+
+void call_on_early(struct host *host, const uint8_t *data, size_t len, const struct endpoint *from)
+{
+    for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
+        struct call *call = CONTAINER_OF(node, struct call, by_number);
+        if (call->state == CALL_KEYING && !call->is_incoming && call->sa != NULL &&
+            endpoint_is_equal(ike_sa_remote(call->sa), from)) {
+            stage_add(&call->early, data, len);
+            return;
+        }
+    }
+    /* Its keys may have come while it was on its way here. */
+    if (tunnel_find_by_endpoint(host->tunnels, from) == NULL ||
+        !datapath_receive(host->datapath, from, data, len))
+        drop_count(tunnel_table_drops(host->tunnels), DROP_NO_TUNNEL);
+}
+
+void call_flush_early(struct call *call, const struct endpoint *from)
+{
+    struct staged *staged;
+    while ((staged = stage_take(&call->early)) != NULL) {
+        if (!datapath_receive(call->host->datapath, from, staged->data, staged->len))
+            drop_count(tunnel_table_drops(call->host->tunnels), DROP_CONGESTION);
+        free(staged);
+    }
 }
 
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)

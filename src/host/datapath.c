@@ -108,21 +108,34 @@ static bool read_udp(struct datapath *dp)
     return got == count;
 }
 
+static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
+{
+    struct packet *packet = packet_take(&dp->pool);
+    if (packet == NULL)
+        return;
+    if (slot->len > packet_tailroom(packet)) {
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    memcpy(packet->data, slot->data, slot->len);
+    packet->len = slot->len;
+    if (slot->kind == HANDOFF_PACKET) {
+        outbound(dp, packet);
+    } else {
+        packet->peer = slot->from;
+        inbound_again(dp, packet);
+    }
+}
+
 static void read_control(struct datapath *dp)
 {
     struct handoff_slot *slot;
     handoff_clear_wake(&dp->to_data);
     while ((slot = handoff_peek(&dp->to_data)) != NULL) {
-        if (slot->kind == HANDOFF_COMMAND) {
+        if (slot->kind == HANDOFF_COMMAND)
             outbound_command(dp, slot);
-        } else {
-            struct packet *packet = packet_take(&dp->pool);
-            if (packet != NULL && slot->len <= packet_tailroom(packet)) {
-                memcpy(packet->data, slot->data, slot->len);
-                packet->len = slot->len;
-                outbound(dp, packet);
-            }
-        }
+        else
+            take_packet(dp, slot);
         handoff_pop(&dp->to_data);
     }
 }
@@ -237,6 +250,25 @@ bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size
     handoff_push(&datapath->to_data);
     handoff_wake(&datapath->to_data);
     return true;
+}
+
+bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
+                      const uint8_t *datagram, size_t len)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, datagram, len);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_DATAGRAM;
+    slot->from = *from;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
+}
+
+void datapath_expect(struct datapath *datapath, uint64_t until_us)
+{
+    if (until_us > atomic_load(&datapath->expects_until_us))
+        atomic_store(&datapath->expects_until_us, until_us);
 }
 
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)

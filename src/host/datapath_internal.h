@@ -21,12 +21,15 @@ struct datapath {
     unsigned batch_count;
     struct drop_counters drops;
     uint64_t now_us; /* of this round */
+    _Atomic uint64_t expects_until_us;
 };
 
 /* A packet from a local application; consumed. */
 void outbound(struct datapath *dp, struct packet *packet);
 /* A datagram from the network; consumed. */
 void inbound(struct datapath *dp, struct packet *packet);
+/* The same once more; not handed over again. */
+void inbound_again(struct datapath *dp, struct packet *packet);
 /* A command that the control thread wants sent. */
 void outbound_command(struct datapath *dp, const struct handoff_slot *slot);
 

@@ -214,10 +214,14 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
     case HANDOFF_PROBE_REPLY:
         ping_on_reply(host, &slot->peer, slot->number, now_us);
         break;
+    case HANDOFF_EARLY:
+        call_on_early(host, slot->data, slot->len, &slot->from);
+        break;
     case HANDOFF_TOO_BIG:
         on_path_mtu(host, &slot->from);
         break;
     case HANDOFF_PACKET:
+    case HANDOFF_DATAGRAM:
     case HANDOFF_COMMAND:
         break; /* the other way only */
     }

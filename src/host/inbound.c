@@ -55,6 +55,36 @@ static bool open_message(struct datapath *dp, struct packet *packet)
     return true;
 }
 
+static bool is_expecting(struct datapath *dp)
+{
+    return dp->now_us < atomic_load_explicit(&dp->expects_until_us, memory_order_relaxed);
+}
+
+/* Consumes the packet. */
+static void take_data(struct datapath *dp, struct packet *packet)
+{
+    bool is_early = is_expecting(dp);
+    tunnel_read_begin();
+    bool is_done =
+        !(is_early && tunnel_find_by_endpoint(dp->config.tunnels, &packet->peer) == NULL) &&
+        open_message(dp, packet);
+    tunnel_read_end();
+    if (is_done)
+        return;
+    if (is_early)
+        hand_over(dp, HANDOFF_EARLY, packet, NULL, 0);
+    packet_give_back(&dp->pool, packet);
+}
+
+void inbound_again(struct datapath *dp, struct packet *packet)
+{
+    tunnel_read_begin();
+    bool is_done = open_message(dp, packet);
+    tunnel_read_end();
+    if (!is_done)
+        packet_give_back(&dp->pool, packet);
+}
+
 void inbound(struct datapath *dp, struct packet *packet)
 {
     bool is_done = false;
@@ -76,12 +106,8 @@ void inbound(struct datapath *dp, struct packet *packet)
         hand_over(dp, HANDOFF_STUN, packet, NULL, 0);
         break;
     case DATAGRAM_DATA:
-        tunnel_read_begin();
-        is_done = open_message(dp, packet);
-        tunnel_read_end();
-        if (is_done)
-            return;
-        break;
+        take_data(dp, packet);
+        return;
     }
     packet_give_back(&dp->pool, packet);
 }
