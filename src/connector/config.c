@@ -36,6 +36,38 @@ static int parse_listen(const char *value, void *target, const struct config_key
     return endpoint_parse(value, LISTEN_PORT, &config->listen);
 }
 
+static int parse_alternate_port(const char *value, void *target, const struct config_key *key)
+{
+    struct connector_config *config = target;
+    const size_t len = strspn(value, "0123456789");
+    const unsigned long port = len > 0 && len <= 5 ? strtoul(value, NULL, 10) : 0;
+    config->has_stun_alternate = strcmp(value, "off") != 0;
+    if (!config->has_stun_alternate)
+        return ERR_OK;
+    if (value[len] != '\0' || port == 0 || port > UINT16_MAX)
+        return ERR_INVALID;
+    config->stun_alternate_port = (uint16_t)port;
+    return ERR_OK;
+}
+
+static int parse_single_address(const char *value, struct address *ret_address)
+{
+    struct address address;
+    const int error = address_parse(value, &address);
+    if (error != ERR_OK)
+        return error;
+    if (address_is_unspecified(&address) || address_is_multicast(&address))
+        return ERR_INVALID;
+    *ret_address = address;
+    return ERR_OK;
+}
+
+static int parse_alternate_address(const char *value, void *target, const struct config_key *key)
+{
+    return parse_single_address(value,
+                                &((struct connector_config *)target)->stun_alternate_address);
+}
+
 static int parse_dns(const char *value, void *target, const struct config_key *key)
 {
     struct connector_config *config = target;
@@ -45,14 +77,7 @@ static int parse_dns(const char *value, void *target, const struct config_key *k
 
 static int parse_address(const char *value, void *target, const struct config_key *key)
 {
-    struct address address;
-    const int error = address_parse(value, &address);
-    if (error != ERR_OK)
-        return error;
-    if (address_is_unspecified(&address) || address_is_multicast(&address))
-        return ERR_INVALID;
-    ((struct connector_config *)target)->address = address;
-    return ERR_OK;
+    return parse_single_address(value, &((struct connector_config *)target)->address);
 }
 
 static int parse_lease(const char *value, void *target, const struct config_key *key)
@@ -98,6 +123,10 @@ static const struct config_key keys[] = {
     {"connector", "name-server", config_parse_name, AT(name_server), SIZE(name_server),
      "the host name of this DNS server, such as ns.example.net", 0},
     {"connector", "listen", parse_listen, 0, 0, "an address and port, such as 0.0.0.0:4500", 0},
+    {"connector", "stun-alternate-port", parse_alternate_port, 0, 0,
+     "a port from 1 to 65535, or off", 0},
+    {"connector", "stun-alternate-address", parse_alternate_address, 0, 0,
+     "a second IPv4 or IPv6 address of this machine, without a port", 0},
     {"connector", "dns", parse_dns, 0, 0, "an address and port, such as 0.0.0.0:53, or off", 0},
     {"connector", "key", parse_path, AT(key), SIZE(key), ABSOLUTE, 0},
     {"connector", "strict", config_parse_bool, AT(is_strict), 0, "yes or no", 0},
@@ -127,6 +156,7 @@ static void set_defaults(struct connector_config *config, const char *file)
     snprintf(config->database, sizeof config->database, "/var/lib/detec-connector/hosts.db");
     snprintf(config->socket, sizeof config->socket, "/run/detec-connector/connector.sock");
     config->has_dynamic = true;
+    config->has_stun_alternate = true;
     config->lease_us = (uint64_t)120 * 1000000;
     config->sessions_max = SESSIONS_DEFAULT;
     config->sessions_per_address_max = PER_ADDRESS;
@@ -137,6 +167,7 @@ static void set_defaults(struct connector_config *config, const char *file)
 static int check_whole(struct connector_config *config, FILE *report)
 {
     const size_t zone_len = strlen(config->zone);
+    char text[ADDRESS_TEXT_CAP];
     int result = ERR_OK;
     if (zone_len == 0) {
         fprintf(report,
@@ -161,6 +192,25 @@ static int check_whole(struct connector_config *config, FILE *report)
                 "allowed: the public address of this machine, such as address = 203.0.113.10\n",
                 config->file);
         result = ERR_INVALID;
+    }
+    if (config->stun_alternate_port == config->listen.port) {
+        fprintf(report,
+                "%s: [connector] stun-alternate-port = %u: that is the port of listen; allowed: "
+                "another one\n",
+                config->file, config->stun_alternate_port);
+        result = ERR_INVALID;
+    }
+    if (config->stun_alternate_address.family != ADDRESS_NONE) {
+        const struct address *alternate = &config->stun_alternate_address;
+        if (alternate->family != config->address.family ||
+            address_is_equal(alternate, &config->address) ||
+            address_is_equal(alternate, &config->listen.address) || !config->has_stun_alternate) {
+            fprintf(report,
+                    "%s: [connector] stun-alternate-address = %s: allowed: an address of the same "
+                    "family as address, but not the same, and not with stun-alternate-port = off\n",
+                    config->file, address_format(alternate, text, sizeof text));
+            result = ERR_INVALID;
+        }
     }
     if (strlen(config->socket) > 107) {
         fprintf(report, "%s: [connector] socket = %s: too long; allowed: at most 107 characters\n",
@@ -213,6 +263,11 @@ const char *connector_config_fixed_change(const struct connector_config *a,
         return "name-server";
     if (!endpoint_is_equal(&a->listen, &b->listen))
         return "listen";
+    if (a->has_stun_alternate != b->has_stun_alternate ||
+        a->stun_alternate_port != b->stun_alternate_port)
+        return "stun-alternate-port";
+    if (!address_is_equal(&a->stun_alternate_address, &b->stun_alternate_address))
+        return "stun-alternate-address";
     if (a->has_dns != b->has_dns || (a->has_dns && !endpoint_is_equal(&a->dns, &b->dns)))
         return "dns";
     if (strcmp(a->key, b->key) != 0)

@@ -22,6 +22,10 @@ struct connector_config {
     char name_server[NAME_TEXT_CAP]; /* in NS and SOA; empty: the zone's own name */
     struct address address;          /* of the zone's own name */
     struct endpoint listen;          /* TCP for log-ins, UDP for STUN */
+    /* The second port and address of NAT behaviour discovery (RFC 5780). */
+    bool has_stun_alternate;
+    uint16_t stun_alternate_port;          /* 0: the one behind listen's, if it is free */
+    struct address stun_alternate_address; /* of this machine; ADDRESS_NONE: there is none */
     bool has_dns;
     struct endpoint dns;
     char key[CONNECTOR_PATH_CAP];

@@ -11,7 +11,6 @@
 #include "connector/address_count.h"
 #include "connector/config.h"
 #include "connector/database.h"
-#include "connector/limiter.h"
 #include "crypto/identity.h"
 #include "ike/table.h"
 #include "login/registry.h"
@@ -22,6 +21,7 @@
 struct control;
 struct dns_server;
 struct session;
+struct stun_server;
 struct udp_server;
 
 struct connector {
@@ -63,8 +63,7 @@ struct connector {
 
     struct dns_server *dns; /* TCP */
     struct udp_server *dns_udp;
-    struct udp_server *stun;
-    struct limiter stun_limiter;
+    struct stun_server *stun;
     uint64_t dns_queries;
     struct control *control;
 };

@@ -48,14 +48,14 @@ struct outgoing {
     uint8_t data[];
 };
 
-size_t dns_server_answer_udp(void *context, const uint8_t *data, size_t len,
-                             const struct endpoint *from, uint8_t *ret_answer)
+size_t dns_server_answer_udp(void *context, const struct udp_request *request,
+                             struct udp_reply *reply)
 {
     struct connector *connector = context;
     size_t answer_len = 0;
     connector->dns_queries++;
-    if (zone_answer(connector->zone, data, len, false, DNS_UDP_LEN_SAFE, ret_answer,
-                    UDP_SERVER_LEN_MAX, &answer_len) != ERR_OK)
+    if (zone_answer(connector->zone, request->data, request->len, false, DNS_UDP_LEN_SAFE,
+                    reply->data, UDP_SERVER_LEN_MAX, &answer_len) != ERR_OK)
         return 0;
     return answer_len;
 }

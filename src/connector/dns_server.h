@@ -6,10 +6,12 @@
 #include "connector/connector.h"
 
 struct dns_server;
+struct udp_reply;
+struct udp_request;
 
 /* udp_server_answer; context: struct connector. */
-size_t dns_server_answer_udp(void *context, const uint8_t *data, size_t len,
-                             const struct endpoint *from, uint8_t *ret_answer);
+size_t dns_server_answer_udp(void *context, const struct udp_request *request,
+                             struct udp_reply *reply);
 
 /* Opens the TCP port. ERR_IO: errno says why. */
 MUST_USE int dns_server_new(struct connector *connector, uint16_t port,

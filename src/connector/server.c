@@ -34,7 +34,7 @@ void connector_registry_config(struct connector *connector, struct registry_conf
     ret_config->is_strict = config->is_strict;
     ret_config->has_dynamic = config->has_dynamic;
     ret_config->lease_s = (uint16_t)(config->lease_us / SECOND_US);
-    ret_config->stun_port = connector->stun != NULL ? udp_server_port(connector->stun) : 0;
+    ret_config->stun_port = connector->stun != NULL ? stun_server_port(connector->stun) : 0;
     ret_config->sessions_max = config->sessions_max;
     ret_config->find_static = session_find_static;
     ret_config->context = connector;
@@ -56,13 +56,14 @@ int connector_make_profile(const struct connector *connector, struct ike_profile
 static void close_parts(struct connector *connector)
 {
     sessions_stop_listening(connector);
-    udp_server_close(connector->stun);
+    stun_server_close(connector->stun);
     udp_server_close(connector->dns_udp);
     dns_server_close(connector->dns);
     if (connector->control != NULL)
         control_socket_remove(connector->config.socket);
     control_close(connector->control);
-    connector->stun = connector->dns_udp = NULL;
+    connector->stun = NULL;
+    connector->dns_udp = NULL;
     connector->dns = NULL;
     connector->control = NULL;
 }
@@ -221,8 +222,7 @@ static int open_ports(struct connector *connector)
     char text[ENDPOINT_TEXT_CAP];
     int error = sessions_listen(connector);
     if (error == ERR_OK)
-        error = udp_server_new(&connector->loop, &config->listen, stun_server_answer, connector,
-                               &connector->stun);
+        error = stun_server_new(&connector->loop, config, &connector->stun);
     if (error != ERR_OK) {
         log_error("%s: [connector] listen = %s cannot be opened: %s", config->file,
                   endpoint_format(&config->listen, text, sizeof text),
@@ -309,14 +309,12 @@ static int make_engines(struct connector *connector)
 static int init(struct connector *connector)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    uint8_t seeds[3][16];
+    uint8_t seeds[2][16];
     int error = crypto_random(seeds, sizeof seeds);
     if (error == ERR_OK)
         error = map_init(&connector->sessions, seeds[0]);
     if (error == ERR_OK)
         error = address_counts_init(&connector->session_addresses, seeds[1]);
-    if (error == ERR_OK)
-        error = limiter_init(&connector->stun_limiter, seeds[2], STUN_PER_SECOND, STUN_BURST);
     deadline_heap_init(&connector->session_deadlines);
     if (error != ERR_OK)
         return fail("detec-connector cannot start", error);
@@ -377,7 +375,6 @@ static void free_all(struct connector *connector)
     map_done(&connector->sessions);
     address_counts_done(&connector->session_addresses);
     deadline_heap_done(&connector->session_deadlines);
-    limiter_done(&connector->stun_limiter);
     uv_loop_close(&connector->loop);
     free(connector);
 }

@@ -1,5 +1,6 @@
 /* Batched UDP on one socket. Where it is bound to any address, IP_PKTINFO says which one was asked
- * and sets the answer's source: resolvers and hosts drop answers from another address. */
+ * and sets the answer's source: resolvers and hosts drop answers from another address. Answers that
+ * leave from another port (STUN's CHANGE-REQUEST) are rare, and sent one by one. */
 #include "connector/udp_server.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ struct udp_server {
     uv_poll_t poll;
     int fd;
     uint16_t port;
+    bool is_ipv6; /* takes IPv4 too */
     udp_server_answer *answer;
     void *context;
     uint64_t received;
@@ -79,63 +81,95 @@ static void prepare_receive(struct udp_server *server)
     }
 }
 
-/* What came as "arrived at this address" goes back as "send from this address"; the interface is
- * left to routing, as the way back may be another one. Returns the length of the control data. */
-static size_t turn_control(struct msghdr *header)
+/* The address that a datagram was sent to; ADDRESS_NONE if the kernel did not say. */
+static struct address asked_address(struct msghdr *header, unsigned *ret_link)
 {
+    struct sockaddr_storage storage = {0};
+    struct sockaddr_in *ipv4_name = (struct sockaddr_in *)&storage;
+    struct sockaddr_in6 *ipv6_name = (struct sockaddr_in6 *)&storage;
     struct in_pktinfo ipv4;
     struct in6_pktinfo ipv6;
-    int type = 0;
+    struct endpoint asked = {0};
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c != NULL; c = CMSG_NXTHDR(header, c)) {
         if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
             memcpy(&ipv4, CMSG_DATA(c), sizeof ipv4);
-            ipv4.ipi_ifindex = 0;
-            ipv4.ipi_spec_dst = ipv4.ipi_addr;
-            type = IP_PKTINFO;
+            ipv4_name->sin_family = AF_INET;
+            ipv4_name->sin_addr = ipv4.ipi_addr;
         } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
             memcpy(&ipv6, CMSG_DATA(c), sizeof ipv6);
-            /* A link-local address needs its interface. */
-            if (!IN6_IS_ADDR_LINKLOCAL(&ipv6.ipi6_addr))
-                ipv6.ipi6_ifindex = 0;
-            type = IPV6_PKTINFO;
+            ipv6_name->sin6_family = AF_INET6;
+            ipv6_name->sin6_addr = ipv6.ipi6_addr;
+            *ret_link = ipv6.ipi6_ifindex;
         }
     }
-    if (type == 0)
-        return 0;
-    struct cmsghdr *c = header->msg_control;
-    const size_t len = type == IP_PKTINFO ? sizeof ipv4 : sizeof ipv6;
-    memset(header->msg_control, 0, CONTROL_CAP);
-    c->cmsg_level = type == IP_PKTINFO ? IPPROTO_IP : IPPROTO_IPV6;
-    c->cmsg_type = type;
-    c->cmsg_len = CMSG_LEN(len);
-    memcpy(CMSG_DATA(c), type == IP_PKTINFO ? (const void *)&ipv4 : (const void *)&ipv6, len);
-    return CMSG_SPACE(len);
+    if (storage.ss_family == 0 ||
+        endpoint_from_sockaddr((const struct sockaddr *)&storage, &asked) != ERR_OK)
+        return (struct address){0};
+    return asked.address;
 }
 
-/* Answers datagram i; true if outgoing has a new message. */
+/* Sets the source address of a datagram. The interface is left to routing, as the way back may be
+ * another one; only a link-local address needs its own. */
+static void put_source(struct msghdr *header, const struct udp_server *via,
+                       const struct address *source, unsigned link)
+{
+    const struct endpoint end = {*source, 0};
+    struct sockaddr_storage storage;
+    struct in_pktinfo ipv4 = {0};
+    struct in6_pktinfo ipv6 = {0};
+    struct cmsghdr *c = header->msg_control;
+    if (source->family == ADDRESS_NONE) {
+        header->msg_control = NULL;
+        header->msg_controllen = 0;
+        return;
+    }
+    (void)endpoint_to_sockaddr(&end, via->is_ipv6, &storage);
+    const size_t len = via->is_ipv6 ? sizeof ipv6 : sizeof ipv4;
+    memset(c, 0, CONTROL_CAP);
+    c->cmsg_level = via->is_ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    c->cmsg_type = via->is_ipv6 ? IPV6_PKTINFO : IP_PKTINFO;
+    c->cmsg_len = CMSG_LEN(len);
+    if (via->is_ipv6) {
+        ipv6.ipi6_addr = ((const struct sockaddr_in6 *)&storage)->sin6_addr;
+        ipv6.ipi6_ifindex = address_is_link_local(source) ? link : 0;
+        memcpy(CMSG_DATA(c), &ipv6, len);
+    } else {
+        ipv4.ipi_spec_dst = ((const struct sockaddr_in *)&storage)->sin_addr;
+        memcpy(CMSG_DATA(c), &ipv4, len);
+    }
+    header->msg_controllen = CMSG_SPACE(len);
+}
+
+/* Answers datagram i into outgoing; true if there is a message to send from `server` itself. */
 static bool answer_one(struct udp_server *server, size_t i, struct mmsghdr *outgoing)
 {
     struct datagram *datagram = &server->datagrams[i];
-    struct mmsghdr *incoming = &server->incoming[i];
-    struct endpoint from;
+    struct msghdr *incoming = &server->incoming[i].msg_hdr;
+    struct udp_request request = {.data = datagram->in, .len = server->incoming[i].msg_len};
+    unsigned link = 0;
     server->received++;
-    if ((incoming->msg_hdr.msg_flags & MSG_TRUNC) != 0 ||
-        endpoint_from_sockaddr((const struct sockaddr *)&datagram->peer, &from) != ERR_OK ||
-        from.port == 0)
+    if ((incoming->msg_flags & MSG_TRUNC) != 0 ||
+        endpoint_from_sockaddr((const struct sockaddr *)&datagram->peer, &request.from) != ERR_OK ||
+        request.from.port == 0)
         return false;
-    const size_t len =
-        server->answer(server->context, datagram->in, incoming->msg_len, &from, datagram->out);
+    request.to = (struct endpoint){asked_address(incoming, &link), server->port};
+    struct udp_reply reply = {datagram->out, request.from, server, request.to.address};
+    const size_t len = server->answer(server->context, &request, &reply);
     if (len == 0 || len > sizeof datagram->out)
         return false;
     datagram->out_part.iov_base = datagram->out;
     datagram->out_part.iov_len = len;
-    outgoing->msg_hdr = incoming->msg_hdr;
+    outgoing->msg_hdr = *incoming;
     outgoing->msg_hdr.msg_iov = &datagram->out_part;
     outgoing->msg_hdr.msg_flags = 0;
-    outgoing->msg_hdr.msg_controllen = turn_control(&incoming->msg_hdr);
-    if (outgoing->msg_hdr.msg_controllen == 0)
-        outgoing->msg_hdr.msg_control = NULL;
-    return true;
+    if (!endpoint_is_equal(&reply.to, &request.from))
+        outgoing->msg_hdr.msg_namelen =
+            endpoint_to_sockaddr(&reply.to, reply.via->is_ipv6, &datagram->peer);
+    put_source(&outgoing->msg_hdr, reply.via, &reply.source, link);
+    if (reply.via == server)
+        return true;
+    (void)sendmsg(reply.via->fd, &outgoing->msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return false;
 }
 
 /* One that cannot be sent is skipped, as the network would lose it. */
@@ -176,6 +210,7 @@ int udp_server_new(uv_loop_t *loop, const struct endpoint *listen, udp_server_an
         return ERR_NOMEM;
     server->answer = answer;
     server->context = context;
+    server->is_ipv6 = listen->address.family == ADDRESS_IPV6;
     server->fd = open_socket(listen, &server->port);
     if (server->fd < 0) {
         free(server);

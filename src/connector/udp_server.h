@@ -11,10 +11,24 @@
 
 struct udp_server;
 
-/* Writes the answer to data into ret_answer (UDP_SERVER_LEN_MAX bytes) and returns its length; 0:
- * none. */
-typedef size_t udp_server_answer(void *context, const uint8_t *data, size_t len,
-                                 const struct endpoint *from, uint8_t *ret_answer);
+struct udp_request {
+    const uint8_t *data;
+    size_t len;
+    struct endpoint from;
+    struct endpoint to; /* ADDRESS_NONE where the kernel did not say */
+};
+
+/* Filled in before the call with the way back; data has UDP_SERVER_LEN_MAX bytes of room. */
+struct udp_reply {
+    uint8_t *data;
+    struct endpoint to;
+    struct udp_server *via; /* the port it leaves from */
+    struct address source;  /* ADDRESS_NONE: the kernel's choice */
+};
+
+/* Writes the answer and returns its length; 0: none. */
+typedef size_t udp_server_answer(void *context, const struct udp_request *request,
+                                 struct udp_reply *reply);
 
 /* Opens the port; datagrams are taken as soon as the loop runs. ERR_IO: errno says why. */
 MUST_USE int udp_server_new(uv_loop_t *loop, const struct endpoint *listen,

@@ -45,6 +45,9 @@ static void test_defaults(void **state)
     assert_string_equal(config.user, "");
     assert_false(config.is_strict);
     assert_true(config.has_dynamic);
+    assert_true(config.has_stun_alternate);
+    assert_int_equal(config.stun_alternate_port, 0);
+    assert_int_equal(config.stun_alternate_address.family, ADDRESS_NONE);
     assert_int_equal(config.lease_us, 120 * 1000000);
     assert_int_equal(config.sessions_max, 100000);
     assert_int_equal(config.sessions_per_address_max, 256);
@@ -61,6 +64,8 @@ static void test_every_key(void **state)
                          "address = 2001:db8::1\n"
                          "name-server = NS.example.\n"
                          "listen = 192.0.2.1\n"
+                         "stun-alternate-port = 4600\n"
+                         "stun-alternate-address = 2001:db8::2\n"
                          "dns = [::]:5353\n"
                          "key = /k\ndatabase = /d\nsocket = /s\nuser = someone\n"
                          "strict = yes\ndynamic = no\nlease = 30s\n"
@@ -72,6 +77,10 @@ static void test_every_key(void **state)
     assert_string_equal(address_format(&config.address, text, sizeof text), "2001:db8::1");
     assert_string_equal(config.name_server, "ns.example");
     assert_string_equal(endpoint_format(&config.listen, text, sizeof text), "192.0.2.1:4500");
+    assert_true(config.has_stun_alternate);
+    assert_int_equal(config.stun_alternate_port, 4600);
+    assert_string_equal(address_format(&config.stun_alternate_address, text, sizeof text),
+                        "2001:db8::2");
     assert_string_equal(endpoint_format(&config.dns, text, sizeof text), "[::]:5353");
     assert_string_equal(config.key, "/k");
     assert_string_equal(config.database, "/d");
@@ -117,6 +126,12 @@ static void test_mistakes(void **state)
         {"lease =", {"c.conf:4:", "lease has no value", "from 30s"}},
         {"listen = 0.0.0.0:0", {"c.conf:4:", "listen = 0.0.0.0:0", "an address and port"}},
         {"listen = somewhere", {"c.conf:4:", "listen = somewhere", "0.0.0.0:4500"}},
+        {"stun-alternate-port = 0", {"c.conf:4:", "stun-alternate-port = 0", "1 to 65535, or off"}},
+        {"stun-alternate-port = 70000", {"c.conf:4:", "stun-alternate-port", "1 to 65535"}},
+        {"stun-alternate-port = 4500", {"c.conf:", "the port of listen", "another one"}},
+        {"stun-alternate-address = ::", {"c.conf:4:", "stun-alternate-address", "second IPv4"}},
+        {"stun-alternate-address = 192.0.2.1", {"c.conf:", "= 192.0.2.1", "not the same"}},
+        {"stun-alternate-address = 2001:db8::1", {"c.conf:", "2001:db8::1", "the same family"}},
         {"dns = 0.0.0.0:99999", {"c.conf:4:", "dns = 0.0.0.0:99999", "or off"}},
         {"dns = on", {"c.conf:4:", "dns = on", "or off"}},
         {"key = connector.key", {"c.conf:4:", "key = connector.key", "absolute path"}},
@@ -205,6 +220,9 @@ static void test_fixed_change(void **state)
         {"", NULL},
         {"strict = yes\ndynamic = no\nlease = 40s\nsessions = 9\nlog = warn\n", NULL},
         {"listen = 0.0.0.0:4501\n", "listen"},
+        {"stun-alternate-port = off\n", "stun-alternate-port"},
+        {"stun-alternate-port = 9\n", "stun-alternate-port"},
+        {"stun-alternate-address = 192.0.2.9\n", "stun-alternate-address"},
         {"dns = off\n", "dns"},
         {"dns = 0.0.0.0:54\n", "dns"},
         {"key = /k\n", "key"},
