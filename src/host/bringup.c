@@ -341,6 +341,7 @@ static void stop(struct host *host)
     log_info("stopping: logging out");
     resolver_free(host->resolver);
     host->resolver = NULL;
+    watchdog_stop(&host->watchdog);
     if (host->control != NULL)
         control_socket_remove(host->config.socket);
     control_free(host->control);
@@ -407,8 +408,17 @@ static int open_control(struct host *host)
     return error;
 }
 
+/* DNS is captured without one as well; only less is put right when the daemon is killed. */
+static void open_watchdog(struct host *host)
+{
+    int error = host->config.dns == DNS_MODE_CAPTURE ? watchdog_start(&host->watchdog) : ERR_OK;
+    if (error != ERR_OK)
+        log_warn("DNS: no watchdog process: %s", file_error_text(error));
+}
+
 static int bring_up(struct host *host)
 {
+    open_watchdog(host);
     int error = load_identity(&host->config, true, &host->identity);
     if (error == ERR_OK)
         error = open_control(host);
@@ -476,7 +486,7 @@ int host_run(const struct host_config *config, const char *export_file)
     if (host == NULL)
         return ERR_NOMEM;
     host->config = *config;
-    host->udp.fd = host->tun.fd = host->monitor.fd = -1;
+    host->udp.fd = host->tun.fd = host->monitor.fd = host->watchdog.fd = -1;
     host->started_us = clock_now_us();
     tunnel_thread_register();
     (void)privileges_protect_memory();

@@ -14,6 +14,7 @@
 #include "io/netlink.h"
 #include "io/tun.h"
 #include "io/udp.h"
+#include "io/watchdog.h"
 #include "names/allow.h"
 #include "names/pool.h"
 #include "names/trust.h"
@@ -92,6 +93,7 @@ struct host {
     size_t local_count;
     struct policy *policy;
     struct resolver *resolver;
+    struct watchdog watchdog; /* of the DNS capture */
     struct datapath *datapath;
     uv_poll_t handoff_polls[2];
     struct control *control;

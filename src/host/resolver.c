@@ -231,6 +231,17 @@ static void catch_older_sockets(struct resolver *resolver)
         log_warn("DNS capture: applications that keep a socket may have to open a new one");
 }
 
+/* Without a watchdog all is well until the daemon is stopped or killed; a new one could not be
+ * forked by now without the keys in its memory. */
+static void beat(struct resolver *resolver, bool is_capturing)
+{
+    struct watchdog *watchdog = &resolver->host->watchdog;
+    if (watchdog->fd >= 0 &&
+        watchdog_beat(watchdog, is_capturing ? resolver->listeners[0].local.port : 0) != ERR_OK)
+        log_warn("DNS: the watchdog process is gone; should this daemon be killed, applications "
+                 "that keep a socket may have to open a new one");
+}
+
 /* The capture lasts no longer than this goes on: a daemon that hangs captures nothing. */
 static void on_refresh(struct task *task, uint64_t now_us)
 {
@@ -248,6 +259,7 @@ static void on_refresh(struct task *task, uint64_t now_us)
         if (has_lapsed)
             catch_older_sockets(resolver);
     }
+    beat(resolver, error == ERR_OK);
     bool was_failing = resolver->error != NULL;
     resolver->error = error == ERR_OK ? NULL : dns_capture_error(&resolver->capture);
     if (resolver->error != NULL && !was_failing)
@@ -267,6 +279,7 @@ int resolver_start(struct resolver *resolver)
     resolver->is_capturing = true;
     resolver->refreshed_us = clock_now_us();
     catch_older_sockets(resolver);
+    beat(resolver, true);
     resolver->refresh.run = on_refresh;
     task_set(&resolver->host->tasks, &resolver->refresh,
              clock_now_us() + DNS_CAPTURE_REFRESH_MS * MS_US);
