@@ -11,7 +11,7 @@
 #define FORMAT_CAP 64
 
 /* "" if there is none; borrowed from object. */
-__attribute__((returns_nonnull)) const char *format_get_text(const json_t *object, const char *key);
+const char *format_get_text(const json_t *object, const char *key);
 bool format_get_bool(const json_t *object, const char *key);
 /* fallback if there is none. Negative numbers read as fallback. */
 double format_get_number(const json_t *object, const char *key, double fallback);

@@ -29,18 +29,18 @@ int hosts_print(struct output *output, const json_t *hosts)
         const bool is_online = format_get_bool(host, "is_logged_in");
         const char *state = is_online ? "logged in" : format_has(host, "lease_s") ? "lost" : "away";
         table_add_row(&table);
-        table_set(&table, 0, STYLE_STRONG, "%s", format_get_text(host, "name"));
-        table_set(&table, 1, STYLE_PLAIN, "%s",
-                  format_get_bool(host, "is_static") ? "static" : "dynamic");
-        table_set(&table, 2, is_online ? STYLE_GOOD : STYLE_FAINT, "%s", state);
+        table_set_text(&table, 0, STYLE_STRONG, format_get_text(host, "name"));
+        table_set_text(&table, 1, STYLE_PLAIN,
+                       format_get_bool(host, "is_static") ? "static" : "dynamic");
+        table_set_text(&table, 2, is_online ? STYLE_GOOD : STYLE_FAINT, state);
         if (format_has(host, "since_s"))
-            table_set(&table, 3, STYLE_PLAIN, "%s",
-                      format_seconds(format_get_number(host, "since_s", 0), text));
+            table_set_text(&table, 3, STYLE_PLAIN,
+                           format_seconds(format_get_number(host, "since_s", 0), text));
         if (format_has(host, "lease_s"))
-            table_set(&table, 4, STYLE_PLAIN, "%s",
-                      format_seconds(format_get_number(host, "lease_s", 0), text));
-        table_set(&table, 5, STYLE_PLAIN, "%s", format_get_text(host, "mac"));
-        table_set(&table, 6, STYLE_PLAIN, "%s", format_get_text(host, "key"));
+            table_set_text(&table, 4, STYLE_PLAIN,
+                           format_seconds(format_get_number(host, "lease_s", 0), text));
+        table_set_text(&table, 5, STYLE_PLAIN, format_get_text(host, "mac"));
+        table_set_text(&table, 6, STYLE_PLAIN, format_get_text(host, "key"));
     }
     const int error = table_print(&table, output, 0);
     table_done(&table);

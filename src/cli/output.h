@@ -55,9 +55,9 @@ void table_init(struct table *table, size_t column_count, const char *const *hea
 void table_done(struct table *table);
 /* Adds a row of empty cells; returns nothing, as an allocation failure is told by table_print. */
 void table_add_row(struct table *table);
-/* Sets a cell of the last row. NULL or "" is shown as "-" in tables with headings. */
-void table_set(struct table *table, size_t column, enum style style, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+/* Sets a cell of the last row. An empty one is shown as "-" in tables with headings. text may be
+ * NULL. */
+void table_set_text(struct table *table, size_t column, enum style style, const char *text);
 /* indent: spaces before each row. ERR_NOMEM if a row or cell was lost. */
 MUST_USE int table_print(const struct table *table, struct output *output, size_t indent);
 

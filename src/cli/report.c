@@ -147,13 +147,13 @@ static void print_refused(struct output *output, const json_t *refused)
     json_array_foreach(refused, i, caller)
     {
         table_add_row(&table);
-        table_set(&table, 0, STYLE_PLAIN, "%s", format_get_text(caller, "name"));
-        table_set(&table, 1, STYLE_WARN, "%s", format_get_text(caller, "reason"));
-        table_set(&table, 2, STYLE_PLAIN, "%s",
-                  format_count(format_get_count(caller, "count"), text));
-        table_set(&table, 3, STYLE_PLAIN, "%s",
-                  format_seconds(format_get_number(caller, "ago_s", 0), text));
-        table_set(&table, 4, STYLE_FAINT, "%s", format_get_text(caller, "key"));
+        table_set_text(&table, 0, STYLE_PLAIN, format_get_text(caller, "name"));
+        table_set_text(&table, 1, STYLE_WARN, format_get_text(caller, "reason"));
+        table_set_text(&table, 2, STYLE_PLAIN,
+                       format_count(format_get_count(caller, "count"), text));
+        table_set_text(&table, 3, STYLE_PLAIN,
+                       format_seconds(format_get_number(caller, "ago_s", 0), text));
+        table_set_text(&table, 4, STYLE_FAINT, format_get_text(caller, "key"));
     }
     if (table_print(&table, output, 2) != ERR_OK)
         output_error(output, "the refused callers could not be shown: %s", error_text(ERR_NOMEM));
@@ -208,24 +208,24 @@ static void fill_peer(struct table *table, const json_t *peer)
     char text[FORMAT_CAP];
     const char *state = format_get_text(peer, "state");
     table_add_row(table);
-    table_set(table, 0, STYLE_STRONG, "%s", format_get_text(peer, "name"));
-    table_set(table, 1, STYLE_PLAIN, "%s", format_get_text(peer, "address"));
-    table_set(table, 2, state_style(state), "%s", state);
-    table_set(table, 3, STYLE_PLAIN, "%s", format_get_text(peer, "path"));
-    table_set(table, 4, STYLE_PLAIN, "%s", format_get_text(peer, "suite"));
-    table_set(table, 5, STYLE_PLAIN, "%s", format_get_text(peer, "direction"));
-    table_set(table, 11, STYLE_BAD, "%s", format_get_text(peer, "last_error"));
+    table_set_text(table, 0, STYLE_STRONG, format_get_text(peer, "name"));
+    table_set_text(table, 1, STYLE_PLAIN, format_get_text(peer, "address"));
+    table_set_text(table, 2, state_style(state), state);
+    table_set_text(table, 3, STYLE_PLAIN, format_get_text(peer, "path"));
+    table_set_text(table, 4, STYLE_PLAIN, format_get_text(peer, "suite"));
+    table_set_text(table, 5, STYLE_PLAIN, format_get_text(peer, "direction"));
+    table_set_text(table, 11, STYLE_BAD, format_get_text(peer, "last_error"));
     if (strcmp(state, "up") != 0 && strcmp(state, "closing") != 0)
         return; /* no tunnel to tell figures of */
-    table_set(table, 6, STYLE_PLAIN, "%s",
-              format_seconds(format_get_number(peer, "age_s", 0), text));
-    table_set(table, 7, STYLE_PLAIN, "%s",
-              format_seconds(format_get_number(peer, "idle_s", 0), text));
-    table_set(table, 8, STYLE_PLAIN, "%s", format_bytes(format_get_count(peer, "bytes_in"), text));
-    table_set(table, 9, STYLE_PLAIN, "%s", format_bytes(format_get_count(peer, "bytes_out"), text));
+    table_set_text(table, 6, STYLE_PLAIN,
+                   format_seconds(format_get_number(peer, "age_s", 0), text));
+    table_set_text(table, 7, STYLE_PLAIN,
+                   format_seconds(format_get_number(peer, "idle_s", 0), text));
+    table_set_text(table, 8, STYLE_PLAIN, format_bytes(format_get_count(peer, "bytes_in"), text));
+    table_set_text(table, 9, STYLE_PLAIN, format_bytes(format_get_count(peer, "bytes_out"), text));
     if (format_has(peer, "rtt_ms"))
-        table_set(table, 10, STYLE_PLAIN, "%s",
-                  format_ms(format_get_number(peer, "rtt_ms", 0), text));
+        table_set_text(table, 10, STYLE_PLAIN,
+                       format_ms(format_get_number(peer, "rtt_ms", 0), text));
 }
 
 int report_print_peers(struct output *output, const json_t *peers)

@@ -1,5 +1,4 @@
 /* Aligned tables. */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +26,7 @@ void table_init(struct table *table, size_t column_count, const char *const *hea
     table_add_row(table);
     for (size_t i = 0; i < table->column_count; i++) {
         table->is_right[i] = headings[i][0] == '>';
-        table_set(table, i, STYLE_FAINT, "%s", headings[i] + table->is_right[i]);
+        table_set_text(table, i, STYLE_FAINT, headings[i] + table->is_right[i]);
     }
 }
 
@@ -56,22 +55,15 @@ void table_add_row(struct table *table)
     table->row_count++;
 }
 
-void table_set(struct table *table, size_t column, enum style style, const char *format, ...)
+void table_set_text(struct table *table, size_t column, enum style style, const char *text)
 {
     if (table->has_failed || column >= table->column_count || table->row_count == 0)
         return;
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    const int len = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (len < 0) {
-        table->has_failed = true;
-        return;
-    }
     struct table_cell *cell = cell_at(table, table->row_count - 1, column);
+    char *copy = text != NULL ? strdup(text) : NULL;
+    table->has_failed = text != NULL && copy == NULL;
     free(cell->text);
-    cell->text = text;
+    cell->text = copy;
     cell->style = style;
 }
 
