@@ -71,6 +71,9 @@ void call_out_begin(struct call *call, uint64_t now_us);
 /* call_punch.c: opens the punch; the peer's side may follow later. ERR_LIMIT and others: no call.
  */
 MUST_USE int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us);
+/* Begins the key negotiation while the hole is being punched, towards the likeliest of the
+ * candidates; the nomination begins it anew if that was wrong. */
+void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us);
 /* Makes the profile for the IKE SA with this call's peer. */
 MUST_USE int call_make_profile(struct call *call);
 

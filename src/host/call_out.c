@@ -194,7 +194,8 @@ void call_on_session_failed(struct session *session, const char *why, uint64_t n
 
 void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us)
 {
-    struct call *call = call_find(session_host(session), session, answer->number);
+    const uint64_t number = answer->number;
+    struct call *call = call_find(session_host(session), session, number);
     if (call == NULL || call->is_incoming || call->state != CALL_ASKING)
         return;
     struct host *host = call->host;
@@ -226,4 +227,8 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
         return;
     }
     call_pump_punches(host, now_us);
+    /* Right behind the checks that open the way: it saves their round trip. */
+    if (call_find(host, session, number) == call && call->state == CALL_PUNCHING &&
+        call->sa == NULL)
+        call_begin_early(call, &answer->candidates, now_us);
 }

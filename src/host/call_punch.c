@@ -43,10 +43,64 @@ int call_make_profile(struct call *call)
     return ike_profile_new(&config, &call->profile);
 }
 
+static bool is_neighbour(const struct host *host, const struct address *address)
+{
+    for (size_t i = 0; i < host->local_count; i++) {
+        if (prefix_contains(&host->subnets[i], address) &&
+            !address_is_equal(address, &host->locals[i]))
+            return true;
+    }
+    return false;
+}
+
+/* The candidate that will most likely be nominated: a neighbour's address, else one that others
+ * see. */
+static const struct endpoint *guess_path(const struct call *call,
+                                         const struct candidate_list *candidates)
+{
+    const struct endpoint *guess = NULL;
+    for (size_t i = 0; i < candidates->count; i++) {
+        const struct candidate *candidate = &candidates->items[i];
+        if (!candidate_is_acceptable(candidate, &call->host->config.pool))
+            continue;
+        if (is_neighbour(call->host, &candidate->endpoint.address))
+            return &candidate->endpoint;
+        if (guess == NULL && (candidate->type != CANDIDATE_HOST ||
+                              !address_is_private(&candidate->endpoint.address)))
+            guess = &candidate->endpoint;
+    }
+    return guess;
+}
+
+void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us)
+{
+    const struct endpoint *path = guess_path(call, candidates);
+    if (path == NULL || call_make_profile(call) != ERR_OK ||
+        ike_sa_initiate(call->host->ike, call->profile, path, now_us, &call->sa) != ERR_OK)
+        return; /* the nomination begins it */
+    ike_sa_set_user(call->sa, call->peer);
+    datapath_expect(call->host->datapath, now_us + call->host->config.attempt_us + EARLY_US);
+    host_pump_ike(call->host, call->sa, now_us);
+}
+
+/* Has the negotiation that began before the path was known reached somebody there? */
+static bool is_under_way(const struct call *call, const struct endpoint *path)
+{
+    uint64_t initiator, responder = 0;
+    if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), path))
+        return false;
+    ike_sa_spis(call->sa, &initiator, &responder);
+    return responder != 0;
+}
+
 /* The caller has chosen a path: keys. */
 static void begin_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
 {
     struct host *host = call->host;
+    if (is_under_way(call, path))
+        return;
+    ike_sa_free(call->sa);
+    call->sa = NULL;
     int error = call->profile == NULL ? call_make_profile(call) : ERR_OK;
     if (error == ERR_OK)
         error = ike_sa_initiate(host->ike, call->profile, path, now_us, &call->sa);
@@ -178,7 +232,7 @@ void call_on_early(struct host *host, const uint8_t *data, size_t len, const str
 {
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         struct call *call = CONTAINER_OF(node, struct call, by_number);
-        if (call->state == CALL_KEYING && !call->is_incoming && call->sa != NULL &&
+        if (!call->is_incoming && call->sa != NULL &&
             endpoint_is_equal(ike_sa_remote(call->sa), from)) {
             stage_add(&call->early, data, len);
             return;
@@ -222,8 +276,11 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     if (is_new && state_save_trust(host) != ERR_OK)
         log_warn("%s: its key cannot be written down, so the next first contact trusts anew",
                  peer->name);
-    if (call->is_incoming && call->state == CALL_PUNCHING) /* overtook the nomination */
-        call_step(call, CALL_KEYING, CALL_STEP_PUNCH, "path chosen by the caller", now_us);
+    if (call->state == CALL_PUNCHING) { /* overtook the nomination */
+        char text[ENDPOINT_TEXT_CAP];
+        call_step(call, CALL_KEYING, CALL_STEP_PUNCH,
+                  endpoint_format(ike_sa_remote(sa), text, sizeof(text)), now_us);
+    }
     call->sa = sa;
     peer->key = call->key;
     peer->has_key = true;
