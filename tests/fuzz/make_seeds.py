@@ -30,6 +30,29 @@ def slug(text):
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())[:40]
 
 
+# ---- PCP ----
+
+PCP_NONCE = bytes.fromhex("569192f2fe6327230a234900")
+
+
+def pcp(opcode=1, result=0, lifetime=600, epoch=30, body=b""):
+    return struct.pack(">BBBBII12x", 2, 0x80 | opcode, 0, result, lifetime, epoch) + body
+
+
+def make_pcp():
+    body = (PCP_NONCE + struct.pack(">B3xHH", 17, 32589, 41000) + bytes(10) + b"\xff\xff"
+            + ipaddress.ip_address("198.51.101.7").packed)
+    save("pcp", "map", pcp(body=body))
+    save("pcp", "map-with-option", pcp(body=body + struct.pack(">BBH", 2, 0, 0)))
+    save("pcp", "refused", pcp(result=2, body=body))
+    save("pcp", "refused-bare", pcp(result=4))
+    save("pcp", "announce", pcp(opcode=0))
+    save("pcp", "other-version", bytes([1]) + pcp(result=1)[1:])
+    save("pcp", "legacy-only", bytes.fromhex("0081000100000009"))
+    save("pcp", "legacy-address", bytes.fromhex("0080000000000100c6336507"))
+    save("pcp", "legacy-map", bytes.fromhex("00810000000000057f4da02800000064"))
+
+
 # ---- IP ----
 
 def checksum(data):
@@ -252,6 +275,7 @@ prefix = 0.0.0.0/8
 
 def main():
     make_ip()
+    make_pcp()
     make_dns()
     make_names()
     make_ike()
