@@ -169,11 +169,17 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
     char reason[sizeof(peer->last_error)];
     snprintf(reason, sizeof(reason), "%s: %s", step, why);
     memcpy(peer->last_error, reason, sizeof(reason));
-    if (!call->is_incoming || peer->watchers != NULL)
+    if (!call->is_incoming)
         log_warn("%s: call failed at %s after %u attempt%s: %s", peer->name, step, call->attempt,
                  call->attempt == 1 ? "" : "s", why);
     if (hint == NULL)
         hint = hints[call->state];
+    if (call->is_incoming && (peer->watchers != NULL || peer->stage.count > 0)) {
+        /* Somebody here wants the tunnel too: on to a call of our own. */
+        call_free(call);
+        call_start(peer, false, now_us);
+        return;
+    }
     peer->held_until_us = now_us + HOLD_US;
     call_free(call);
     peer_stage_refuse(peer);
@@ -183,7 +189,15 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
 
 void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
 {
+    struct peer *peer = call->peer;
     snprintf(call->why, sizeof(call->why), "%s", why);
+    if (call->is_incoming && (peer->watchers != NULL || peer->stage.count > 0)) {
+        /* The peer has given up, but somebody here wants the tunnel as well. */
+        log_debug("call %s: its own failed (%s), calling it", peer->name, why);
+        call_free(call);
+        call_start(peer, false, now_us);
+        return;
+    }
     if (call->is_incoming || call->attempt >= CALL_ATTEMPTS) {
         char reason[sizeof(call->why)];
         memcpy(reason, call->why, sizeof(reason));
