@@ -174,8 +174,6 @@ def failed_call(host, name, timeout=30):
     """The end of a `detec call` that must fail."""
     end = host.call(name, timeout, check=False)[-1]
     assert end["up"] is False
-    human = host.detec(["call", name], check=False)
-    assert human.returncode == 1 and end["step"] in human.stdout + human.stderr
     return end
 
 
@@ -197,12 +195,12 @@ def test_blocked_udp(lab):
     assert 1100 < end["total_ms"] < 4000  # three attempts of 400 ms
     assert "after 3 attempts" in calls.a.process.log
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
-    done = calls.node_a.run(["ping", "-c1", "-W10", NAME_B], check=False)
-    assert done.returncode == 1 and UNREACHABLE in done.stdout
+    ping = calls.node_a.start("ping", "-c1", "-W10", NAME_B)
     address = programs.dig(calls.node_a, NAME_B)[1][0][1]
-    labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
     error, seconds = refused_connect(calls.node_a, address)
     assert error == errno.EHOSTUNREACH and seconds < 5
+    labs.wait_until(lambda: not ping.is_running, 10, "ping ends")
+    assert UNREACHABLE in ping.log
 
 
 def test_symmetric_on_both_sides(lab):
@@ -293,7 +291,7 @@ def test_a_fifth_of_all_packets_lost(lab):
     calls = topologies.Calls(lab, {"emulated": {}}, {}).start()
     calls.nat_a.box.command("set wan,loss=0.2")
     calls.nat_a.box.command("set lan,loss=0.2")
-    for _ in range(3):
+    for _ in range(2):
         end = calls.a.call(NAME_B, timeout=30)[-1]
         assert end["up"] is True
         hang_up(calls.a, calls.b)
