@@ -174,8 +174,10 @@ static void begin_hairpin(struct behaviour *b, uint64_t now_us)
         if (target == NULL || target->state != QUESTION_ANSWERED)
             continue;
         q = ask(b, ASK_HAIRPIN, SOCKET_HAIRPIN_B - i, &target->mapped, now_us);
-        if (q != NULL)
+        if (q != NULL) {
             q->at_socket = (uint8_t)(SOCKET_HAIRPIN_A + i);
+            q->tries_max = BEHAVIOUR_HAIRPIN_TRIES;
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 #define BEHAVIOUR_RTO_MAX_US    (1600 * MS_US)
 #define BEHAVIOUR_TRIES         5 /* at first contact: UDP is called blocked after 4.6 s */
 #define BEHAVIOUR_MTU_TRIES     3
+#define BEHAVIOUR_HAIRPIN_TRIES 3
 #define BEHAVIOUR_MTU_AT_A_TIME 8
 
 /* Of mapping and filtering (RFC 4787, 4.1 and 5). */
