@@ -57,7 +57,7 @@ static void test_profiles(void **state)
     c.retransmit_first_us = 0;
     expect_profile(&c, ERR_INVALID);
     c = good_config();
-    c.hard_percent = 100;
+    c.hard_percent = 99;
     expect_profile(&c, ERR_INVALID);
     c = good_config();
     strcpy(c.id, "Not.Canonical.");
