@@ -252,7 +252,7 @@ static void on_established(struct session *session, uint64_t now_us)
     if (trust_pin(host->trust, TRUST_CONNECTOR, session->zone, ike_sa_peer_key(session->sa),
                   TRUST_LEVEL_CONNECTOR, (enum trust_level)host->config.accept,
                   (uint64_t)clock_wall_seconds(), &verdict, &is_new) != ERR_OK) {
-        session_note_error(session, "its connector is not trusted: %s", verdict.message);
+        session_note_error(session, "log-in refused: %s", verdict.message);
         session_disconnect(session);
         login_client_disconnected(session->login, LOGIN_END_REFUSED, now_us);
         return;
@@ -267,6 +267,26 @@ static void on_established(struct session *session, uint64_t now_us)
     login_client_connected(session->login, now_us);
 }
 
+/* The connector's key is not the one that it had to prove. */
+static void note_other_key(struct session *session)
+{
+    struct public_key key;
+    enum trust_origin origin;
+    if (trust_find(session->host->trust, TRUST_CONNECTOR, session->zone, &key, &origin) != ERR_OK)
+        session_note_error(session, "log-in refused: its connector has another key than the one "
+                                    "that DNS gives for the zone");
+    else if (origin == TRUST_ORIGIN_CONFIGURATION)
+        session_note_error(session,
+                           "log-in refused: its connector has another key than the one in %s "
+                           "(connector-key)",
+                           session->host->config.file);
+    else
+        session_note_error(session,
+                           "log-in refused: its connector has another key than the pinned one; if "
+                           "you know why: detec trust --connector %s",
+                           session->zone);
+}
+
 static void on_sa_closed(struct session *session, const struct ike_event_closed *closed,
                          uint64_t now_us)
 {
@@ -274,10 +294,7 @@ static void on_sa_closed(struct session *session, const struct ike_event_closed 
                       closed->reason == IKE_REASON_PEER_NOT_AUTHENTIC ||
                       closed->reason == IKE_REASON_REFUSED_BY_PEER;
     if (closed->reason == IKE_REASON_PEER_KEY)
-        session_note_error(session,
-                           "its connector has another key than the trusted one; if that is right: "
-                           "`detec trust --connector %s`",
-                           session->zone);
+        note_other_key(session);
     else
         session_note_error(session, "its connector: %s", closed->text);
     ike_sa_free(session->sa);

@@ -112,6 +112,8 @@ void login_client_set_addresses(struct login_client *client, const struct addres
                                 size_t count, uint64_t now_us);
 /* Tries now instead of later: the network is back. Not after a refusal or replacement. */
 void login_client_hurry(struct login_client *client, uint64_t now_us);
+/* The user has accepted another key of the connector's: tries now, also after LOGIN_END_REFUSED. */
+void login_client_trust_changed(struct login_client *client, uint64_t now_us);
 /* No more attempts; LOGIN_CLOSE if connected (the owner sends the IKE DELETE: that is the logout).
  */
 void login_client_stop(struct login_client *client);
