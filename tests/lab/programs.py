@@ -169,8 +169,8 @@ class Host(Daemon):
 class Resolver:
     """A recursive server as hosts have it: dnsmasq, that knows the servers of the test's zones and a few names."""
 
-    def __init__(self, node, zones, names=None, rebind_protection=False, cache=150):
-        """zones: {zone: server's address or [addresses]}; names: {name: address} that it answers itself."""
+    def __init__(self, node, zones, names=None, rebind_protection=False, cache=150, options=()):
+        """zones: {zone: server's address or [addresses]}; names: {name: address} that it answers itself; options: more of dnsmasq's."""
         self.node = node
         args = ["dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
                 "--log-queries", f"--cache-size={cache}", "--bind-interfaces", "--no-negcache"]
@@ -179,6 +179,7 @@ class Resolver:
             args += [f"--server=/{zone}/{server}" for server in ([servers] if isinstance(servers, str) else servers)]
         args += [f"--host-record={name},{address}" for name, address in (names or {}).items()]
         args += ["--stop-dns-rebind"] if rebind_protection else []
+        args += options
         self.process = node.start(*args, name="dnsmasq")
         self.process.wait_log("started, version")
 

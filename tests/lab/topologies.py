@@ -74,3 +74,37 @@ class Calls:
         return nat.address if nat else node.address
 
 
+
+
+class Zones:
+    """Two zones, each with its own connector and host. Nobody of one zone has an account with the other.
+
+    a (one.example) ── LAN ── nata ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── natb ── LAN ── b (two.example)
+                                      │                              │
+                             connector one, resolver           connector two
+    """
+
+    def __init__(self, lab, zones=("one.example", "two.example"), a=None, b=None, records=(), serve_two=True):
+        """a, b: settings of the hosts. records: more options of dnsmasq. serve_two: ask connector two about its zone."""
+        self.lab, self.net = lab, lab.internet()
+        self.node_one, self.node_two = lab.host("one", self.net.west), lab.host("two", self.net.east)
+        self.one, self.two = programs.Connector(self.node_one, zones[0]), programs.Connector(self.node_two, zones[1])
+        self.resolver_node = lab.host("resolver", self.net.west)
+        servers = {zones[0]: self.node_one.address, **({zones[1]: self.node_two.address} if serve_two else {})}
+        self.resolver = programs.Resolver(self.resolver_node, servers, options=records, cache=0)
+        self.nat_a = lab.nat("nata", self.net.west, lan="10.0.1.0/24")
+        self.nat_b = lab.nat("natb", self.net.east, lan="10.0.2.0/24")
+        self.node_a, self.node_b = lab.host("a", self.nat_a.lan), lab.host("b", self.nat_b.lan)
+        for node in (self.node_a, self.node_b):
+            node.use_resolver(self.resolver.addresses[0], options="timeout:3")
+        self.a = programs.Host(self.node_a, self.one, f"a.{zones[0]}", **(a or {}))
+        self.b = programs.Host(self.node_b, self.two, f"b.{zones[1]}", **(b or {}))
+
+    def start(self):
+        self.one.start(), self.two.start()
+        self.one.add(self.a), self.two.add(self.b)
+        for host in (self.a, self.b):
+            host.start(login=False)
+        for host in (self.a, self.b):
+            host.wait_login()
+        return self
