@@ -8,6 +8,7 @@
 #include "host/datapath.h"
 #include "host/export.h"
 #include "host/host.h"
+#include "host/interface_setup.h"
 #include "host/resolver.h"
 #include "host/session.h"
 #include "io/clock.h"
@@ -15,9 +16,7 @@
 #include "io/file.h"
 #include "io/policy.h"
 #include "io/privileges.h"
-#include "io/route.h"
 #include "io/udp.h"
-#include "tunnel/suite.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +118,12 @@ static void restore_guard(struct host *host)
             log_error("leak guard: cannot be restored: %s",
                       guard_filter_error(&host->guard_filter));
     }
+    if (host->tun.fd >= 0 && !interface_setup_is_intact(host)) {
+        host->guard_restored++;
+        log_warn("interface %s: somebody changed its address, state or route; restoring them",
+                 host->config.interface);
+        (void)!interface_setup(host);
+    }
 }
 
 /* Rules are watched; the filter has to be looked at. */
@@ -143,7 +148,7 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
     unsigned changes;
     if (monitor_read(&host->monitor, &changes) != ERR_OK)
         return;
-    if (changes & (MONITOR_RULES | MONITOR_ROUTES))
+    if (changes & (MONITOR_RULES | MONITOR_ROUTES | MONITOR_LINKS | MONITOR_ADDRESSES))
         restore_guard(host);
     if (changes & MONITOR_ADDRESSES) {
         struct address before[HOST_LOCALS_MAX];
@@ -167,7 +172,6 @@ static int open_interface(struct host *host)
         .own_ipv4 = host->own,
         .pool_ipv4 = config->pool,
     };
-    uint32_t mtu = translate_mtu(config->mtu, SPUT_PAPER, ADDRESS_IPV4);
     int error = tun_open(config->interface, 0, &host->tun);
     if (error != ERR_OK) {
         log_error("interface %s cannot be made: %s", config->interface,
@@ -183,21 +187,8 @@ static int open_interface(struct host *host)
         log_error("who may come in cannot be enforced: %s", policy_error(host->policy));
         return error;
     }
-    const struct route route = {.to = config->pool,
-                                .table = HOST_TABLE,
-                                .link = host->tun.link,
-                                .source = host->own,
-                                .kind = ROUTE_UNICAST};
     host->guard.link = host->tun.link;
-    error = interface_start(&host->netlink, host->tun.link, mtu);
-    if (error == ERR_OK)
-        error = interface_address_add(&host->netlink, host->tun.link, &host->own, 32);
-    if (error == ERR_OK)
-        error = route_set(&host->netlink, &route);
-    if (error != ERR_OK)
-        log_error("interface %s cannot be set up: %s", config->interface,
-                  netlink_error(&host->netlink));
-    return error;
+    return interface_setup(host);
 }
 
 static int open_udp(struct host *host)
@@ -536,6 +527,12 @@ int host_guard(const struct host_config *config)
     struct guard guard;
     struct netlink netlink = {0};
     struct guard_filter filter = {0};
+    int fd;
+    if (control_socket_connect(config->socket, &fd) == ERR_OK) {
+        close(fd);
+        log_info("detecd runs (it answers on %s) and keeps the leak guard itself", config->socket);
+        return ERR_OK;
+    }
     int error = install_guard(config, &guard, &netlink, &filter);
     guard_filter_close(&filter);
     netlink_close(&netlink);
