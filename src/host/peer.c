@@ -157,7 +157,10 @@ void peer_stage(struct peer *peer, const uint8_t *packet, size_t len, uint64_t n
         return;
     }
     stage_add(&peer->stage, packet, len);
-    call_start(peer, false, now_us);
+    if (peer->tunnel != NULL && !peer->is_closing)
+        peer_stage_flush(peer); /* it came up while the packet was on its way here */
+    else
+        call_start(peer, false, now_us);
 }
 
 void peer_stage_flush(struct peer *peer)
