@@ -16,7 +16,8 @@ struct judge;
 typedef void judge_done(void *context, uint8_t *answer, size_t len);
 
 /* query: as the application sent it (copied; NULL: not known, then emptied answers are not
- * completed). answer: malloc'ed, consumed. `done` is called once, maybe from within; then *ret_judge is NULL. */
+ * completed). answer: malloc'ed, consumed. `done` is called once, maybe from within; then
+ * *ret_judge is NULL. */
 void judge_start(struct host *host, const uint8_t *query, size_t query_len, uint8_t *answer,
                  size_t len, bool is_tcp, judge_done *done, void *context,
                  struct judge **ret_judge);
