@@ -77,8 +77,7 @@ static void on_found(void *context, int error, const struct finder_result *resul
         return;
     }
     strcpy(call->zone, result->zone);
-    error = session_get(call->host, result->zone, &result->connector, result->has_key, &result->key,
-                        &session);
+    error = session_get(call->host, call->peer->name, result, &session);
     if (error != ERR_OK)
         call_fail(call, error_text(error), NULL, now_us);
     else

@@ -65,8 +65,7 @@ static void on_zone_found(void *context, int error, const struct finder_result *
     claim->finder = NULL;
     if (error != ERR_OK)
         refuse(claim, why, now_us);
-    else if (session_get(claim->host, result->zone, &result->connector, result->has_key,
-                         &result->key, &session) != ERR_OK)
+    else if (session_get(claim->host, claim->asked.caller, result, &session) != ERR_OK)
         refuse(claim, "too many foreign zones at once", now_us);
     else
         ask_zone(claim, session, now_us);

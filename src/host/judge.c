@@ -127,8 +127,7 @@ static void on_found(void *context, int error, const struct finder_result *resul
         finish(judge);
         return;
     }
-    if (session_get(host, result->zone, &result->connector, result->has_key, &result->key,
-                    &session) == ERR_OK)
+    if (session_get(host, judge->name, result, &session) == ERR_OK)
         put_address(judge);
     else
         finish(judge);

@@ -197,33 +197,49 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
 
 /* ---- what the login engine wants ---- */
 
+static void take_found(struct session *session, const struct finder_result *found)
+{
+    session->connector = found->connector;
+    session->has_dns_key = found->has_key;
+    session->dns_key = found->key;
+}
+
 static void on_connector_found(void *context, int error, const struct finder_result *result,
                                const char *why)
 {
     struct session *session = context;
     uint64_t now_us = clock_now_us();
     session->finder = NULL;
+    if (error == ERR_OK && strcmp(result->zone, session->zone) != 0) {
+        error = ERR_NOT_FOUND;
+        why = "DNS now names another zone for its hosts";
+    }
     if (error != ERR_OK) {
         session_note_error(session, "its connector is not found: %s", why);
         login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
         session_pump(session, now_us);
         return;
     }
-    session->connector = result->connector;
-    session->has_dns_key = result->has_key;
-    session->dns_key = result->key;
+    take_found(session, result);
     session_connect(session, now_us);
 }
 
+/* DNS is asked anew for each connection: connectors move. A foreign zone is found as at first, by a
+ * name in it. */
 static void on_connect(struct session *session, uint64_t now_us)
 {
-    if (session->is_configured) {
+    struct host *host = session->host;
+    if (session->is_configured || session->is_found) {
+        session->is_found = false;
         session_connect(session, now_us);
         return;
     }
-    /* DNS is asked anew for each connection: connectors move. */
-    if (finder_start_zone(session->host, session->zone, on_connector_found, session,
-                          &session->finder) != ERR_OK) {
+    int error =
+        session->found_by[0] != '\0'
+            ? finder_start_name(host, session->found_by, on_connector_found, session,
+                                &session->finder)
+            : finder_start_zone(host, session->zone, on_connector_found, session, &session->finder);
+    if (error != ERR_OK) {
         session_note_error(session, "DNS queries cannot be sent");
         login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
     }
@@ -395,19 +411,19 @@ static bool make_room(struct host *host)
     return true;
 }
 
-int session_get(struct host *host, const char *zone, const struct endpoint *connector, bool has_key,
-                const struct public_key *key, struct session **ret_session)
+int session_get(struct host *host, const char *name, const struct finder_result *found,
+                struct session **ret_session)
 {
-    struct session *session = session_find(host, zone);
+    struct session *session = session_find(host, found->zone);
     if (session == NULL) {
         if (!make_room(host))
             return ERR_LIMIT;
-        int error = make(host, zone, false, clock_now_us(), &session);
+        int error = make(host, found->zone, false, clock_now_us(), &session);
         if (error != ERR_OK)
             return error;
-        session->connector = *connector;
-        session->has_dns_key = has_key;
-        session->dns_key = *key;
+        strcpy(session->found_by, name);
+        take_found(session, found);
+        session->is_found = true;
     }
     *ret_session = session;
     return ERR_OK;

@@ -8,16 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct finder_result;
 struct host;
 struct ike_sa;
 struct session;
 
 /* The own zone's session; begins at once and never ends by itself. */
 MUST_USE int session_start_own(struct host *host);
-/* The session for calls to a zone: the own one, one that is there, or a new guest session.
- * ERR_LIMIT: too many. connector: where it is, from DNS; has_key, key: its key from DNS, if any. */
-MUST_USE int session_get(struct host *host, const char *zone, const struct endpoint *connector,
-                         bool has_key, const struct public_key *key, struct session **ret_session);
+/* The session for calls to the host `name`, whose zone and connector the finder has found: the own
+ * one, one that is there, or a new guest session. ERR_LIMIT: too many. */
+MUST_USE int session_get(struct host *host, const char *name, const struct finder_result *found,
+                         struct session **ret_session);
 /* NULL before session_start_own(). */
 struct session *session_own(const struct host *host);
 /* NULL if there is none. */

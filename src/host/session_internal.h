@@ -15,6 +15,8 @@ struct session {
     char zone[NAME_TEXT_CAP];
     bool is_own;
     bool is_configured; /* the connector's address is from the configuration, not from DNS */
+    char found_by[NAME_TEXT_CAP]; /* the host's name that led to a foreign zone */
+    bool is_found;                /* `connector` is fresh from DNS */
     bool was_up;
     bool is_pumping;
     struct login_client *login;
