@@ -63,11 +63,10 @@ static bool is_expecting(struct datapath *dp)
 /* Consumes the packet. */
 static void take_data(struct datapath *dp, struct packet *packet)
 {
-    bool is_early = is_expecting(dp);
     tunnel_read_begin();
-    bool is_done =
-        !(is_early && tunnel_find_by_endpoint(dp->config.tunnels, &packet->peer) == NULL) &&
-        open_message(dp, packet);
+    bool is_early =
+        is_expecting(dp) && tunnel_find_by_endpoint(dp->config.tunnels, &packet->peer) == NULL;
+    bool is_done = !is_early && open_message(dp, packet);
     tunnel_read_end();
     if (is_done)
         return;
