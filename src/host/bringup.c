@@ -447,6 +447,7 @@ static int bring_up(struct host *host)
 
 static void take_down(struct host *host)
 {
+    depth_stop(host);
     datapath_stop(host->datapath);
     export_close(host);
     tunnel_table_free(host->tunnels);

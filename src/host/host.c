@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REFLEXIVE_MAX 4
+#define REFLEXIVE_MAX      4
+#define OPENER_TTL         2
+#define OPENER_SUBNET_BITS 16
 
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
 {
@@ -31,9 +33,32 @@ void host_send_ike(struct host *host, const struct endpoint *to, const void *mes
     host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
 }
 
+/* Does a datagram from the NAT before us to there surely pass a router? Those on one link are
+ * neighbours only within one subnet, and public subnets are smaller than this. */
+static bool is_router_between(const struct host *host, const struct endpoint *to)
+{
+    struct endpoint reflexive[REFLEXIVE_MAX];
+    size_t count = sessions_reflexive(host, reflexive, REFLEXIVE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const struct prefix around = {reflexive[i].address, OPENER_SUBNET_BITS};
+        if (prefix_contains(&around, &to->address))
+            return false;
+        for (size_t j = 0; j < host->local_count; j++) {
+            if (address_is_equal(&host->locals[j], &reflexive[i].address))
+                return false; /* no NAT: the second hop may be the other's */
+        }
+    }
+    return count > 0;
+}
+
+/* Some routers drop all packets with IP options: for their sake a second one, whose TTL ends at the
+ * second hop, where that is a router beyond doubt. */
 void host_send_opener(struct host *host, const struct endpoint *to, const void *data, size_t len)
 {
-    int error = udp_send_opener(&host->udp, to, 1, data, len);
+    unsigned depth = depth_get(host);
+    int error = udp_send_opener(&host->udp, to, depth, data, len);
+    if (error == ERR_OK && depth == 1 && is_router_between(host, to))
+        error = udp_send_ttl(&host->udp, to, OPENER_TTL, data, len);
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("opener not sent: %s", error_text(error));
 }

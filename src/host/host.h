@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "host/config.h"
+#include "host/depth.h"
 #include "host/task.h"
 #include "ike/table.h"
 #include "io/guard_filter.h"
@@ -91,6 +92,7 @@ struct host {
     struct address locals[HOST_LOCALS_MAX]; /* of the other interfaces */
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;
+    struct depth depth; /* NATs of our own side */
     struct policy *policy;
     struct resolver *resolver;
     struct watchdog watchdog; /* of the DNS capture */

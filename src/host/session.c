@@ -268,6 +268,8 @@ static void on_done(struct session *session, const struct notify_name *name, uin
         log_info("%s: connected as a guest", session->zone);
     }
     watch_public(session, name->stun_port, now_us);
+    if (session->is_own || !host->depth.was_measured)
+        depth_measure(host, &session->connector.address, now_us);
     call_on_session_up(session, now_us);
 }
 

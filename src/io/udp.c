@@ -114,41 +114,30 @@ int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count, 
     return kept > 0 ? ERR_OK : ERR_AGAIN;
 }
 
-/* IPv4 takes IP_TOS also on an AF_INET6 socket with a mapped destination. */
+static void put_control(struct msghdr *header, union control *control, int level, int type,
+                        const void *value, size_t len)
+{
+    struct cmsghdr *message;
+
+    memset(control, 0, sizeof *control);
+    header->msg_control = control;
+    header->msg_controllen = CMSG_SPACE(len);
+    message = CMSG_FIRSTHDR(header);
+    message->cmsg_level = level;
+    message->cmsg_type = type;
+    message->cmsg_len = CMSG_LEN(len);
+    memcpy(CMSG_DATA(message), value, len);
+}
+
+/* IPv4 takes IP_TOS, and the others, also on an AF_INET6 socket with a mapped destination. */
 static void put_tos(struct msghdr *header, union control *control, const struct endpoint *to,
                     uint8_t tos)
 {
     bool is_ipv4 = to->address.family == ADDRESS_IPV4;
-    struct cmsghdr *message;
     int value = tos;
 
-    memset(control, 0, sizeof *control);
-    header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(sizeof value);
-    message = CMSG_FIRSTHDR(header);
-    message->cmsg_level = is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
-    message->cmsg_type = is_ipv4 ? IP_TOS : IPV6_TCLASS;
-    message->cmsg_len = CMSG_LEN(sizeof value);
-    memcpy(CMSG_DATA(message), &value, sizeof value);
-}
-
-/* The option is as short as one with room for a single timestamp can be; its pointer stands behind
- * the end. Every hop counts up the high half of byte 3, and at 15 complains instead. */
-static void put_opener(struct msghdr *header, union control *control, unsigned depth)
-{
-    const uint8_t option[TIMESTAMP_OPTION_LEN] = {IPOPT_TIMESTAMP, TIMESTAMP_OPTION_LEN,
-                                                  TIMESTAMP_OPTION_LEN + 1,
-                                                  (uint8_t)((UDP_OPENER_DEPTH_MAX - depth) << 4)};
-    struct cmsghdr *message;
-
-    memset(control, 0, sizeof *control);
-    header->msg_control = control;
-    header->msg_controllen = CMSG_SPACE(sizeof option);
-    message = CMSG_FIRSTHDR(header);
-    message->cmsg_level = IPPROTO_IP;
-    message->cmsg_type = IP_RETOPTS;
-    message->cmsg_len = CMSG_LEN(sizeof option);
-    memcpy(CMSG_DATA(message), option, sizeof option);
+    put_control(header, control, is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6,
+                is_ipv4 ? IP_TOS : IPV6_TCLASS, &value, sizeof value);
 }
 
 static void put_datagram(const struct udp *udp, struct batch *batch, unsigned i,
@@ -241,15 +230,36 @@ int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, const void
     return send_all(udp, &batch, 1, &result);
 }
 
+/* The option is as short as one with room for a single timestamp can be; its pointer stands behind
+ * the end. Every hop counts up the high half of byte 3, and at 15 complains instead. */
 int udp_send_opener(struct udp *udp, const struct endpoint *to, unsigned depth, const void *data,
                     size_t len)
 {
+    const uint8_t option[TIMESTAMP_OPTION_LEN] = {IPOPT_TIMESTAMP, TIMESTAMP_OPTION_LEN,
+                                                  TIMESTAMP_OPTION_LEN + 1,
+                                                  (uint8_t)((UDP_OPENER_DEPTH_MAX - depth) << 4)};
     struct batch batch;
     int8_t result;
 
     if (to->address.family != ADDRESS_IPV4 || depth < 1 || depth > UDP_OPENER_DEPTH_MAX)
         return ERR_INVALID;
     put_datagram(udp, &batch, 0, to, 0, data, len);
-    put_opener(&batch.headers[0].msg_hdr, &batch.controls[0], depth);
+    put_control(&batch.headers[0].msg_hdr, &batch.controls[0], IPPROTO_IP, IP_RETOPTS, option,
+                sizeof option);
+    return send_all(udp, &batch, 1, &result);
+}
+
+int udp_send_ttl(struct udp *udp, const struct endpoint *to, uint8_t ttl, const void *data,
+                 size_t len)
+{
+    const int value = ttl;
+    struct batch batch;
+    int8_t result;
+
+    if (to->address.family != ADDRESS_IPV4 || ttl == 0)
+        return ERR_INVALID;
+    put_datagram(udp, &batch, 0, to, 0, data, len);
+    put_control(&batch.headers[0].msg_hdr, &batch.controls[0], IPPROTO_IP, IP_TTL, &value,
+                sizeof value);
     return send_all(udp, &batch, 1, &result);
 }

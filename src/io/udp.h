@@ -55,6 +55,10 @@ MUST_USE int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, c
 #define UDP_OPENER_DEPTH_MAX 15
 MUST_USE int udp_send_opener(struct udp *udp, const struct endpoint *to, unsigned depth,
                              const void *data, size_t len);
+/* Sends a datagram over IPv4 that the ttl-th hop throws away if it is a router. ERR_INVALID for
+ * IPv6 or a ttl of 0. As udp_send otherwise. */
+MUST_USE int udp_send_ttl(struct udp *udp, const struct endpoint *to, uint8_t ttl, const void *data,
+                          size_t len);
 
 /* The largest IP packet that can go to that address now, as far as the kernel knows: the route's
  * MTU or what an ICMP message said. ERR_IO: there is no way there. */

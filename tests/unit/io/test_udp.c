@@ -326,6 +326,24 @@ static void openers_carry_a_full_timestamp_option(void **state)
     close(far);
 }
 
+static void a_ttl_is_for_one_datagram(void **state)
+{
+    struct endpoint to = testnet_endpoint("192.0.2.2:7000");
+    struct endpoint six = testnet_endpoint("[2001:db8::2]:7000");
+
+    testnet_run("nft -f - <<E\ntable ip t {\n counter two {\n }\n counter other {\n }\n"
+                " chain o {\n  type filter hook output priority 0;\n"
+                "  ip daddr 192.0.2.2 ip ttl 2 counter name two\n"
+                "  ip daddr 192.0.2.2 ip ttl != 2 counter name other\n }\n}\nE");
+    assert_int_equal(udp_send_ttl(&udp, &to, 2, "x", 1), ERR_OK);
+    assert_int_equal(udp_send(&udp, &to, 0, "x", 1), ERR_OK);
+    assert_non_null(strstr(testnet_output("nft list counter ip t two"), "packets 1 "));
+    assert_non_null(strstr(testnet_output("nft list counter ip t other"), "packets 1 "));
+    testnet_run("nft flush ruleset");
+    assert_int_equal(udp_send_ttl(&udp, &to, 0, "x", 1), ERR_INVALID);
+    assert_int_equal(udp_send_ttl(&udp, &six, 2, "x", 1), ERR_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,6 +354,7 @@ int main(void)
         cmocka_unit_test(each_failure_is_its_own),
         cmocka_unit_test(icmp_errors_do_not_stop_it),
         cmocka_unit_test(openers_carry_a_full_timestamp_option),
+        cmocka_unit_test(a_ttl_is_for_one_datagram),
         cmocka_unit_test(path_mtu_is_known),
         cmocka_unit_test(what_leaves_has_df),
     };
