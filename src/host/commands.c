@@ -3,6 +3,7 @@
 
 #include "crypto/memory.h"
 #include "host/call.h"
+#include "host/netcheck.h"
 #include "host/ping.h"
 #include "host/session.h"
 #include "io/clock.h"
@@ -200,6 +201,11 @@ static void run_ping(struct control_client *client, json_t *request)
         control_fail(client, "out of memory");
 }
 
+static void run_netcheck(struct control_client *client, json_t *request)
+{
+    netcheck_start(client, take_ms(request, "lifetime_ms", 0, NETCHECK_LIFETIME_MAX_US));
+}
+
 /* Forgets a pinned key: the user's word that the next one is right. */
 static void run_trust(struct control_client *client, json_t *request)
 {
@@ -246,8 +252,9 @@ void commands_run(struct control_client *client, json_t *request)
         const char *name;
         void (*run)(struct control_client *client, json_t *request);
     } commands[] = {
-        {"status", run_status}, {"peers", run_peers}, {"call", run_call},
-        {"hangup", run_hangup}, {"ping", run_ping},   {"trust", run_trust},
+        {"status", run_status},     {"peers", run_peers}, {"call", run_call},
+        {"hangup", run_hangup},     {"ping", run_ping},   {"trust", run_trust},
+        {"netcheck", run_netcheck},
     };
     const char *name = json_string_value(json_object_get(request, "command"));
     for (size_t i = 0; name != NULL && i < sizeof(commands) / sizeof(commands[0]); i++) {

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "host/config.h"
 #include "host/depth.h"
+#include "host/netcheck.h"
 #include "host/task.h"
 #include "ike/table.h"
 #include "io/guard_filter.h"
@@ -100,6 +101,7 @@ struct host {
     uv_poll_t handoff_polls[2];
     struct control *control;
     struct ping *pings;
+    struct netcheck_state netcheck;
     FILE *export;             /* keys, for debugging; NULL: off */
     struct ike_sa *pumped_sa; /* being driven further up */
 

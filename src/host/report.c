@@ -74,11 +74,19 @@ static json_t *report_nat(struct host *host)
         json_array_append_new(local, endpoint_json(&endpoint));
         is_public = is_public || (count > 0 && endpoint_is_equal(&endpoint, &public));
     }
-    return json_pack("{s:s, s:o, s:o}", "class",
-                     count == 0  ? "unknown"
-                     : is_public ? "public"
-                                 : "behind NAT",
-                     "public", count > 0 ? endpoint_json(&public) : json_null(), "local", local);
+    json_t *report =
+        json_pack("{s:s, s:o, s:o}", "class",
+                  count == 0  ? "unknown"
+                  : is_public ? "public"
+                              : "behind NAT",
+                  "public", count > 0 ? endpoint_json(&public) : json_null(), "local", local);
+    const struct behaviour_result *checked = netcheck_result(host);
+    if (checked != NULL) {
+        json_object_set_new(report, "mapping", json_string(behaviour_kind_text(checked->mapping)));
+        json_object_set_new(report, "filtering",
+                            json_string(behaviour_kind_text(checked->filtering)));
+    }
+    return report;
 }
 
 static json_t *report_dns(struct host *host)

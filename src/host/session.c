@@ -164,6 +164,17 @@ static void watch_public(struct session *session, uint16_t port, uint64_t now_us
     pump_stun(session, now_us);
 }
 
+int session_stun_server(const struct session *session, struct endpoint *ret_server)
+{
+    if (session->reflexive != NULL)
+        *ret_server = *reflexive_server(session->reflexive);
+    else if (session->connector.port != 0)
+        *ret_server = session->connector; /* not logged in yet: UDP is beside TCP as a rule */
+    else
+        return ERR_NOT_FOUND;
+    return ERR_OK;
+}
+
 int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
                      const struct endpoint *from, uint64_t now_us)
 {

@@ -47,6 +47,8 @@ struct session *session_next(const struct session *session);
 const struct endpoint *session_connector(const struct session *session);
 uint64_t session_since_us(const struct session *session);
 uint64_t session_round_trip_us(const struct session *session);
+/* The connector's UDP port for STUN. ERR_NOT_FOUND while the connector is not known. */
+MUST_USE int session_stun_server(const struct session *session, struct endpoint *ret_server);
 /* The last failure; "" if none. */
 const char *session_error(const struct session *session);
 /* The connector's key once it has proven it, else NULL. */
