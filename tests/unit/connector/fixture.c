@@ -57,7 +57,12 @@ void fixture_init(struct fixture *fixture)
              "dns = 127.0.0.1:%u\nkey = %s/key\ndatabase = %s/hosts.db\nsocket = %s/socket\n"
              "lease = 30s\nlog = error\n",
              free_port(), free_port(), d, d, d);
-    assert_int_equal(connector_config_parse(text, "test.conf", &fixture->config, stderr), ERR_OK);
+    char file[96];
+    snprintf(file, sizeof file, "%s/connector.conf", d);
+    FILE *stream = fopen(file, "w");
+    assert_non_null(stream);
+    assert_true(fputs(text, stream) != EOF && fclose(stream) == 0);
+    assert_int_equal(connector_config_load(file, &fixture->config, stderr), ERR_OK);
 }
 
 void fixture_start(struct fixture *fixture)

@@ -546,6 +546,62 @@ static void test_damaged_database_refuses_start(void **state)
     assert_true(server_run(&fixture.config) < 0);
 }
 
+static void append_config(const char *line)
+{
+    FILE *stream = fopen(fixture.config.file, "a");
+    assert_non_null(stream);
+    assert_true(fprintf(stream, "%s\n", line) > 0 && fclose(stream) == 0);
+}
+
+/* What a new key gets. */
+static enum name_result try_login(const struct identity *key)
+{
+    struct client client;
+    client_log_in(&client, &fixture, key, "", false);
+    const enum name_result result = (enum name_result)client.names[0].result;
+    client_done(&client);
+    return result;
+}
+
+static void test_reload(void **state)
+{
+    struct client up;
+    struct identity *key;
+    fixture_start(&fixture);
+    client_log_in(&up, &fixture, keys[0], "", false);
+    /* A bad file changes nothing; nor does one with a key that needs a restart. */
+    append_config("strict = perhaps");
+    assert_int_equal(kill(fixture.pid, SIGHUP), 0);
+    assert_int_equal(try_login(keys[1]), NAME_OK);
+    FILE *stream = fopen(fixture.config.file, "w");
+    fprintf(stream, "[connector]\nzone = other.example\naddress = 192.0.2.1\nstrict = yes\n");
+    fclose(stream);
+    assert_int_equal(kill(fixture.pid, SIGHUP), 0);
+    assert_int_equal(try_login(keys[2]), NAME_OK);
+    stream = fopen(fixture.config.file, "w");
+    fprintf(stream,
+            "[connector]\nzone = " ZONE "\naddress = 192.0.2.1\nlisten = 127.0.0.1:%u\n"
+            "dns = 127.0.0.1:%u\nkey = %s\ndatabase = %s\nsocket = %s\nlog = error\n",
+            fixture.config.listen.port, fixture.config.dns.port, fixture.config.key,
+            fixture.config.database, fixture.config.socket);
+    fclose(stream);
+    append_config("strict = yes");
+    assert_int_equal(kill(fixture.pid, SIGHUP), 0);
+    /* New keys are refused as soon as the signal has been heard; what is up stays. */
+    enum name_result result;
+    const uint64_t until_us = clock_now_us() + WAIT_US;
+    do {
+        assert_int_equal(identity_generate(&key), ERR_OK);
+        result = try_login(key);
+        identity_free(key);
+        assert_true(clock_now_us() < until_us);
+    } while (result == NAME_OK);
+    assert_int_equal(result, NAME_KEY_UNKNOWN);
+    client_step(&up, 0);
+    assert_false(up.is_closed || up.is_eof);
+    client_done(&up);
+}
+
 static void test_bad_requests(void **state)
 {
     static const struct {
@@ -616,6 +672,7 @@ int main(void)
         TEST(test_orderly_end),
         TEST(test_end_without_answers),
         TEST(test_damaged_database_refuses_start),
+        TEST(test_reload),
         TEST(test_bad_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
