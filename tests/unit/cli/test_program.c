@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 static const char *program; /* the detec under test */
+static char connector_directory[4096];
 static char directory[64];
 static char socket_path[96];
 static char out[16384], err[16384];
@@ -335,6 +336,39 @@ static void test_hosts(void **state)
     expect(out, "No hosts.");
 }
 
+/* The database alone, through a connector's program that is found along PATH. */
+static void test_database_without_daemon(void **state)
+{
+    static const char key[] = "o7PDrvfVizwfI3Kt2X6yCflpAAxgeFPEJTdopp9eDLo=";
+    char line[8192], path[4096];
+    snprintf(line, sizeof line, "host list --database %s/hosts.db", directory);
+    const char *old = getenv("PATH");
+    snprintf(path, sizeof path, "%s", old != NULL ? old : "");
+    setenv("PATH", "/nonexistent", 1);
+    /* system(3) needs no PATH for the shell, nor the shell for a program with a slash. */
+    assert_int_equal(run(line), 1);
+    expect(err, "needs the program detec-connector");
+    snprintf(line, sizeof line, "%s:%s", connector_directory, path);
+    setenv("PATH", line, 1);
+    snprintf(line, sizeof line, "host add pc.z.example %s --database %s/hosts.db", key, directory);
+    assert_int_equal(run(line), 0);
+    expect(out, "pc.z.example now belongs to the key");
+    assert_int_equal(run(line), 1);
+    expect(err, "pc.z.example is there already");
+    snprintf(line, sizeof line, "host list --database %s/hosts.db", directory);
+    assert_int_equal(run(line), 0);
+    expect(out, "pc.z.example  static  away");
+    expect(out, key);
+    snprintf(line, sizeof line, "host remove pc --database %s/hosts.db", directory);
+    assert_int_equal(run(line), 1);
+    expect(err, "give the full name");
+    snprintf(line, sizeof line, "host remove pc.z.example --database %s/hosts.db", directory);
+    assert_int_equal(run(line), 0);
+    assert_int_equal(run("host list --database /etc/passwd"), 1);
+    expect(err, "host database /etc/passwd");
+    setenv("PATH", path, 1);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -351,12 +385,16 @@ int main(int argc, char **argv)
         TEST(test_errors_of_the_daemon),
         TEST(test_trust),
         TEST(test_hosts),
+        TEST(test_database_without_daemon),
     };
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s DETEC\n", argv[0]);
+    char *slash = argc == 3 ? strrchr(argv[2], '/') : NULL;
+    if (slash == NULL) {
+        fprintf(stderr, "usage: %s DETEC DIRECTORY/detec-connector\n", argv[0]);
         return 2;
     }
     program = argv[1];
+    *slash = '\0';
+    snprintf(connector_directory, sizeof connector_directory, "%s", argv[2]);
     signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
