@@ -131,6 +131,7 @@ static void on_guard_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, guard_task);
     restore_guard(host);
+    state_keep(host);
     task_set(&host->tasks, task, now_us + GUARD_CHECK_US);
 }
 
@@ -337,6 +338,8 @@ static void stop(struct host *host)
         control_socket_remove(host->config.socket);
     control_free(host->control);
     host->control = NULL;
+    if (host->pool != NULL)
+        state_keep(host);
     peers_close(host, now_us);
     sessions_close(host, now_us);
     host->stop_us = now_us + STOP_WAIT_US;

@@ -163,6 +163,9 @@ void host_note_refused(struct host *host, const char *name, const struct public_
 MUST_USE int state_load(struct host *host);
 MUST_USE int state_save_pool(struct host *host);
 MUST_USE int state_save_trust(struct host *host);
+/* Now and then: when the addresses were last in use, so that after a crash as well none of them is
+ * another name's within a day. */
+void state_keep(struct host *host);
 
 /* What a peer may do here: [allow] for its name, into the kernel's policy for its address.
  * ERR_REFUSED if the policy cannot be set: then nothing gets in. */

@@ -4,6 +4,8 @@
 
 #include "crypto/hash.h"
 #include "crypto/memory.h"
+#include "host/peer.h"
+#include "io/clock.h"
 #include "io/file.h"
 #include "names/state.h"
 #include <stdio.h>
@@ -55,12 +57,13 @@ int state_save_trust(struct host *host)
 }
 
 static void report_damage(const struct host *host, const char *file,
-                          const struct state_damage *damage)
+                          const struct state_damage *damage, const char *advice)
 {
     if (damage->line != 0)
-        log_error("%s/%s:%zu: %s", host->config.state, file, damage->line, damage->message);
+        log_error("%s/%s:%zu: %s; %s", host->config.state, file, damage->line, damage->message,
+                  advice);
     else
-        log_error("%s/%s: %s", host->config.state, file, damage->message);
+        log_error("%s/%s: %s; %s", host->config.state, file, damage->message, advice);
 }
 
 /* The pool's seed is the same at each start and nobody else's to know: the first choice of a name's
@@ -98,7 +101,7 @@ static int load_pool(struct host *host)
     if (error != ERR_OK)
         return error;
     if (pool_load(host->pool, text, len, &damage) != ERR_OK)
-        report_damage(host, "pool", &damage);
+        report_damage(host, "pool", &damage, POOL_DAMAGE_ADVICE);
     free(text);
     return ERR_OK;
 }
@@ -114,7 +117,7 @@ static int load_trust(struct host *host)
     error = read_state(host, "pins", &text, &len);
     if (error == ERR_OK) {
         if (trust_load(host->trust, text, len, &damage) != ERR_OK)
-            report_damage(host, "pins", &damage);
+            report_damage(host, "pins", &damage, TRUST_DAMAGE_ADVICE);
         free(text);
     } else if (error != ERR_NOT_FOUND) {
         trust_refuse_all(host->trust, "the file of pinned keys cannot be read");
@@ -134,6 +137,18 @@ static int load_trust(struct host *host)
     if (error == ERR_EXISTS)
         log_error("%s: [trust] names two keys for the same name", config->file);
     return error;
+}
+
+void state_keep(struct host *host)
+{
+    uint64_t wall_s = (uint64_t)clock_wall_seconds();
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->tunnel != NULL)
+            pool_touch(host->pool, &peer->address, wall_s);
+    }
+    if (host->pool != NULL && pool_is_dirty(host->pool))
+        (void)!state_save_pool(host); /* which has said why not */
 }
 
 int state_load(struct host *host)
