@@ -20,7 +20,7 @@ int keys_generate(struct cli *cli);
 int keys_show_public(struct cli *cli);
 int report_status(struct cli *cli);
 int report_peers(struct cli *cli);
-int report_netcheck(struct cli *cli);
+int netcheck_run(struct cli *cli);
 int call_start(struct cli *cli);
 int call_hang_up(struct cli *cli);
 int call_ping(struct cli *cli);

@@ -31,9 +31,13 @@ const struct command cli_commands[] = {
      "zone NAME), after a question: the next call pins the key that it has then. Do this only if\n"
      "you know why the key has changed.\n",
      call_trust},
-    {"netcheck", "", 0, OPTION_JSON | OPTION_SOCKET, "examine the network between here and others",
-     "Examines this host's network: NAT mapping and filtering, UDP, the connector's distance.\n",
-     report_netcheck},
+    {"netcheck", "", 0, OPTION_JSON | OPTION_LIFETIME | OPTION_SOCKET,
+     "examine the network between here and others",
+     "Examines this host's network with the connector's help: whether UDP gets through, what the\n"
+     "NAT does (mapping, filtering, ports, hairpin), how long packets can be, and, where asked "
+     "for,\n"
+     "after how long a silence the NAT forgets. Takes a few seconds.\n",
+     netcheck_run},
     {"genkey", "FILE", 1, 0, "make a private key and print its public key",
      "Writes a new private key to FILE (mode 0600; an existing file is never overwritten) and\n"
      "prints its public key, one line of base64.\n",

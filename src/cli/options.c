@@ -9,7 +9,10 @@
 
 /* A day: longer waits are typing errors. */
 #define TIMEOUT_MAX_US ((uint64_t)86400 * 1000000)
-#define WORDS_MAX      (2 + OPERANDS_MAX + 1) /* one too many is kept, to be named */
+/* As in detecd. */
+#define LIFETIME_MIN_US ((uint64_t)1000000)
+#define LIFETIME_MAX_US ((uint64_t)300 * 1000000)
+#define WORDS_MAX       (2 + OPERANDS_MAX + 1) /* one too many is kept, to be named */
 
 struct option {
     enum option_id id;
@@ -23,6 +26,8 @@ static const struct option options_known[] = {
     {OPTION_JSON, "json", 0, NULL, "print the daemon's answer as JSON, one object a line"},
     {OPTION_TIMEOUT, "timeout", 0, "S", "give up after so long: 30, 90s, 2m (seconds if bare)"},
     {OPTION_COUNT, "count", 'c', "N", "send so many (1 to 1000, default 4)"},
+    {OPTION_LIFETIME, "lifetime", 0, "S",
+     "also find how long mappings last: silences up to S: 60s, 5m"},
     {OPTION_CONNECTOR, "connector", 0, NULL, "NAME is a zone: forget the key of its connector"},
     {OPTION_YES, "yes", 'y', NULL, "do not ask"},
     {OPTION_MAC, "mac", 0, "M", "accept log-ins with this MAC address only: 02:00:5e:10:00:01"},
@@ -91,6 +96,16 @@ static int take_timeout(struct parse *parse, const char *value)
     return ERR_OK;
 }
 
+static int take_lifetime(struct parse *parse, const char *value)
+{
+    uint64_t us;
+    if (duration_parse(value, &us) != ERR_OK || us < LIFETIME_MIN_US || us > LIFETIME_MAX_US)
+        return complain(parse, "--lifetime %s: allowed: a duration from 1s to 5m, such as 60s, 2m",
+                        value);
+    parse->options.lifetime_us = us;
+    return ERR_OK;
+}
+
 static int take_path(struct parse *parse, const struct option *option, const char *value)
 {
     if (value[0] == '\0')
@@ -114,6 +129,8 @@ static int take_option(struct parse *parse, const struct option *option, const c
         return take_mac(parse, value);
     case OPTION_TIMEOUT:
         return take_timeout(parse, value);
+    case OPTION_LIFETIME:
+        return take_lifetime(parse, value);
     case OPTION_SOCKET:
     case OPTION_DATABASE:
         return take_path(parse, option, value);

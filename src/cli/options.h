@@ -23,6 +23,7 @@ enum option_id {
     OPTION_MAC = 1 << 7,
     OPTION_DATABASE = 1 << 8,
     OPTION_CONNECTOR = 1 << 9,
+    OPTION_LIFETIME = 1 << 10,
 };
 
 #define OPERANDS_MAX 2
@@ -49,6 +50,7 @@ struct options {
     const char *database; /* likewise */
     const char *mac;      /* likewise; checked */
     uint64_t timeout_us;  /* 0: not given */
+    uint64_t lifetime_us; /* 0: not given */
     uint32_t count;       /* 0: not given */
 };
 

@@ -1,4 +1,4 @@
-/* `detec status`, `detec peers`, `detec netcheck`. */
+/* `detec status`, `detec peers`. */
 #include "cli/report.h"
 
 #include <string.h>
@@ -6,8 +6,6 @@
 #include "cli/cli.h"
 #include "cli/daemon.h"
 #include "cli/format.h"
-
-#define TREE_DEPTH_MAX 6
 
 static void print_label(struct output *output, const char *label)
 {
@@ -69,6 +67,12 @@ static void print_nat(struct output *output, const json_t *nat, uint64_t port)
     if (port > 0)
         output_print(output, STYLE_PLAIN, ", UDP port %u here", (unsigned)port);
     output_newline(output);
+    if (format_has(nat, "mapping")) {
+        print_label(output, "");
+        output_print(output, STYLE_PLAIN, "mapping %s, filtering %s",
+                     format_get_text(nat, "mapping"), format_get_text(nat, "filtering"));
+        output_newline(output);
+    }
     for (size_t i = 0; i < json_array_size(local); i++) {
         const char *address = json_string_value(json_array_get(local, i));
         print_label(output, i == 0 ? "local" : "");
@@ -249,86 +253,6 @@ int report_print_peers(struct output *output, const json_t *peers)
     return error;
 }
 
-static void print_value(struct output *output, const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_TRUE:
-        output_text(output, STYLE_PLAIN, "yes");
-        break;
-    case JSON_FALSE:
-        output_text(output, STYLE_PLAIN, "no");
-        break;
-    case JSON_STRING:
-        output_text(output, STYLE_PLAIN, json_string_value(value));
-        break;
-    case JSON_INTEGER:
-        output_print(output, STYLE_PLAIN, "%lld", (long long)json_integer_value(value));
-        break;
-    case JSON_REAL:
-        output_print(output, STYLE_PLAIN, "%.2f", json_real_value(value));
-        break;
-    case JSON_NULL:
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-        output_text(output, STYLE_FAINT, "unknown");
-        break;
-    }
-    output_newline(output);
-}
-
-/* "rtt_ms" is shown as "rtt ms": keys are words already. */
-static void print_key(struct output *output, const char *key, size_t depth, size_t width)
-{
-    char text[FORMAT_CAP];
-    size_t len = 0;
-    for (; key[len] != '\0' && len + 1 < sizeof text; len++)
-        text[len] = key[len] == '_' ? ' ' : key[len];
-    text[len] = '\0';
-    output_print(output, STYLE_FAINT, "%*s%-*s  ", (int)(depth * 2), "", (int)width, text);
-}
-
-/* Plain values of one object, with those of its lists one below the other; objects inside follow
- * as blocks of their own. */
-static void print_object(struct output *output, const json_t *object, size_t depth)
-{
-    const char *key;
-    json_t *value, *item;
-    size_t i, width = 0;
-    if (depth > TREE_DEPTH_MAX)
-        return;
-    json_object_foreach((json_t *)object, key, value) width =
-        strlen(key) > width && strlen(key) < FORMAT_CAP ? strlen(key) : width;
-    json_object_foreach((json_t *)object, key, value)
-    {
-        print_key(output, key, depth, width);
-        if (json_is_object(value) || (json_is_array(value) && json_array_size(value) > 0 &&
-                                      json_is_object(json_array_get(value, 0)))) {
-            output_newline(output);
-            if (json_is_object(value))
-                print_object(output, value, depth + 1);
-            json_array_foreach(value, i, item) print_object(output, item, depth + 1);
-        } else if (json_is_array(value)) {
-            if (json_array_size(value) == 0) {
-                output_text(output, STYLE_FAINT, "none");
-                output_newline(output);
-            }
-            json_array_foreach(value, i, item)
-            {
-                if (i > 0)
-                    print_key(output, "", depth, width);
-                print_value(output, item);
-            }
-        } else {
-            print_value(output, value);
-        }
-    }
-}
-
-void report_print_tree(struct output *output, const json_t *object)
-{
-    print_object(output, object, 0);
-}
-
 /* Asks for one thing and returns the member of the answer that holds it, or NULL with *ret_status
  * set. */
 static const json_t *ask(struct cli *cli, const char *command, json_t **ret_answer, int *ret_status)
@@ -367,17 +291,6 @@ int report_peers(struct cli *cli)
         output_error(&cli->output, "the peers could not be shown: %s", error_text(ERR_NOMEM));
         status = EXIT_FAILED;
     }
-    json_decref(answer);
-    return status;
-}
-
-int report_netcheck(struct cli *cli)
-{
-    json_t *answer = NULL;
-    int status;
-    const json_t *value = ask(cli, "netcheck", &answer, &status);
-    if (value != NULL)
-        report_print_tree(&cli->output, value);
     json_decref(answer);
     return status;
 }

@@ -1,4 +1,4 @@
-/* How the state of the host daemon is shown: what `detec status`, `peers` and `netcheck` print. */
+/* How the state of the host daemon is shown: what `detec status` and `peers` print. */
 #ifndef CLI_REPORT_H
 #define CLI_REPORT_H
 
@@ -10,7 +10,5 @@
 void report_print_status(struct output *output, const json_t *status);
 /* [PEER, …]. */
 MUST_USE int report_print_peers(struct output *output, const json_t *peers);
-/* Any object of plain values, lists and objects: an indented list. */
-void report_print_tree(struct output *output, const json_t *object);
 
 #endif

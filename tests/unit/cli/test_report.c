@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/format.h"
 #include "cli/hosts.h"
+#include "cli/netcheck.h"
 #include "cli/report.h"
 
 static struct output output;
@@ -219,23 +220,72 @@ static void test_hosts(void **state)
                  "h-aaaa.z.example  dynamic  lost           -     5 s  -                  C=\n");
 }
 
-static void test_tree(void **state)
+static void test_netcheck(void **state)
 {
-    json_t *object =
-        load("{\"mapping\": \"endpoint-independent\", \"udp_ok\": true, \"rtt_ms\": 12.5,"
-             " \"ports\": [1, 2], \"none\": [], \"unknown\": null,"
-             " \"stun\": {\"server\": \"192.0.2.1:4500\"}}");
-    report_print_tree(&output, object);
-    json_decref(object);
-    assert_string_equal(shown(), "mapping  endpoint-independent\n"
-                                 "udp ok   yes\n"
-                                 "rtt ms   12.50\n"
-                                 "ports    1\n"
-                                 "         2\n"
-                                 "none     none\n"
-                                 "unknown  unknown\n"
-                                 "stun     \n"
-                                 "  server  192.0.2.1:4500\n");
+    json_t *netcheck = load(
+        "{\"connector\": \"203.0.113.10:4500\", \"is_udp_open\": true, \"rtt_ms\": 12.34,"
+        " \"login_rtt_ms\": 13.5, \"public\": \"198.51.100.7:40123\","
+        " \"mapping\": \"endpoint-independent\", \"filtering\": \"address-and-port-dependent\","
+        " \"ports\": \"preserved\", \"port_step\": null, \"hairpin\": false, \"mtu\": 1492,"
+        " \"lifetime\": {\"alive_s\": 20, \"dead_s\": 30}}");
+    netcheck_print(&output, netcheck);
+    json_decref(netcheck);
+    assert_string_equal(
+        shown(),
+        "  connector    203.0.113.10:4500, 12.3 ms away (13.5 ms by TCP)\n"
+        "  udp          open\n"
+        "  seen as      198.51.100.7:40123\n"
+        "  mapping      endpoint-independent: every peer sees the same port\n"
+        "  filtering    address-and-port-dependent: packets get in from addresses and ports that "
+        "were written to\n"
+        "  ports        preserved\n"
+        "  hairpin      no: hosts behind this NAT meet by their inner addresses\n"
+        "  lifetime     20 s of silence, but not 30 s\n"
+        "  mtu          1492 bytes to the connector; longer packets do not get there\n"
+        "  port mapping 198.51.100.7:32589 by PCP at 192.168.1.1\n"
+        "\n"
+        "An easy NAT: direct paths open to nearly every host.\n");
+}
+
+/* The last line for every kind of result. */
+static void test_netcheck_verdicts(void **state)
+{
+    static const struct {
+        const char *json, *says;
+    } cases[] = {
+        {"{\"is_udp_open\": false}", "Without UDP no direct path opens."},
+        {"{\"is_udp_open\": true, \"mapping\": \"none\", \"filtering\": \"endpoint-independent\"}",
+         "Nothing stands in the way"},
+        {"{\"is_udp_open\": true, \"mapping\": \"none\", \"filtering\": \"address-dependent\"}",
+         "only a firewall"},
+        {"{\"is_udp_open\": true, \"mapping\": \"unknown\", \"filtering\": \"unknown\"}",
+         "stays unknown"},
+        {"{\"is_udp_open\": true, \"mapping\": \"address-dependent\", \"ports\": \"sequential\","
+         " \"port_step\": 2, \"hairpin\": true}",
+         "can be guessed"},
+        {"{\"is_udp_open\": true, \"mapping\": \"address-and-port-dependent\","
+         " \"ports\": \"random\"}",
+         "not to those behind another hard one"},
+        {"{\"is_udp_open\": true, \"mapping\": \"not port-dependent\"}", "An easy NAT"},
+        {"{\"is_udp_open\": false, \"port_mapping\": {\"state\": \"unavailable\","
+         " \"error\": \"silent\"}}",
+         "unavailable: silent"},
+        {"{\"is_udp_open\": true, \"mapping\": \"none\", \"lifetime\": {\"alive_s\": 300,"
+         " \"dead_s\": null}}",
+         "at least 5m of silence"},
+        {"{\"is_udp_open\": true, \"mapping\": \"none\", \"lifetime\": {\"alive_s\": 0,"
+         " \"dead_s\": 5}}",
+         "less than 5 s of silence"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *netcheck = load(cases[i].json);
+        netcheck_print(&output, netcheck);
+        json_decref(netcheck);
+        fflush(output.out);
+        if (strstr(text, cases[i].says) == NULL)
+            fail_msg("%s is not in %s", cases[i].says, text);
+    }
+    (void)shown();
 }
 
 /* Nobody's words drive the terminal: a refused stranger chooses its own name. */
@@ -330,7 +380,8 @@ int main(void)
         TEST(test_call_failed),
         TEST(test_ping),
         TEST(test_hosts),
-        TEST(test_tree),
+        TEST(test_netcheck),
+        TEST(test_netcheck_verdicts),
         TEST(test_control_characters),
         TEST(test_styles),
         TEST(test_no_color),
