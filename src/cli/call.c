@@ -134,6 +134,8 @@ int call_hang_up(struct cli *cli)
     json_decref(answer);
     if (error != ERR_OK)
         return EXIT_FAILED;
+    if ((cli->options.given & OPTION_JSON) != 0)
+        return EXIT_DONE;
     output_print(&cli->output, STYLE_PLAIN, "The tunnel to %s is closed.", name);
     output_newline(&cli->output);
     return EXIT_DONE;

@@ -17,7 +17,7 @@ const struct command cli_commands[] = {
      "its connector, the candidates, punching, and the keys. A name without dots is one of this\n"
      "host's own zone. Exit status 1: it did not come up, and what to do.\n",
      call_start},
-    {"hangup", "NAME", 1, OPTION_SOCKET, "close the tunnel to a host",
+    {"hangup", "NAME", 1, OPTION_JSON | OPTION_SOCKET, "close the tunnel to a host",
      "Closes the tunnel to the host NAME. The next packet to it opens a new one.\n", call_hang_up},
     {"ping", "NAME", 1, OPTION_COUNT | OPTION_JSON | OPTION_SOCKET | OPTION_TIMEOUT,
      "ping a host through its tunnel",
