@@ -227,7 +227,10 @@ static void test_netcheck(void **state)
         " \"login_rtt_ms\": 13.5, \"public\": \"198.51.100.7:40123\","
         " \"mapping\": \"endpoint-independent\", \"filtering\": \"address-and-port-dependent\","
         " \"ports\": \"preserved\", \"port_step\": null, \"hairpin\": false, \"mtu\": 1492,"
-        " \"lifetime\": {\"alive_s\": 20, \"dead_s\": 30}}");
+        " \"lifetime\": {\"alive_s\": 20, \"dead_s\": 30},"
+        " \"port_mapping\": {\"state\": \"mapped\", \"gateway\": \"192.168.1.1\","
+        " \"protocol\": \"PCP\", \"external\": \"198.51.100.7:32589\","
+        " \"is_usable\": true, \"expires_s\": 3000}}");
     netcheck_print(&output, netcheck);
     json_decref(netcheck);
     assert_string_equal(
