@@ -9,6 +9,7 @@
 #include "host/export.h"
 #include "host/host.h"
 #include "host/interface_setup.h"
+#include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
 #include "io/clock.h"
@@ -160,6 +161,8 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
             memcmp(before, host->locals, count * sizeof(before[0])) != 0)
             sessions_on_addresses(host, clock_now_us());
     }
+    if (changes & (MONITOR_ADDRESSES | MONITOR_ROUTES))
+        portmap_on_network(host->portmap, clock_now_us());
 }
 
 /* ---- interface ---- */
@@ -314,12 +317,14 @@ static void on_stop_task(struct task *task, uint64_t now_us)
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;)
         are_tunnels_down =
             are_tunnels_down && CONTAINER_OF(node, struct peer, by_name)->tunnel == NULL;
-    if (now_us < host->stop_us && !(are_tunnels_down && sessions_are_closed(host))) {
+    if (now_us < host->stop_us &&
+        !(are_tunnels_down && sessions_are_closed(host) && portmap_is_stopped(host->portmap))) {
         task_set(&host->tasks, &host->stop_task, now_us + 20 * MS_US);
         return;
     }
     peers_free(host);
     sessions_free(host);
+    portmap_close(host->portmap);
     task_queue_close(&host->tasks);
     close_handles(host);
 }
@@ -342,6 +347,7 @@ static void stop(struct host *host)
         state_keep(host);
     peers_close(host, now_us);
     sessions_close(host, now_us);
+    portmap_stop(host->portmap, now_us);
     host->stop_us = now_us + STOP_WAIT_US;
     host->stop_task.run = on_stop_task;
     task_set(&host->tasks, &host->stop_task, now_us);
@@ -442,7 +448,9 @@ static int bring_up(struct host *host)
     task_set(&host->tasks, &host->guard_task, clock_now_us() + GUARD_CHECK_US);
     refresh_locals(host);
     strcpy(host->name, host->config.name);
-    error = session_start_own(host);
+    error = portmap_start(host, clock_now_us());
+    if (error == ERR_OK)
+        error = session_start_own(host);
     if (error == ERR_OK && host->resolver != NULL)
         error = resolver_start(host->resolver);
     return error;
@@ -451,6 +459,7 @@ static int bring_up(struct host *host)
 static void take_down(struct host *host)
 {
     depth_stop(host);
+    portmap_free(host->portmap);
     datapath_stop(host->datapath);
     export_close(host);
     tunnel_table_free(host->tunnels);

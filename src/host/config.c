@@ -25,6 +25,15 @@ static int parse_dns(const char *value, void *target, const struct config_key *k
     return ERR_OK;
 }
 
+static int parse_port_mapping(const char *value, void *target, const struct config_key *key)
+{
+    bool is_auto = strcmp(value, "auto") == 0;
+    if (!is_auto && strcmp(value, "off") != 0)
+        return ERR_INVALID;
+    ((struct host_config *)target)->has_port_mapping = is_auto;
+    return ERR_OK;
+}
+
 static int parse_pool(const char *value, void *target, const struct config_key *key)
 {
     struct prefix prefix;
@@ -237,6 +246,7 @@ static const struct config_key KEYS[] = {
      "auto, capture or off (`resolved` is not in this version; capture serves systemd-resolved "
      "too)",
      0},
+    {"host", "port-mapping", parse_port_mapping, 0, 0, "auto or off", 0},
     {"host", "idle", config_parse_duration, AT(idle_us), 0, DURATION, 0},
     {"host", "attempt-timeout", config_parse_duration, AT(attempt_us), 0, DURATION, 0},
     {"host", "lease", config_parse_duration, AT(lease_us), 0, DURATION, 0},
@@ -272,6 +282,7 @@ static void set_defaults(struct host_config *config)
     config->pool.address = address_from_ipv4(0);
     config->pool.bits = 8;
     config->dns = DNS_MODE_CAPTURE;
+    config->has_port_mapping = true;
     config->idle_us = 600 * SECOND_US;
     config->attempt_us = 5 * SECOND_US;
     config->keepalive_us = 20 * SECOND_US;

@@ -35,6 +35,7 @@ struct host_config {
     uint16_t port;
     struct prefix pool;
     enum dns_mode dns;
+    bool has_port_mapping; /* asked of the gateway */
     uint64_t idle_us;
     uint64_t attempt_us;   /* one of three attempts of a call */
     uint64_t lease_us;     /* wanted from the connector; 0: the connector's choice */

@@ -5,6 +5,7 @@
 #include "host/call.h"
 #include "host/datapath.h"
 #include "host/ping.h"
+#include "host/portmap.h"
 #include "host/session.h"
 #include "io/clock.h"
 #include "io/udp.h"
@@ -16,6 +17,7 @@
 #include <string.h>
 
 #define REFLEXIVE_MAX      4
+#define MAPPED_MAX         1
 #define OPENER_TTL         2
 #define OPENER_SUBNET_BITS 16
 
@@ -81,13 +83,15 @@ void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us)
 
 void host_candidates(struct host *host, struct candidate_list *ret_list)
 {
-    struct endpoint reflexive[REFLEXIVE_MAX];
+    struct endpoint reflexive[REFLEXIVE_MAX], mapped[MAPPED_MAX];
     const struct candidate_sources sources = {
         .addresses = host->locals,
         .address_count = host->local_count,
         .port = host->config.port,
         .reflexive = reflexive,
         .reflexive_count = sessions_reflexive(host, reflexive, REFLEXIVE_MAX),
+        .mapped = mapped,
+        .mapped_count = portmap_endpoints(host->portmap, mapped, MAPPED_MAX),
         .pool = &host->config.pool,
     };
     candidate_list_build(&sources, ret_list);

@@ -45,6 +45,7 @@ struct ping;
 struct control;
 struct datapath;
 struct policy;
+struct portmap;
 struct resolver;
 struct session;
 
@@ -94,6 +95,7 @@ struct host {
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;
     struct depth depth; /* NATs of our own side */
+    struct portmap *portmap; /* NULL: switched off */
     struct policy *policy;
     struct resolver *resolver;
     struct watchdog watchdog; /* of the DNS capture */

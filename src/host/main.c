@@ -1,6 +1,7 @@
 /* detecd: options, then one of: check, guard, cleanup, run. */
 #include "host/bringup.h"
 #include "host/host.h"
+#include "host/upnp_helper.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,8 @@ int main(int argc, char **argv)
     enum action action = ACTION_RUN;
     unsigned actions = 0;
     log_init("detecd", LOG_LEVEL_INFO);
+    if (argc > 1 && strcmp(argv[1], UPNP_HELPER_OPTION) == 0)
+        return upnp_helper_main(argc - 2, argv + 2);
     for (int option; (option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
         switch (option) {
         case 'c':

@@ -3,6 +3,7 @@
 
 #include "host/call.h"
 #include "host/claim.h"
+#include "host/portmap.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,8 @@ static void pump_stun(struct session *session, uint64_t now_us)
                      session->zone);
         else
             log_info("%s: its connector sees us at %s", session->zone, text);
+        if (event.type == REFLEXIVE_CHANGED)
+            portmap_on_public_address(session->host->portmap, now_us);
     }
     task_set(&session->host->tasks, &session->stun_task, reflexive_deadline(session->reflexive));
 }
