@@ -109,10 +109,22 @@ static void tell_exchange(struct cli *cli, enum daemon daemon, int error)
         output_error(&cli->output, "%s gave no usable answer: %s", program, error_text(error));
 }
 
+/* What a command is asked for, out of its envelope; streams and failures keep theirs. */
+static const json_t *content_of(const json_t *line)
+{
+    static const char *const keys[] = {"status", "peers", "hosts", "netcheck"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && format_get_bool(line, "done"); i++) {
+        const json_t *content = json_object_get(line, keys[i]);
+        if (content != NULL)
+            return content;
+    }
+    return line;
+}
+
 static void print_json(struct cli *cli, const json_t *line)
 {
     /* ASCII only: no text in it can drive a terminal. */
-    if (json_dumpf(line, cli->output.out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
+    if (json_dumpf(content_of(line), cli->output.out, JSON_COMPACT | JSON_ENSURE_ASCII) == 0)
         fputc('\n', cli->output.out);
     fflush(cli->output.out);
 }
