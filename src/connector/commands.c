@@ -153,6 +153,12 @@ static json_t *run_status(struct connector *connector, const json_t *request)
         "uptime_s", (json_int_t)((clock_now_us() - connector->started_us) / SECOND_US),
         "dns_queries", (json_int_t)connector->dns_queries, "is_database_readable",
         connector->database != NULL);
+    /* What hosts did that they should not have. */
+    if (status != NULL)
+        (void)json_object_update_new(status, json_pack("{s:I, s:I, s:I}", "invalid",
+                                                       (json_int_t)counters->invalid, "forged",
+                                                       (json_int_t)counters->forged, "limited",
+                                                       (json_int_t)counters->limited));
     return json_pack("{s:b, s:o}", "done", 1, "status", status);
 }
 

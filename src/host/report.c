@@ -127,9 +127,9 @@ static json_t *report_drops(struct host *host)
         set_count(drops, drop_name((enum drop_reason)i), totals[i]);
     }
     /* What strangers send to the control thread. */
-    set_count(drops, "stray STUN", host->stray_stun_count);
-    set_count(drops, "stray IKE", host->stray_ike_count);
-    set_count(drops, "control thread busy",
+    set_count(drops, "stray-stun", host->stray_stun_count);
+    set_count(drops, "stray-ike", host->stray_ike_count);
+    set_count(drops, "control-busy",
               atomic_load(&datapath_from_network(host->datapath)->dropped) +
                   atomic_load(&datapath_from_local(host->datapath)->dropped));
     return drops;
