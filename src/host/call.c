@@ -250,7 +250,7 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     char text[ENDPOINT_TEXT_CAP];
     if (call == NULL || call->sa != sa)
         return;
-    snprintf(detail, sizeof(detail), "%s over %s", ike_suite_name(ike_sa_suite(sa)),
+    snprintf(detail, sizeof(detail), "%s over %s", suite_name(ike_sa_suite(sa)),
              endpoint_format(ike_sa_remote(sa), text, sizeof(text)));
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
     punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);

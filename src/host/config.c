@@ -157,8 +157,8 @@ static int parse_suites(const char *value, void *target, const struct config_key
     for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
         if (*word == '\0')
             continue;
-        enum ike_suite suite = ike_suite_from_name(word);
-        if (config->suite_count >= IKE_SUITE_COUNT || suite == IKE_SUITE_NONE)
+        enum sput_suite suite;
+        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK)
             return ERR_INVALID;
         for (uint32_t i = 0; i < config->suite_count; i++) {
             if (config->suites[i] == suite)
@@ -288,8 +288,8 @@ static void set_defaults(struct host_config *config)
     config->keepalive_us = 20 * SECOND_US;
     config->rekey_us = 3600 * SECOND_US;
     config->mtu = 1500;
-    config->suites[0] = IKE_SUITE_AES128_GCM;
-    config->suites[1] = IKE_SUITE_PAPER;
+    config->suites[0] = SPUT_AES128_GCM;
+    config->suites[1] = SPUT_PAPER;
     config->suite_count = 2;
     config->accept = TRUST_LEVEL_CONNECTOR;
     config->log_level = LOG_LEVEL_INFO;

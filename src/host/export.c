@@ -4,7 +4,7 @@
 #include "crypto/memory.h"
 #include "host/host.h"
 #include "io/clock.h"
-#include "tunnel/suite.h"
+#include "wire/suite.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -40,7 +40,7 @@ static void export_direction(const struct peer *peer, const struct ike_event_chi
 {
     char key[HEX_TEXT_CAP(32)], mac_key[HEX_TEXT_CAP(32)], salt[HEX_TEXT_CAP(11)],
         remote[ENDPOINT_TEXT_CAP];
-    bool is_paper = child->suite == IKE_SUITE_PAPER;
+    bool is_paper = child->suite == SPUT_PAPER;
     size_t key_len = is_paper ? 16 : child->key_len - SUITE_AEAD_SALT_LEN;
     size_t mac_len = is_paper ? 32 : 0;
     size_t salt_len = child->key_len - key_len - mac_len;
@@ -51,7 +51,7 @@ static void export_direction(const struct peer *peer, const struct ike_event_chi
     json_t *line = json_pack(
         "{s:I, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s}", "time", (json_int_t)clock_wall_seconds(),
         "peer", peer->name, "remote", endpoint_format(&peer->path, remote, sizeof(remote)),
-        "direction", direction, "suite", ike_suite_name(child->suite), "child",
+        "direction", direction, "suite", suite_name(child->suite), "child",
         (json_int_t)child->child, "key", key, "mac_key", mac_key, "salt", salt);
     if (line != NULL && json_dumpf(line, peer->host->export, JSON_COMPACT) == 0)
         fputc('\n', peer->host->export);

@@ -4,8 +4,8 @@
 
 #include "host/host.h"
 #include "io/route.h"
-#include "tunnel/suite.h"
 #include "tunnel/translate.h"
+#include "wire/suite.h"
 
 #define OWN_BITS 32
 

@@ -6,7 +6,7 @@
 #include "host/resolver.h"
 #include "host/session.h"
 #include "io/clock.h"
-#include "tunnel/suite.h"
+#include "wire/suite.h"
 
 static double seconds_since(uint64_t then_us, uint64_t now_us)
 {

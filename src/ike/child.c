@@ -32,7 +32,7 @@ static int tell_ready(struct ike_sa *sa, const struct ike_child *child,
     struct ike_event_child_ready *ready = &event->child_ready;
     ready->child = child->number;
     ready->suite = child->suite;
-    ready->key_len = ike_suite_key_len(child->suite);
+    ready->key_len = suite_key_len(child->suite);
     ready->spi_in = child->spi_in;
     ready->spi_out = child->spi_out;
     ready->peer_addresses = birth->terms->peer;

@@ -7,7 +7,7 @@
 /* What a negotiation came to. */
 struct ike_child_terms {
     struct ike_choice choice;
-    enum ike_suite suite;
+    enum sput_suite suite;
     uint32_t spi_out;
     struct ike_addresses peer; /* that the peer's packets carry */
     bool wants_transport_mode;

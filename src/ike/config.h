@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/text.h"
 #include "crypto/identity.h"
+#include "wire/suite.h"
 
 /* Ciphers of the IKE SA itself, all AEADs (RFC 5282, RFC 7634). */
 enum ike_cipher {
@@ -15,26 +16,6 @@ enum ike_cipher {
     IKE_CIPHER_CHACHA20_POLY1305,
 };
 #define IKE_CIPHER_COUNT 3
-
-/* Suites of a SPUT child: the encryption transform IDs that IKE carries (docs/protocol.md). */
-enum ike_suite {
-    IKE_SUITE_NONE = 0,
-    IKE_SUITE_PAPER = 1025,
-    IKE_SUITE_AES128_GCM = 1026,
-    IKE_SUITE_AES256_GCM = 1027,
-    IKE_SUITE_CHACHA20_POLY1305 = 1028,
-};
-#define IKE_SUITE_COUNT 4
-
-/* Longest key material of one direction: paper, AES key 16, MAC key 32, salt 11. */
-#define IKE_CHILD_KEY_CAP 59
-/* Bytes of key material that a suite takes per direction: paper 59; AEADs key and 8 of salt (24,
- * 40, 40); 0 for an unknown suite. */
-size_t ike_suite_key_len(enum ike_suite suite);
-/* "paper", "aes128-gcm", "aes256-gcm", "chacha20-poly1305"; "none" for others. */
-const char *ike_suite_name(enum ike_suite suite);
-/* The suite of that name, or IKE_SUITE_NONE. */
-enum ike_suite ike_suite_from_name(const char *name);
 
 /* The addresses that the packets of one side carry: `own` is that side's own address, `other` what
  * it calls the opposite side. They become TSi and TSr (RFC 7296, 2.9): each side's packets keep its
@@ -67,8 +48,8 @@ struct ike_config {
     bool is_initial_contact;                   /* we know of no other SA with this peer (2.4) */
 
     /* The SPUT child, in order of preference; none: childless (RFC 6023). */
-    enum ike_suite suites[IKE_SUITE_COUNT]; /* IKE_SUITE_NONE ends it */
-    struct ike_addresses addresses;         /* those our packets carry */
+    enum sput_suite suites[SUITE_COUNT]; /* SPUT_SUITE_NONE ends it */
+    struct ike_addresses addresses;      /* those our packets carry */
 
     /* Times. */
     uint64_t retransmit_first_us; /* until the round-trip time is known; then RFC 6298 style */

@@ -44,10 +44,10 @@ struct ike_event_established {
 
 struct ike_event_child_ready {
     uint32_t child; /* local number, never 0, never reused within the SA */
-    enum ike_suite suite;
-    size_t key_len; /* of each direction, ike_suite_key_len(suite) */
-    uint8_t key_in[IKE_CHILD_KEY_CAP];
-    uint8_t key_out[IKE_CHILD_KEY_CAP];
+    enum sput_suite suite;
+    size_t key_len; /* of each direction, suite_key_len(suite) */
+    uint8_t key_in[SUITE_KEY_CAP];
+    uint8_t key_out[SUITE_KEY_CAP];
     uint32_t spi_in, spi_out;            /* not on SPUT's wire; for logs and tests */
     struct ike_addresses peer_addresses; /* those the peer's packets carry */
     uint32_t rekey_of;                   /* the child that this one replaces, or 0 */

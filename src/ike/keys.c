@@ -80,11 +80,11 @@ int ike_keys_rekey(enum ike_cipher cipher, const struct ike_keys *old,
 }
 
 int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
-                   const struct ike_nonces *nonces, enum ike_suite suite, uint8_t *ret_initiator,
+                   const struct ike_nonces *nonces, enum sput_suite suite, uint8_t *ret_initiator,
                    uint8_t *ret_responder)
 {
-    uint8_t out[2 * IKE_CHILD_KEY_CAP];
-    size_t key_len = ike_suite_key_len(suite);
+    uint8_t out[2 * SUITE_KEY_CAP];
+    size_t key_len = suite_key_len(suite);
     const struct piece seed[] = {{secret, secret != NULL ? KEX_SECRET_LEN : 0},
                                  {nonces->initiator, nonces->initiator_len},
                                  {nonces->responder, nonces->responder_len}};

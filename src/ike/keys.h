@@ -35,9 +35,9 @@ MUST_USE int ike_keys_rekey(enum ike_cipher cipher, const struct ike_keys *old,
                             const uint8_t secret[KEX_SECRET_LEN], const struct ike_nonces *nonces,
                             uint64_t spi_i, uint64_t spi_r, struct ike_keys *ret_keys);
 /* KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr), the initiator's direction first (2.17). secret may be
- * NULL. Both outputs take ike_suite_key_len(suite) bytes. */
+ * NULL. Both outputs take suite_key_len(suite) bytes. */
 MUST_USE int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
-                            const struct ike_nonces *nonces, enum ike_suite suite,
+                            const struct ike_nonces *nonces, enum sput_suite suite,
                             uint8_t *ret_initiator, uint8_t *ret_responder);
 void ike_keys_wipe(struct ike_keys *keys);
 

@@ -15,30 +15,11 @@ static const struct cipher {
     {IKE_CIPHER_CHACHA20_POLY1305, IKE_ENCR_CHACHA20_POLY1305, 0, AEAD_CHACHA20_POLY1305},
 };
 
-static const struct suite {
-    enum ike_suite suite;
-    const char *name;
-    size_t key_len; /* docs/protocol.md: paper 16 + 32 + 11; AEADs key + 8 of salt */
-} suites[] = {
-    {IKE_SUITE_PAPER, "paper", 59},
-    {IKE_SUITE_AES128_GCM, "aes128-gcm", 24},
-    {IKE_SUITE_AES256_GCM, "aes256-gcm", 40},
-    {IKE_SUITE_CHACHA20_POLY1305, "chacha20-poly1305", 40},
-};
-
 static const struct cipher *find_cipher(enum ike_cipher cipher)
 {
     for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
         if (ciphers[i].cipher == cipher)
             return &ciphers[i];
-    return NULL;
-}
-
-static const struct suite *find_suite(enum ike_suite suite)
-{
-    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
-        if (suites[i].suite == suite)
-            return &suites[i];
     return NULL;
 }
 
@@ -49,26 +30,6 @@ int ike_cipher_algorithm(enum ike_cipher cipher, enum aead_algorithm *ret_algori
         return ERR_UNSUPPORTED;
     *ret_algorithm = c->algorithm;
     return ERR_OK;
-}
-
-size_t ike_suite_key_len(enum ike_suite suite)
-{
-    const struct suite *s = find_suite(suite);
-    return s != NULL ? s->key_len : 0;
-}
-
-const char *ike_suite_name(enum ike_suite suite)
-{
-    const struct suite *s = find_suite(suite);
-    return s != NULL ? s->name : "none";
-}
-
-enum ike_suite ike_suite_from_name(const char *name)
-{
-    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
-        if (strcmp(suites[i].name, name) == 0)
-            return suites[i].suite;
-    return IKE_SUITE_NONE;
 }
 
 /* The encryption transforms that the rule takes, in order. */
@@ -89,7 +50,7 @@ static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform 
         }
         return count;
     }
-    for (; count < IKE_SUITE_COUNT && config->suites[count] != IKE_SUITE_NONE; count++) {
+    for (; count < SUITE_COUNT && config->suites[count] != SPUT_SUITE_NONE; count++) {
         ret_transforms[count] = (struct ike_transform){.type = IKE_TRANSFORM_ENCR,
                                                        .id = (uint16_t)config->suites[count]};
         ret_values[count] = (uint16_t)config->suites[count];

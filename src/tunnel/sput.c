@@ -6,6 +6,10 @@
 #include "crypto/stream_mac.h"
 #include <string.h>
 
+_Static_assert(SUITE_KEY_CAP == STREAM_KEY_LEN + MAC_KEY_LEN + STREAM_SALT_LEN, "longest material");
+_Static_assert(SPUT_TAG_LEN == AEAD_TAG_LEN && SPUT_MAC_LEN == MAC_LEN, "wire and crypto agree");
+_Static_assert(SUITE_AEAD_SALT_LEN + SPUT_CLEAR_LEN == AEAD_NONCE_LEN, "nonce: salt and number");
+
 static enum aead_algorithm aead_of(enum sput_suite suite)
 {
     switch (suite) {

@@ -7,8 +7,8 @@
 
 #include "base/packet.h"
 #include "tunnel/replay.h"
-#include "tunnel/suite.h"
 #include "wire/sput.h"
+#include "wire/suite.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>

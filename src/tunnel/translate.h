@@ -10,7 +10,7 @@
 #include "base/address.h"
 #include "base/packet.h"
 #include "tunnel/drop.h"
-#include "tunnel/suite.h"
+#include "wire/suite.h"
 #include <stdbool.h>
 #include <stdint.h>
 

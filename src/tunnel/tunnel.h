@@ -11,8 +11,8 @@
 #include "base/packet.h"
 #include "tunnel/drop.h"
 #include "tunnel/sput.h"
-#include "tunnel/suite.h"
 #include "tunnel/translate.h"
+#include "wire/suite.h"
 #include <stdbool.h>
 #include <stdint.h>
 

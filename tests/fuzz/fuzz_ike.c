@@ -38,7 +38,7 @@ static void side_init(struct side *side, uint8_t last_byte)
     side->endpoint.port = 4500;
     ike_table_limits_init(&limits);
     ike_config_init(&config, identity);
-    config.suites[0] = IKE_SUITE_PAPER;
+    config.suites[0] = SPUT_PAPER;
     config.addresses.own_ipv4 = address_from_ipv4(2);
     config.addresses.other_ipv4 = address_from_ipv4(86);
     must(ike_table_new(&limits, 1, &side->table) == 0);
@@ -57,7 +57,7 @@ static void drain(struct ike_sa *sa)
     do {
         ike_sa_next_event(sa, &event);
         if (event.type == IKE_EVENT_CHILD_READY)
-            must(event.child_ready.key_len == ike_suite_key_len(event.child_ready.suite));
+            must(event.child_ready.key_len == suite_key_len(event.child_ready.suite));
         if (event.type == IKE_EVENT_NOTIFY)
             must(event.notify.type >= IKE_NOTIFY_PRIVATE_MIN);
     } while (event.type != IKE_EVENT_NONE);

@@ -147,7 +147,7 @@ static void pump_udp(void)
             printf("ike-up %s\n", public_key_format(&event.established.peer_key, key));
             break;
         case IKE_EVENT_CHILD_READY:
-            printf("ike-child %s\n", ike_suite_name(event.child_ready.suite));
+            printf("ike-child %s\n", suite_name(event.child_ready.suite));
             break;
         case IKE_EVENT_CLOSED:
             printf("ike-closed %s\n", event.closed.text);
@@ -170,7 +170,7 @@ static void make_profile(bool is_tcp, const char *expected_id, struct ike_profil
         snprintf(config.expected_id, sizeof(config.expected_id), "%s", expected_id);
     config.is_reliable = is_tcp;
     if (!is_tcp) {
-        config.suites[0] = IKE_SUITE_AES128_GCM;
+        config.suites[0] = SPUT_AES128_GCM;
         config.addresses.own_ipv4 = address_from_ipv4(0x00000002);
         config.addresses.other_ipv4 = address_from_ipv4(0x00000003);
     }

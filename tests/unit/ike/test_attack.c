@@ -11,7 +11,7 @@ static void open_nodes(struct net *net, uint64_t seed, size_t count)
 {
     net_init(net, seed);
     for (size_t i = 0; i < count; i++) {
-        net_want_child(net, i, IKE_SUITE_AES128_GCM);
+        net_want_child(net, i, SPUT_AES128_GCM);
         net->nodes[i].config.rekey_child_us = net->nodes[i].config.rekey_ike_us = 0;
     }
     net->nodes[0].config.has_expected_key = true;

@@ -13,7 +13,7 @@ static void check_pair(const struct watch *a, const struct watch *b)
     assert_string_equal(b->peer_id, a->node->config.id);
 }
 
-static void check_child(const struct watch *a, const struct watch *b, enum ike_suite suite)
+static void check_child(const struct watch *a, const struct watch *b, enum sput_suite suite)
 {
     const struct kid *ka = watch_sending(a), *kb = watch_sending(b);
 
@@ -21,7 +21,7 @@ static void check_child(const struct watch *a, const struct watch *b, enum ike_s
     assert_non_null(kb);
     assert_int_equal(ka->ready.suite, suite);
     assert_int_equal(kb->ready.suite, suite);
-    assert_int_equal(ka->ready.key_len, ike_suite_key_len(suite));
+    assert_int_equal(ka->ready.key_len, suite_key_len(suite));
     assert_int_equal(ka->ready.spi_in, kb->ready.spi_out);
     assert_int_equal(ka->ready.spi_out, kb->ready.spi_in);
     assert_memory_equal(ka->ready.key_in, kb->ready.key_out, ka->ready.key_len);
@@ -66,8 +66,8 @@ static void test_childless(void **state)
 
 static void test_every_suite_and_cipher(void **state)
 {
-    static const enum ike_suite suites[] = {IKE_SUITE_PAPER, IKE_SUITE_AES128_GCM,
-                                            IKE_SUITE_AES256_GCM, IKE_SUITE_CHACHA20_POLY1305};
+    static const enum sput_suite suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
+                                             SPUT_CHACHA20_POLY1305};
     static const enum ike_cipher ciphers[] = {IKE_CIPHER_AES128_GCM, IKE_CIPHER_AES256_GCM,
                                               IKE_CIPHER_CHACHA20_POLY1305};
     struct net net;
@@ -75,7 +75,7 @@ static void test_every_suite_and_cipher(void **state)
     for (size_t s = 0; s < 4; s++) {
         net_init(&net, s);
         net_want_child(&net, 0, suites[s]);
-        net_want_child(&net, 1, IKE_SUITE_PAPER);
+        net_want_child(&net, 1, SPUT_PAPER);
         /* the responder takes all; its order does not matter */
         for (size_t i = 0; i < 4; i++)
             net.nodes[1].config.suites[i] = suites[3 - i];
@@ -98,16 +98,16 @@ static void test_initiators_order_decides(void **state)
 {
     struct net net;
     net_init(&net, 5);
-    net_want_child(&net, 0, IKE_SUITE_CHACHA20_POLY1305);
-    net.nodes[0].config.suites[1] = IKE_SUITE_PAPER;
-    net.nodes[0].config.suites[2] = IKE_SUITE_AES128_GCM;
-    net_want_child(&net, 1, IKE_SUITE_AES128_GCM);
-    net.nodes[1].config.suites[1] = IKE_SUITE_PAPER;
+    net_want_child(&net, 0, SPUT_CHACHA20_POLY1305);
+    net.nodes[0].config.suites[1] = SPUT_PAPER;
+    net.nodes[0].config.suites[2] = SPUT_AES128_GCM;
+    net_want_child(&net, 1, SPUT_AES128_GCM);
+    net.nodes[1].config.suites[1] = SPUT_PAPER;
     net_open(&net, 0, NULL);
     net_open(&net, 1, NULL);
     struct watch *a = net_connect(&net, 0, 1);
     net_run(&net, NET_SECOND(1));
-    check_child(a, net_newest(&net, 1), IKE_SUITE_PAPER);
+    check_child(a, net_newest(&net, 1), SPUT_PAPER);
     net_done(&net);
     (void)state;
 }
@@ -118,8 +118,8 @@ static void test_ipv6_selectors(void **state)
     struct ike_addresses *a0, *a1;
 
     net_init(&net, 6);
-    net_want_child(&net, 0, IKE_SUITE_AES128_GCM);
-    net_want_child(&net, 1, IKE_SUITE_AES128_GCM);
+    net_want_child(&net, 0, SPUT_AES128_GCM);
+    net_want_child(&net, 1, SPUT_AES128_GCM);
     a0 = &net.nodes[0].config.addresses;
     a1 = &net.nodes[1].config.addresses;
     assert_int_equal(address_parse("2001:20::1", &a0->own_ipv6), ERR_OK);
@@ -137,8 +137,8 @@ static void test_ipv6_selectors(void **state)
 
     /* one side without IPv6: the child comes up with IPv4 alone */
     net_init(&net, 7);
-    net_want_child(&net, 0, IKE_SUITE_AES128_GCM);
-    net_want_child(&net, 1, IKE_SUITE_AES128_GCM);
+    net_want_child(&net, 0, SPUT_AES128_GCM);
+    net_want_child(&net, 1, SPUT_AES128_GCM);
     a0 = &net.nodes[0].config.addresses;
     assert_int_equal(address_parse("2001:20::1", &a0->own_ipv6), ERR_OK);
     assert_int_equal(address_parse("2001:20::2", &a0->other_ipv6), ERR_OK);
@@ -146,7 +146,7 @@ static void test_ipv6_selectors(void **state)
     net_open(&net, 1, NULL);
     a = net_connect(&net, 0, 1);
     net_run(&net, NET_SECOND(1));
-    check_child(a, net_newest(&net, 1), IKE_SUITE_AES128_GCM);
+    check_child(a, net_newest(&net, 1), SPUT_AES128_GCM);
     assert_int_equal(watch_sending(a)->ready.peer_addresses.own_ipv6.family, ADDRESS_NONE);
     assert_int_equal(watch_sending(net_newest(&net, 1))->ready.peer_addresses.own_ipv6.family,
                      ADDRESS_NONE);
@@ -160,9 +160,9 @@ static void test_refused_child(void **state)
     /* no suite in common, then a responder without children: the IKE SA stands in both cases */
     for (int childless = 0; childless < 2; childless++) {
         net_init(&net, 8);
-        net_want_child(&net, 0, IKE_SUITE_AES128_GCM);
+        net_want_child(&net, 0, SPUT_AES128_GCM);
         if (!childless)
-            net_want_child(&net, 1, IKE_SUITE_PAPER);
+            net_want_child(&net, 1, SPUT_PAPER);
         net_open(&net, 0, NULL);
         net_open(&net, 1, NULL);
         struct watch *a = net_connect(&net, 0, 1);
@@ -186,7 +186,7 @@ static void test_bad_network(void **state)
         net.double_percent = 30;
         net.jitter_us = NET_MS(200);
         for (size_t i = 0; i < 2; i++) {
-            net_want_child(&net, i, IKE_SUITE_PAPER);
+            net_want_child(&net, i, SPUT_PAPER);
             net.nodes[i].config.establish_timeout_us = NET_SECOND(120);
             net.nodes[i].config.half_open_timeout_us = NET_SECOND(120);
             net.nodes[i].config.request_timeout_us = NET_SECOND(120);
@@ -199,7 +199,7 @@ static void test_bad_network(void **state)
         assert_int_equal(net.nodes[1].watch_count, 1); /* repeated requests make no second SA */
         struct watch *b = net_newest(&net, 1);
         check_pair(a, b);
-        check_child(a, b, IKE_SUITE_PAPER);
+        check_child(a, b, SPUT_PAPER);
         net_done(&net);
     }
     (void)state;

@@ -77,11 +77,11 @@ static void check_message(const struct vector_case *c, const struct ike_keys *ke
 static void check_child(const struct vector_case *c, const struct ike_keys *keys,
                         const struct ike_nonces *nonces)
 {
-    uint8_t initiator[IKE_CHILD_KEY_CAP], responder[IKE_CHILD_KEY_CAP];
-    enum ike_suite suite = ike_suite_from_name(vector_text(c, "suite"));
+    uint8_t initiator[SUITE_KEY_CAP], responder[SUITE_KEY_CAP];
+    enum sput_suite suite;
 
-    assert_int_not_equal(suite, IKE_SUITE_NONE);
-    assert_int_equal(strlen(vector_text(c, "initiator")), 2 * ike_suite_key_len(suite));
+    assert_int_equal(suite_parse(vector_text(c, "suite"), &suite), ERR_OK);
+    assert_int_equal(strlen(vector_text(c, "initiator")), 2 * suite_key_len(suite));
     assert_int_equal(ike_keys_child(keys, vector_number(c, "pfs") ? secret2 : NULL, nonces, suite,
                                     initiator, responder),
                      ERR_OK);

@@ -15,7 +15,7 @@ static void open_pair(struct pair *pair, uint64_t seed, bool is_reliable)
     net_init(&pair->net, seed);
     for (size_t i = 0; i < 2; i++) {
         struct ike_config *config = &pair->net.nodes[i].config;
-        net_want_child(&pair->net, i, IKE_SUITE_AES128_GCM);
+        net_want_child(&pair->net, i, SPUT_AES128_GCM);
         config->is_reliable = is_reliable;
         config->rekey_child_us = config->rekey_ike_us = 0;
         config->request_timeout_us = NET_SECOND(60);
@@ -186,7 +186,7 @@ static void test_long_run(void **state)
         net_init(&pair.net, seed);
         for (size_t i = 0; i < 2; i++) {
             struct ike_config *config = &pair.net.nodes[i].config;
-            net_want_child(&pair.net, i, IKE_SUITE_PAPER);
+            net_want_child(&pair.net, i, SPUT_PAPER);
             config->is_reliable = seed == 0;
             config->rekey_child_us = NET_SECOND(40);
             config->rekey_ike_us = NET_SECOND(70);

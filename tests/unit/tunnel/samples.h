@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/packet.h"
-#include "tunnel/suite.h"
 #include "tunnel/translate.h"
+#include "wire/suite.h"
 
 /* liburcu is not instrumented: its own allocations look like races. Ours are watched all the same.
  */
@@ -20,7 +20,6 @@ const char *__tsan_default_suppressions(void)
 
 static const enum sput_suite all_suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
                                              SPUT_CHACHA20_POLY1305};
-#define SUITE_COUNT (sizeof(all_suites) / sizeof(all_suites[0]))
 
 /* xorshift: the same numbers in every run. */
 static inline uint64_t sample_random(uint64_t *seed)

@@ -6,10 +6,7 @@
 
 #include <cmocka.h>
 
-#include <string.h>
-
-#include "tunnel/drop.h"
-#include "tunnel/suite.h"
+#include "wire/suite.h"
 
 static void test_figures(void **state)
 {
@@ -44,6 +41,8 @@ static void test_unknown(void **state)
     assert_false(suite_is_known(1024));
     assert_false(suite_is_known(1029));
     assert_string_equal(suite_name((enum sput_suite)1029), "unknown");
+    assert_string_equal(suite_name(SPUT_SUITE_NONE), "none");
+    assert_int_equal(suite_key_len(SPUT_SUITE_NONE), 0);
     assert_int_equal(suite_parse("aes128", &suite), ERR_NOT_FOUND);
     assert_int_equal(suite_parse("", &suite), ERR_NOT_FOUND);
     assert_int_equal(suite, SPUT_PAPER);
@@ -52,28 +51,11 @@ static void test_unknown(void **state)
     assert_int_equal(suite_payload_max((enum sput_suite)7), 0);
 }
 
-/* Every reason has a name of its own and an explanation. */
-static void test_drop_reasons(void **state)
-{
-    for (int i = 0; i < DROP_REASON_COUNT; i++) {
-        assert_non_null(drop_name((enum drop_reason)i));
-        assert_true(strlen(drop_text((enum drop_reason)i)) > 0);
-        for (int j = 0; j < i; j++)
-            assert_string_not_equal(drop_name((enum drop_reason)i), drop_name((enum drop_reason)j));
-    }
-    struct drop_counters counters = {0};
-    drop_count(&counters, DROP_REPLAY);
-    drop_count(&counters, DROP_REPLAY);
-    assert_int_equal(drop_counted(&counters, DROP_REPLAY), 2);
-    assert_int_equal(drop_counted(&counters, DROP_LENGTH), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_figures),
         cmocka_unit_test(test_unknown),
-        cmocka_unit_test(test_drop_reasons),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

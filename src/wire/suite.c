@@ -1,8 +1,6 @@
 /* The table of SPUT's suites. */
-#include "tunnel/suite.h"
+#include "wire/suite.h"
 
-#include "crypto/aead.h"
-#include "crypto/stream_mac.h"
 #include "wire/sput.h"
 #include <string.h>
 
@@ -14,14 +12,11 @@ struct suite {
 };
 
 static const struct suite suites[] = {
-    {SPUT_PAPER, "paper", STREAM_KEY_LEN + MAC_KEY_LEN + STREAM_SALT_LEN, SPUT_MAC_LEN},
+    {SPUT_PAPER, "paper", SUITE_KEY_CAP, SPUT_MAC_LEN},
     {SPUT_AES128_GCM, "aes128-gcm", 16 + SUITE_AEAD_SALT_LEN, SPUT_TAG_LEN},
     {SPUT_AES256_GCM, "aes256-gcm", 32 + SUITE_AEAD_SALT_LEN, SPUT_TAG_LEN},
     {SPUT_CHACHA20_POLY1305, "chacha20-poly1305", 32 + SUITE_AEAD_SALT_LEN, SPUT_TAG_LEN},
 };
-
-_Static_assert(SUITE_KEY_CAP == STREAM_KEY_LEN + MAC_KEY_LEN + STREAM_SALT_LEN, "longest material");
-_Static_assert(SPUT_TAG_LEN == AEAD_TAG_LEN && SPUT_MAC_LEN == MAC_LEN, "wire and crypto agree");
 
 static const struct suite *find(unsigned int id)
 {
@@ -40,7 +35,9 @@ bool suite_is_known(unsigned int id)
 const char *suite_name(enum sput_suite suite)
 {
     const struct suite *s = find(suite);
-    return s != NULL ? s->name : "unknown";
+    if (s != NULL)
+        return s->name;
+    return suite == SPUT_SUITE_NONE ? "none" : "unknown";
 }
 
 int suite_parse(const char *name, enum sput_suite *ret_suite)
