@@ -137,27 +137,35 @@ static void begin_mtu(struct behaviour *b, uint64_t now_us)
     most -= most % 4;
     b->mtu_good = BINDING_DISCOVERY_CAP + (is_ipv6 ? IPV6_HEADERS : IPV4_HEADERS);
     b->mtu_bad = most + 4;
-    if (b->elsewhere.port == 0 || most <= b->mtu_good)
-        b->is_mtu_done = true; /* a server without RFC 5780 knows no PADDING */
+    if (b->is_padding_refused || most <= b->mtu_good)
+        b->is_mtu_done = true;
     else
         ask_mtu(b, most, now_us);
 }
 
-static void begin_mapping_and_filtering(struct behaviour *b, uint64_t now_us)
+/* Before anything is sent to the other address and port: some filters look at what the host as a
+ * whole has sent to, not at each of its sockets. */
+static void begin_filtering(struct behaviour *b, uint64_t now_us)
 {
     const struct endpoint *server = &b->config.server;
     struct question *q;
     if (behaviour_has_alternate_address(b)) {
-        const struct endpoint other_address = {b->elsewhere.address, server->port};
-        (void)ask(b, ASK_OTHER_ADDRESS, SOCKET_MAPPING, &other_address, now_us);
         q = ask(b, ASK_FROM_ELSEWHERE, SOCKET_FILTERING, server, now_us);
         if (q != NULL)
             q->from = b->elsewhere;
     }
-    (void)ask(b, ASK_OTHER_PORT, SOCKET_MAPPING, &b->elsewhere, now_us);
     q = ask(b, ASK_FROM_OTHER_PORT, SOCKET_FILTERING, server, now_us);
     if (q != NULL)
         q->from.port = b->elsewhere.port;
+}
+
+static void begin_mapping(struct behaviour *b, uint64_t now_us)
+{
+    if (behaviour_has_alternate_address(b)) {
+        const struct endpoint other_address = {b->elsewhere.address, b->config.server.port};
+        (void)ask(b, ASK_OTHER_ADDRESS, SOCKET_MAPPING, &other_address, now_us);
+    }
+    (void)ask(b, ASK_OTHER_PORT, SOCKET_MAPPING, &b->elsewhere, now_us);
 }
 
 static bool is_settled(const struct question *q)
@@ -235,11 +243,11 @@ static void begin_tests(struct behaviour *b, uint64_t now_us)
     if (!is_reached) {
         b->is_mtu_done = true;
         b->lifetime_count = 0;
-        b->has_hairpin = true;
+        b->has_mapping = b->has_hairpin = true;
         return;
     }
     if (b->elsewhere.port != 0)
-        begin_mapping_and_filtering(b, now_us);
+        begin_filtering(b, now_us);
     else
         b->lifetime_count = 0;
     begin_mtu(b, now_us);
@@ -254,8 +262,15 @@ static void advance(struct behaviour *b, uint64_t now_us)
         begin_tests(b, now_us);
     if (!b->has_begun)
         return;
+    if (!b->has_mapping && is_settled(behaviour_find(b, ASK_FROM_ELSEWHERE, SOCKET_FILTERING)) &&
+        is_settled(behaviour_find(b, ASK_FROM_OTHER_PORT, SOCKET_FILTERING))) {
+        b->has_mapping = true;
+        if (b->elsewhere.port != 0)
+            begin_mapping(b, now_us);
+    }
     /* Behind the mapping tests, whose order shows how ports are given out. */
-    if (!b->has_hairpin && is_settled(behaviour_find(b, ASK_OTHER_ADDRESS, SOCKET_MAPPING)) &&
+    if (b->has_mapping && !b->has_hairpin &&
+        is_settled(behaviour_find(b, ASK_OTHER_ADDRESS, SOCKET_MAPPING)) &&
         is_settled(behaviour_find(b, ASK_OTHER_PORT, SOCKET_MAPPING))) {
         b->has_hairpin = true;
         begin_hairpin(b, now_us);
@@ -330,6 +345,21 @@ static bool is_refusal(const struct question *q, const struct stun_message *m, u
            (m->class == STUN_ERROR || !is_from_expected(q, socket, from));
 }
 
+/* A server that knows nothing of RFC 5780 still tells where it sees us, if asked plainly. */
+static bool ask_plainly(struct behaviour *b, struct question *q, uint64_t now_us)
+{
+    uint8_t id[STUN_TRANSACTION_LEN];
+    if (q->kind != ASK_REACH || q->len == 0 || crypto_random(id, sizeof id) != ERR_OK)
+        return false;
+    b->is_padding_refused = true;
+    memcpy(q->id, id, sizeof q->id);
+    q->len = 0;
+    q->tries = 0;
+    q->is_due = true;
+    q->at_us = now_us;
+    return true;
+}
+
 static int take_success(struct behaviour *b, struct question *q, const struct stun_message *m)
 {
     if (m->unknown_count > 0 || !m->has_xor_mapped ||
@@ -364,7 +394,8 @@ int behaviour_receive(struct behaviour *b, unsigned socket, const void *data, si
     } else if (q->kind == ASK_HAIRPIN) {
         return ERR_NOT_FOUND;
     } else if (is_refusal(q, &m, socket, from)) {
-        answer(b, q, QUESTION_REFUSED, now_us);
+        if (!ask_plainly(b, q, now_us))
+            answer(b, q, QUESTION_REFUSED, now_us);
     } else {
         if (m.class != STUN_SUCCESS || !is_from_expected(q, socket, from))
             return ERR_NOT_FOUND;
@@ -393,6 +424,16 @@ static int build(const struct behaviour *b, const struct question *q, struct wri
     return stun_build_end(w);
 }
 
+/* Much of what is waited for never comes, so that waiting long where the connector is near helps
+ * nobody. */
+static uint64_t next_rto_us(const struct behaviour *b, uint64_t rto_us)
+{
+    uint64_t max_us = BEHAVIOUR_RTO_MAX_US;
+    if (b->round_trip_us > 0 && 2 * b->round_trip_us < BEHAVIOUR_RTO_NEAR_US)
+        max_us = BEHAVIOUR_RTO_NEAR_US;
+    return deadline_min(2 * rto_us, max_us);
+}
+
 int behaviour_transmit(struct behaviour *b, struct writer *w, unsigned *ret_socket,
                        struct endpoint *ret_to, uint64_t now_us)
 {
@@ -407,7 +448,7 @@ int behaviour_transmit(struct behaviour *b, struct writer *w, unsigned *ret_sock
         q->tries++;
         q->sent_us = now_us;
         q->at_us = now_us + q->rto_us;
-        q->rto_us = deadline_min(2 * q->rto_us, BEHAVIOUR_RTO_MAX_US);
+        q->rto_us = next_rto_us(b, q->rto_us);
         *ret_socket = q->socket;
         *ret_to = q->to;
         return ERR_OK;
@@ -452,6 +493,6 @@ void behaviour_expire(struct behaviour *b, uint64_t now_us)
 
 bool behaviour_is_done(const struct behaviour *b)
 {
-    return b->has_begun && b->has_hairpin && b->is_mtu_done &&
+    return b->has_begun && b->has_mapping && b->has_hairpin && b->is_mtu_done &&
            behaviour_deadline(b) == DEADLINE_NEVER;
 }

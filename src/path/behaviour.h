@@ -19,6 +19,7 @@
 #define BEHAVIOUR_RTO_US        (200 * MS_US)
 #define BEHAVIOUR_RTO_MIN_US    (100 * MS_US)
 #define BEHAVIOUR_RTO_MAX_US    (1600 * MS_US)
+#define BEHAVIOUR_RTO_NEAR_US   (400 * MS_US) /* the last where the round trip is below half */
 #define BEHAVIOUR_TRIES         5 /* at first contact: UDP is called blocked after 4.6 s */
 #define BEHAVIOUR_MTU_TRIES     3
 #define BEHAVIOUR_HAIRPIN_TRIES 3

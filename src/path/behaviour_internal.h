@@ -63,10 +63,12 @@ struct behaviour {
     struct question questions[QUESTIONS_MAX];
     size_t count;
     bool has_begun;            /* the tests beyond the first contact */
-    bool has_hairpin;          /* that test was begun */
+    bool has_mapping;          /* that test was begun, */
+    bool has_hairpin;          /* and that */
     struct endpoint elsewhere; /* other address and port of the server; port 0: there is none */
     uint64_t round_trip_us;    /* the shortest; 0: none yet */
 
+    bool is_padding_refused; /* a server without RFC 5780 */
     bool is_mtu_done;
     uint32_t mtu_good; /* got there */
     uint32_t mtu_bad;  /* did not, or is too long for the host itself */

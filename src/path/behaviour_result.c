@@ -191,7 +191,7 @@ void behaviour_get_result(const struct behaviour *b, struct behaviour_result *re
     result.ports = conclude_ports(b, &result.port_step);
     result.hairpin =
         result.mapping == BEHAVIOUR_NONE ? BEHAVIOUR_ANSWER_UNKNOWN : conclude_hairpin(b);
-    if (b->is_mtu_done && b->elsewhere.port != 0)
+    if (b->is_mtu_done && result.is_udp_open && !b->is_padding_refused)
         result.mtu = b->mtu_good;
     conclude_lifetime(b, &result);
     *ret_result = result;

@@ -31,7 +31,7 @@ static bool is_understood(uint16_t type, const struct stun_message *request,
         /* RFC 5780, 6.1: error 420 where there is nothing to change to. */
         return server->other.port != 0 && (!request->change_address || has_address(server));
     case STUN_PADDING:
-        return server->other.port != 0;
+        return true;
     case STUN_RESPONSE_PORT:
         return server->ticket_key != NULL;
     default:

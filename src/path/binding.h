@@ -30,7 +30,8 @@ MUST_USE int binding_answer(const void *data, size_t len, const struct endpoint 
 struct binding_server {
     struct endpoint at;
     /* What a change of address and port leads to; the address of `at`: there is another port only.
-     * Port 0: neither; then binding_discover is as binding_answer. */
+     * Port 0: neither; then only PADDING
+     * is understood. */
     struct endpoint other;
     const uint8_t *ticket_key; /* BINDING_TICKET_KEY_LEN random bytes; NULL: gives no tickets */
     uint32_t now_s;            /* of any clock that does not go back */

@@ -26,7 +26,7 @@
 
 enum scope { SCOPE_ANY, SCOPE_ADDRESS, SCOPE_BOTH };
 enum ports { PORTS_PRESERVE, PORTS_SEQUENTIAL, PORTS_RANDOM };
-enum server_kind { SERVER_FULL, SERVER_TWO_PORTS, SERVER_PLAIN, SERVER_FOREIGN };
+enum server_kind { SERVER_FULL, SERVER_TWO_PORTS, SERVER_PLAIN, SERVER_OLD, SERVER_FOREIGN };
 
 struct mapping {
     unsigned socket;
@@ -49,6 +49,7 @@ struct world {
     /* the NAT */
     bool has_nat, has_hairpin, is_blocked, is_alternate_blocked;
     enum scope mapping, filtering;
+    bool is_filter_common; /* looks at what any socket has sent to */
     enum ports ports;
     unsigned port_gap;
     uint64_t lifetime_us;
@@ -153,8 +154,11 @@ static void come_in(struct world *world, const struct endpoint *from, const stru
         bool is_let_in = world->filtering == SCOPE_ANY;
         if (m->port != to->port || m->expires_us <= world->now_us)
             continue;
-        for (size_t j = 0; j < m->peer_count; j++)
-            is_let_in = is_let_in || is_in_scope(world->filtering, &m->peers[j], from);
+        for (size_t k = 0; k < world->mapping_count; k++) {
+            const struct mapping *o = &world->mappings[k];
+            for (size_t j = 0; j < o->peer_count && (o == m || world->is_filter_common); j++)
+                is_let_in = is_let_in || is_in_scope(world->filtering, &o->peers[j], from);
+        }
         if (!is_let_in)
             continue;
         m->expires_us = world->now_us + world->lifetime_us;
@@ -186,9 +190,19 @@ static void serve(struct world *world, const struct datagram *d)
                                     .now_s = (uint32_t)(world->now_us / SECOND_US)};
     struct binding_route route = {0};
     struct writer w;
+    struct stun_message m;
+    if (world->server == SERVER_OLD && stun_parse(d->data, d->len, &m) == ERR_OK &&
+        m.unknown_count > 0) {
+        writer_init(&w, answer, sizeof answer);
+        stun_build_begin(&w, STUN_ERROR, STUN_BINDING, m.transaction_id);
+        stun_build_error(&w, STUN_UNKNOWN_ATTRIBUTE, "");
+        stun_build_unknown(&w, m.unknown, m.unknown_count);
+        assert_int_equal(stun_build_end(&w), ERR_OK);
+        come_in(world, &d->to, &d->from, answer, w.len);
+        return;
+    }
     if (world->server == SERVER_FOREIGN) {
         /* Understands nothing and minds nothing. */
-        struct stun_message m;
         assert_int_equal(stun_parse(d->data, d->len, &m), ERR_OK);
         writer_init(&w, answer, sizeof answer);
         stun_build_begin(&w, STUN_SUCCESS, STUN_BINDING, m.transaction_id);
@@ -202,12 +216,12 @@ static void serve(struct world *world, const struct datagram *d)
     server.other.port = server.at.port == 4500 ? 4501 : 4500;
     if (world->server == SERVER_FULL)
         server.other.address.bytes[3] ^= 1;
-    if (world->server == SERVER_PLAIN)
+    if (world->server == SERVER_PLAIN || world->server == SERVER_OLD)
         server = (struct binding_server){.at = d->to};
     writer_init(&w, answer, sizeof answer);
     if (binding_discover(d->data, d->len, &d->from, &server, &w, &route) != ERR_OK)
         return;
-    assert_true(w.len <= d->len);
+    assert_true(w.len <= d->len || world->server == SERVER_OLD);
     const struct endpoint from = {route.change_address ? server.other.address : server.at.address,
                                   route.change_port ? server.other.port : server.at.port};
     const struct endpoint to = {d->from.address, route.port != 0 ? route.port : d->from.port};
@@ -310,6 +324,20 @@ static void test_every_nat(void **state)
     }
 }
 
+static void test_common_filter(void **state)
+{
+    for (int i = 0; i < 9; i++) {
+        struct behaviour_result r;
+        setup(&world);
+        world.is_filter_common = true;
+        world.mapping = i % 3;
+        world.filtering = i / 3;
+        (void)run(&world, &r);
+        assert_int_equal(r.mapping, kinds[world.mapping]);
+        assert_int_equal(r.filtering, kinds[world.filtering]);
+    }
+}
+
 /* One address tells less, and never more than it knows. */
 static void test_one_address(void **state)
 {
@@ -380,8 +408,18 @@ static void test_plain_server(void **state)
     world.server = SERVER_PLAIN;
     world.config.lifetime_us = 30 * SECOND_US;
     (void)run(&world, &r);
-    assert_false(r.has_alternate_port);
+    assert_true(r.is_udp_open && !r.has_alternate_port);
     assert_int_equal(r.mapping, BEHAVIOUR_UNKNOWN);
+    assert_int_equal(r.mtu, 1500);
+
+    setup(&world);
+    world.server = SERVER_OLD;
+    (void)run(&world, &r);
+    assert_true(r.is_udp_open && !r.has_alternate_port);
+    assert_true(address_is_equal(&r.mapped.address, &world.outer.address));
+    assert_int_equal(r.mapping, BEHAVIOUR_UNKNOWN);
+    assert_int_equal(r.ports, BEHAVIOUR_PORTS_PRESERVED);
+    assert_int_equal(r.mtu, 0);
 
     setup(&world);
     world.server = SERVER_FOREIGN;
@@ -531,17 +569,12 @@ static void test_bad_config(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_nat),
-        cmocka_unit_test(test_one_address),
-        cmocka_unit_test(test_public_host),
-        cmocka_unit_test(test_blocked),
-        cmocka_unit_test(test_alternate_blocked),
-        cmocka_unit_test(test_plain_server),
-        cmocka_unit_test(test_loss),
-        cmocka_unit_test(test_mtu),
-        cmocka_unit_test(test_lifetime),
-        cmocka_unit_test(test_port_steps),
-        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_every_nat),    cmocka_unit_test(test_common_filter),
+        cmocka_unit_test(test_one_address),  cmocka_unit_test(test_public_host),
+        cmocka_unit_test(test_blocked),      cmocka_unit_test(test_alternate_blocked),
+        cmocka_unit_test(test_plain_server), cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_mtu),          cmocka_unit_test(test_lifetime),
+        cmocka_unit_test(test_port_steps),   cmocka_unit_test(test_forged),
         cmocka_unit_test(test_bad_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,65 @@ static void test_error_code(void **state)
     assert_int_equal(parse_one(STUN_ERROR_CODE, "\0\0\4", 3, &m), ERR_INVALID);
 }
 
+/* RFC 5780, 7, byte by byte; then what does not fit. */
+static void test_discovery_attributes(void **state)
+{
+    static const uint8_t expected[] = {
+        0x00, 0x01, 0x00, 0x44, 0x21, 0x12, 0xa4, 0x42, 'D', 'H', 'I', 'S',
+        'I',  'S',  'N',  'O',  'T',  'R',  'N',  'D',                     /**/
+        0x00, 0x03, 0x00, 0x04, 0x00, 0x00, 0x00, 0x06,                    /**/
+        0x00, 0x27, 0x00, 0x04, 0x80, 0x01, 0x00, 0x00,                    /**/
+        0x80, 0x2b, 0x00, 0x08, 0x00, 0x01, 0x11, 0x94, 203, 0,   113, 10, /**/
+        0x80, 0x2c, 0x00, 0x08, 0x00, 0x01, 0x11, 0x95, 203, 0,   113, 11, /**/
+        0xde, 0x7e, 0x00, 0x04, 0x11, 0x95, 0x00, 0x00,                    /**/
+        0xde, 0x7f, 0x00, 0x03, 1,    2,    3,    0,                       /**/
+        0x00, 0x26, 0x00, 0x08, 0,    0,    0,    0,    0,   0,   0,   0,
+    };
+    const struct endpoint origin = {address_from_ipv4(0xcb00710a), 4500},
+                          other = {address_from_ipv4(0xcb00710b), 4501};
+    uint8_t data[128];
+    struct stun_message m;
+    struct writer w;
+    writer_init(&w, data, sizeof data);
+    stun_build_begin(&w, STUN_REQUEST, STUN_BINDING, (const uint8_t *)"DHISISNOTRND");
+    stun_build_change_request(&w, true, true);
+    stun_build_response_port(&w, 0x8001);
+    stun_build_response_origin(&w, &origin);
+    stun_build_other_address(&w, &other);
+    stun_build_other_port(&w, 4501);
+    stun_build_ticket(&w, "\1\2\3", 3);
+    stun_build_padding(&w, 8);
+    assert_int_equal(stun_build_end(&w), ERR_OK);
+    assert_int_equal(w.len, sizeof expected);
+    assert_memory_equal(data, expected, sizeof expected);
+    assert_int_equal(stun_parse(data, w.len, &m), ERR_OK);
+    assert_true(m.has_change_request && m.change_address && m.change_port && m.has_padding);
+    assert_int_equal(m.response_port, 0x8001);
+    assert_int_equal(m.other_port, 4501);
+    assert_true(m.has_response_origin && endpoint_is_equal(&m.response_origin, &origin));
+    assert_true(m.has_other_address && endpoint_is_equal(&m.other_address, &other));
+    assert_int_equal(m.ticket_len, 3);
+    assert_memory_equal(m.ticket, "\1\2\3", 3);
+    /* Who knows nothing of discovery refuses them as unknown. */
+    assert_int_equal(m.unknown_count, 3);
+    assert_int_equal(m.unknown[0], STUN_CHANGE_REQUEST);
+    assert_int_equal(m.unknown[1], STUN_RESPONSE_PORT);
+    assert_int_equal(m.unknown[2], STUN_PADDING);
+    for (size_t cut = 0; cut < w.len; cut++)
+        assert_int_not_equal(stun_parse(data, cut, &m), ERR_OK);
+    data[32] = data[33] = 0; /* port 0 */
+    assert_int_not_equal(stun_parse(data, w.len, &m), ERR_OK);
+
+    writer_init(&w, data, sizeof data);
+    stun_build_begin(&w, STUN_REQUEST, STUN_BINDING, (const uint8_t *)"DHISISNOTRND");
+    stun_build_padding(&w, 6);
+    assert_int_not_equal(stun_build_end(&w), ERR_OK);
+    writer_init(&w, data, sizeof data);
+    stun_build_begin(&w, STUN_REQUEST, STUN_BINDING, (const uint8_t *)"DHISISNOTRND");
+    stun_build_response_port(&w, 0);
+    assert_int_not_equal(stun_build_end(&w), ERR_OK);
+}
+
 static void test_unknown_attributes(void **state)
 {
     uint8_t message[512];
@@ -445,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_lengths_are_exact),
         cmocka_unit_test(test_text_limits),
         cmocka_unit_test(test_error_code),
+        cmocka_unit_test(test_discovery_attributes),
         cmocka_unit_test(test_unknown_attributes),
         cmocka_unit_test(test_after_integrity),
         cmocka_unit_test(test_header_refused),
