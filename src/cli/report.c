@@ -81,6 +81,34 @@ static void print_nat(struct output *output, const json_t *nat, uint64_t port)
     }
 }
 
+/* Nothing where none was asked for or none is needed. */
+static void print_port_mapping(struct output *output, const json_t *mapping)
+{
+    const char *state = format_get_text(mapping, "state");
+    const char *error = format_get_text(mapping, "error");
+    char text[FORMAT_CAP];
+    if (state[0] == '\0' || strcmp(state, "off") == 0 || strcmp(state, "not needed") == 0)
+        return;
+    print_label(output, "mapped");
+    if (strcmp(state, "mapped") != 0) {
+        output_print(output, STYLE_PLAIN, "%s, gateway %s",
+                     strcmp(state, "searching") == 0 ? "not yet" : "no",
+                     format_get_text(mapping, "gateway"));
+        if (error[0] != '\0')
+            output_print(output, STYLE_PLAIN, ": %s", error);
+        output_newline(output);
+        return;
+    }
+    output_print(output, STYLE_PLAIN, "%s by %s at %s", format_get_text(mapping, "external"),
+                 format_get_text(mapping, "protocol"), format_get_text(mapping, "gateway"));
+    if (format_get_number(mapping, "expires_s", 0) > 0)
+        output_print(output, STYLE_PLAIN, ", lease %s",
+                     format_seconds(format_get_number(mapping, "expires_s", 0), text));
+    if (!format_get_bool(mapping, "is_usable"))
+        output_text(output, STYLE_WARN, "; of no use: the gateway is behind another NAT");
+    output_newline(output);
+}
+
 static void print_dns(struct output *output, const json_t *dns)
 {
     const char *error = format_get_text(dns, "error");
@@ -184,6 +212,7 @@ void report_print_status(struct output *output, const json_t *status)
                  format_get_text(status, "pool"));
     output_newline(output);
     print_nat(output, json_object_get(status, "nat"), format_get_count(status, "port"));
+    print_port_mapping(output, json_object_get(status, "port_mapping"));
     print_dns(output, json_object_get(status, "dns"));
     print_guard(output, json_object_get(status, "guard"));
     print_label(output, "tunnels");

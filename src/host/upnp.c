@@ -26,7 +26,7 @@ int upnp_report_parse(const char *report, const struct address *gateway,
     int end = 0;
     struct endpoint external;
     if (sscanf(report, "mapped %45s %5u %6u %255s%n", address, &port, &lease_s, url, &end) != 4 ||
-        report[end] != '\0')
+        strcmp(report + end, "\n") != 0)
         return ERR_INVALID;
     if (address_parse(address, &external.address) != ERR_OK ||
         external.address.family != ADDRESS_IPV4 || port == 0 || port > 65535 ||
@@ -56,6 +56,7 @@ static void on_map_failed(struct upnp *upnp, uint64_t now_us)
 {
     static const char prefix[] = "error ";
     bool is_told = strncmp(upnp->report, prefix, sizeof(prefix) - 1) == 0;
+    upnp->report[strcspn(upnp->report, "\n")] = '\0';
     snprintf(upnp->error, sizeof(upnp->error), "%s",
              is_told ? upnp->report + sizeof(prefix) - 1
                      : "the gateway's UPnP took too long or broke off");

@@ -155,26 +155,26 @@ static int add_any(struct conversation *c)
 static int map(struct conversation *c)
 {
     if (c->url[0] == '\0' && !find(c))
-        return report("error the gateway does not speak UPnP");
+        return report("error the gateway does not speak UPnP\n");
     if (!describe(c))
-        return report("error the gateway's UPnP has no public address");
+        return report("error the gateway's UPnP has no public address\n");
     int result = add_for_a_time(c);
     if (result == ERROR_CONFLICT)
         result = add_any(c);
     if (result != UPNPCOMMAND_SUCCESS)
-        return report("error the gateway's UPnP refused (%d)", result);
-    return report("mapped %s %s %u %s", c->external, c->external_port, c->lease_s, c->url);
+        return report("error the gateway's UPnP refused (%d)\n", result);
+    return report("mapped %s %s %u %s\n", c->external, c->external_port, c->lease_s, c->url);
 }
 
 static int unmap(struct conversation *c)
 {
     if (!describe(c))
-        return report("error the gateway's UPnP does not answer");
+        return report("error the gateway's UPnP does not answer\n");
     int result = UPNP_DeletePortMapping(c->urls.controlURL, c->data.first.servicetype,
                                         c->external_port, "UDP", NULL);
     if (result != UPNPCOMMAND_SUCCESS)
-        return report("error the gateway's UPnP refused (%d)", result);
-    return report("unmapped");
+        return report("error the gateway's UPnP refused (%d)\n", result);
+    return report("unmapped\n");
 }
 
 static int take_port(const char *word, char ret_port[6])
@@ -200,6 +200,6 @@ int upnp_helper_main(int argc, char **argv)
     address_format(&local, c.local, sizeof(c.local));
     strcpy(c.url, argv[5]);
     if (confine(UPNP_REPORT_FD, MEMORY_BYTES, LIFE_S) != ERR_OK)
-        return report("error the helper process cannot be confined");
+        return report("error the helper process cannot be confined\n");
     return is_map ? map(&c) : unmap(&c);
 }

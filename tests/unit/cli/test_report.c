@@ -125,6 +125,34 @@ static void test_status_empty(void **state)
     assert_non_null(strstr(shown(), "(no name yet)"));
 }
 
+static void test_status_port_mapping(void **state)
+{
+    json_t *status = load("{\"port_mapping\": {\"state\": \"mapped\", \"gateway\": \"10.0.1.1\","
+                          " \"protocol\": \"PCP\", \"external\": \"100.64.0.7:32589\","
+                          " \"is_usable\": false, \"expires_s\": 3540}}");
+    json_t *usable = load("{\"port_mapping\": {\"state\": \"mapped\", \"gateway\": \"10.0.1.1\","
+                          " \"protocol\": \"UPnP\", \"external\": \"198.51.100.7:41000\","
+                          " \"is_usable\": true, \"expires_s\": null}}");
+    json_t *none = load("{\"port_mapping\": {\"state\": \"unavailable\","
+                        " \"gateway\": \"10.0.1.1\", \"error\": \"it refused\"}}");
+    json_t *off = load("{\"port_mapping\": {\"state\": \"off\"}}");
+    report_print_status(&output, status);
+    report_print_status(&output, usable);
+    report_print_status(&output, none);
+    report_print_status(&output, off);
+    json_decref(status);
+    json_decref(usable);
+    json_decref(none);
+    json_decref(off);
+    const char *lines = shown();
+    assert_non_null(strstr(lines, "  mapped    100.64.0.7:32589 by PCP at 10.0.1.1, lease 59m; "
+                                  "of no use: the gateway is behind another NAT\n"));
+    assert_non_null(strstr(lines, "  mapped    198.51.100.7:41000 by UPnP at 10.0.1.1\n"));
+    const char *last = strstr(lines, "  mapped    no, gateway 10.0.1.1: it refused\n");
+    assert_non_null(last);
+    assert_null(strstr(last + 1, "  mapped"));
+}
+
 static void test_peers(void **state)
 {
     json_t *peers = load(
@@ -377,6 +405,7 @@ int main(void)
         TEST(test_status),
         TEST(test_status_down),
         TEST(test_status_empty),
+        TEST(test_status_port_mapping),
         TEST(test_peers),
         TEST(test_no_peers),
         TEST(test_call),
