@@ -3,6 +3,7 @@
 #include "host/host.h"
 #include "host/upnp_helper.h"
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
     enum action action = ACTION_RUN;
     unsigned actions = 0;
     log_init("detecd", LOG_LEVEL_INFO);
+    signal(SIGPIPE, SIG_IGN); /* who hangs up on us must not end us */
     if (argc > 1 && strcmp(argv[1], UPNP_HELPER_OPTION) == 0)
         return upnp_helper_main(argc - 2, argv + 2);
     for (int option; (option = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
