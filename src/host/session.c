@@ -228,6 +228,10 @@ static void on_connector_found(void *context, int error, const struct finder_res
         error = ERR_NOT_FOUND;
         why = "DNS now names another zone for its hosts";
     }
+    if (error != ERR_OK && session->is_own && session->connector.port != 0) {
+        session_connect(session, now_us); /* where it was before; its key is known */
+        return;
+    }
     if (error != ERR_OK) {
         session_note_error(session, "its connector is not found: %s", why);
         login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
@@ -238,13 +242,15 @@ static void on_connector_found(void *context, int error, const struct finder_res
     session_connect(session, now_us);
 }
 
-/* DNS is asked anew for each connection: connectors move. A foreign zone is found as at first, by a
- * name in it. */
+/* DNS is asked anew for each connection: connectors move. But a session that was lost is sought
+ * where it was first: the connector may be what answers for its zone in DNS, too. A foreign zone is
+ * found as at first, by a name in it. */
 static void on_connect(struct session *session, uint64_t now_us)
 {
     struct host *host = session->host;
-    if (session->is_configured || session->is_found) {
+    if (session->is_configured || session->is_found || (session->is_own && session->was_good)) {
         session->is_found = false;
+        session->was_good = false;
         session_connect(session, now_us);
         return;
     }
@@ -278,6 +284,7 @@ static void on_done(struct session *session, const struct notify_name *name, uin
                      "(detec host add)",
                      session->zone, host->config.name);
         session->was_up = true;
+        session->was_good = true;
     } else {
         log_info("%s: connected as a guest", session->zone);
     }

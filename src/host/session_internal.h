@@ -21,7 +21,8 @@ struct session {
     bool is_pumping;
     struct login_client *login;
     struct task task;
-    struct endpoint connector;
+    struct endpoint connector; /* the last one known; port 0: none */
+    bool was_good;             /* the last log-in there succeeded */
     bool has_dns_key;
     struct public_key dns_key;
     struct finder *finder;

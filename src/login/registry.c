@@ -254,8 +254,8 @@ void registry_evict(struct registry *registry, const char *name, uint64_t now_us
     registry_host_remove(registry, host);
     if (session == NULL)
         return;
-    registry_send_refusal(registry, session, NAME_KEY_UNKNOWN,
-                          "the name was taken out by the administrator");
+    /* Without a word: told that it is refused, it would not come back for minutes, and it may well
+     * be to get another name now. */
     registry_session_close(registry, session, REGISTRY_EVICTED);
 }
 
