@@ -32,10 +32,18 @@ struct octets {
     size_t len;
 };
 
+/* Our IKE_SA_INIT message; the peer's: the first of those that it may be. */
+static struct ike_answer init_message(const struct ike_handshake *h, bool is_initiators)
+{
+    return is_initiators ? (struct ike_answer){h->init_request, h->init_request_len}
+                         : h->init_responses[0];
+}
+
 /* RealMessage | nonce of the other side | prf(SK_p, body of ID payload) (2.15), of the initiator's
  * or the responder's proof. */
-static int signed_octets(const struct ike_generation *g, bool is_initiator, const void *id_body,
-                         size_t id_len, struct octets *ret_octets)
+static int signed_octets(const struct ike_generation *g, bool is_initiator,
+                         const struct ike_answer *real_message, const void *id_body, size_t id_len,
+                         struct octets *ret_octets)
 {
     const struct ike_handshake *h = g->handshake;
     bool is_ours = is_initiator == g->is_initiator;
@@ -48,10 +56,7 @@ static int signed_octets(const struct ike_generation *g, bool is_initiator, cons
     if (error != ERR_OK)
         return error;
     writer_init(&w, ret_octets->bytes, sizeof(ret_octets->bytes));
-    if (is_initiator)
-        writer_bytes(&w, h->init_request, h->init_request_len);
-    else
-        writer_bytes(&w, h->init_response, h->init_response_len);
+    writer_bytes(&w, real_message->data, real_message->len);
     if (is_ours)
         writer_bytes(&w, h->peer_nonce, h->peer_nonce_len);
     else
@@ -78,7 +83,8 @@ int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
     if (!writer_is_ok(b->w))
         return b->w->error;
     const uint8_t *id_body = b->w->base + b->payload_at + IKE_PAYLOAD_HEADER_LEN;
-    int error = signed_octets(g, g->is_initiator, id_body, 4 + id_len, &octets);
+    const struct ike_answer ours = init_message(g->handshake, g->is_initiator);
+    int error = signed_octets(g, g->is_initiator, &ours, id_body, 4 + id_len, &octets);
     if (error != ERR_OK)
         return error;
     memcpy(proof, signature_prefix, sizeof(signature_prefix));
@@ -136,6 +142,26 @@ static const uint8_t *find_signature(const struct ike_auth *auth)
     return auth->data + sizeof(signature_prefix);
 }
 
+/* ERR_AUTH: signature is not the peer's proof, whichever of its answers is the genuine one. */
+static int check_signature(const struct ike_generation *g, const struct public_key *key,
+                           const struct ike_payload *id, const uint8_t *signature)
+{
+    const struct ike_handshake *h = g->handshake;
+    const struct ike_answer request = init_message(h, true);
+    const struct ike_answer *messages = g->is_initiator ? h->init_responses : &request;
+    size_t count = g->is_initiator ? h->init_response_count : 1;
+    struct octets octets;
+
+    for (size_t i = 0; i < count; i++) {
+        int error = signed_octets(g, !g->is_initiator, &messages[i], id->body, id->len, &octets);
+        if (error != ERR_OK)
+            return error;
+        if (public_key_verify(key, octets.bytes, octets.len, signature) == ERR_OK)
+            return ERR_OK;
+    }
+    return ERR_AUTH;
+}
+
 int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
                    struct ike_auth_result *ret_result)
 {
@@ -143,7 +169,6 @@ int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
     const struct ike_payload *id_payload = g->is_initiator ? &message->id_r : &message->id_i;
     struct ike_id id;
     struct ike_auth auth;
-    struct octets octets;
 
     memset(ret_result, 0, sizeof(*ret_result));
     ret_result->reason = IKE_REASON_PEER_NOT_AUTHENTIC;
@@ -154,11 +179,9 @@ int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
     const uint8_t *signature = find_signature(&auth);
     if (signature == NULL || !claimed_key(config, message, &ret_result->key))
         return ERR_OK;
-    int error = signed_octets(g, !g->is_initiator, id_payload->body, id_payload->len, &octets);
+    int error = check_signature(g, &ret_result->key, id_payload, signature);
     if (error != ERR_OK)
-        return error;
-    if (public_key_verify(&ret_result->key, octets.bytes, octets.len, signature) != ERR_OK)
-        return ERR_OK;
+        return error == ERR_AUTH ? ERR_OK : error;
     if (config->has_expected_key && !public_key_is_equal(&ret_result->key, &config->expected_key)) {
         ret_result->reason = IKE_REASON_PEER_KEY;
         return ERR_OK;

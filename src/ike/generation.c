@@ -70,10 +70,23 @@ void ike_generation_free_handshake(struct ike_generation *g)
         map_remove(&g->sa->table->half_open, &h->half_open_node);
     kex_done(&h->kex);
     free(h->init_request);
-    free(h->init_response);
+    for (size_t i = 0; i < h->init_response_count; i++)
+        free(h->init_responses[i].data);
     crypto_wipe(h, sizeof(*h));
     free(h);
     g->handshake = NULL;
+}
+
+int ike_handshake_keep_answer(struct ike_handshake *h, const uint8_t *message, size_t len)
+{
+    if (h->init_response_count == IKE_RIVALS_MAX)
+        return ERR_LIMIT;
+    uint8_t *data = (uint8_t *)malloc(len);
+    if (data == NULL)
+        return ERR_NOMEM;
+    memcpy(data, message, len);
+    h->init_responses[h->init_response_count++] = (struct ike_answer){data, len};
+    return ERR_OK;
 }
 
 /* No rekey may point to a generation that is about to vanish. */

@@ -20,6 +20,9 @@ MUST_USE int ike_generation_new(struct ike_sa *sa, bool is_initiator, uint64_t s
 /* Takes it out of SA and table, wipes, frees. */
 void ike_generation_free(struct ike_generation *g);
 void ike_generation_free_handshake(struct ike_generation *g);
+/* Keeps a copy of one answer to IKE_SA_INIT. ERR_LIMIT beyond IKE_RIVALS_MAX. */
+MUST_USE int ike_handshake_keep_answer(struct ike_handshake *handshake, const uint8_t *message,
+                                       size_t len);
 /* It ends here: what its outstanding request carried goes back to the SA's queues; repeated
  * requests are still answered for a while where repetition is possible. */
 void ike_generation_retire(struct ike_generation *g, uint64_t now_us);

@@ -120,13 +120,10 @@ static int branch(struct ike_generation *g, uint64_t spi_r, const uint8_t *messa
     memcpy(h->peer_nonce, nonce->body, nonce->len);
     h->peer_nonce_len = nonce->len;
     h->init_request = (uint8_t *)malloc(from->init_request_len);
-    h->init_response = (uint8_t *)malloc(len);
-    if (h->init_request == NULL || h->init_response == NULL)
+    if (h->init_request == NULL || ike_handshake_keep_answer(h, message, len) != ERR_OK)
         goto free_branch;
     memcpy(h->init_request, from->init_request, from->init_request_len);
     h->init_request_len = from->init_request_len;
-    memcpy(h->init_response, message, len);
-    h->init_response_len = len;
     *ret_branch = b;
     return ERR_OK;
 
@@ -143,12 +140,35 @@ static int check_rivals(const struct ike_sa *sa, const uint8_t *message, size_t 
     for (const struct ike_generation *g = sa->generations; g != NULL; g = g->next) {
         if (g->state != IKE_GENERATION_AUTH)
             continue;
-        count++;
-        if (g->handshake->init_response_len == len &&
-            memcmp(g->handshake->init_response, message, len) == 0)
-            return ERR_REPLAY;
+        for (size_t i = 0; i < g->handshake->init_response_count; i++, count++) {
+            const struct ike_answer *answer = &g->handshake->init_responses[i];
+            if (answer->len == len && memcmp(answer->data, message, len) == 0)
+                return ERR_REPLAY;
+        }
     }
     return count >= IKE_RIVALS_MAX ? ERR_LIMIT : ERR_OK;
+}
+
+/* Another generation with the very same keys: somebody has changed a copy of an answer, where it
+ * does not matter to the keys. */
+static struct ike_generation *find_twin(const struct ike_generation *born)
+{
+    for (struct ike_generation *g = born->sa->generations; g != NULL; g = g->next)
+        if (g != born && g->spi_r == born->spi_r && g->keys.cipher == born->keys.cipher &&
+            crypto_is_equal(g->keys.sk_d, born->keys.sk_d, sizeof(born->keys.sk_d)))
+            return g;
+    return NULL;
+}
+
+/* Two generations with the same keys would both count their IVs from 0, and take each other's
+ * messages: the newer one goes, and its answer is kept beside the older one's for AUTH to judge. */
+static int join_twin(struct ike_generation *born, struct ike_generation *twin,
+                     const uint8_t *message, size_t len)
+{
+    ike_generation_free(born);
+    if (twin->state != IKE_GENERATION_AUTH)
+        return ERR_REPLAY; /* that question has been decided */
+    return ike_handshake_keep_answer(twin->handshake, message, len);
 }
 
 /* Only over TCP is an answer certain enough, and the only one, to give up at once. */
@@ -222,6 +242,9 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
         ike_generation_free(b);
         return error;
     }
+    struct ike_generation *twin = find_twin(b);
+    if (twin != NULL)
+        return join_twin(b, twin, message, len);
     if (!g->request.was_repeated && sa->current == g)
         ike_sa_measure(sa, now_us - g->request.sent_us);
     ike_nat_check(sa, &m, header->spi_i, header->spi_r, remote);

@@ -147,12 +147,7 @@ static int answer(struct ike_generation *g, const struct ike_choice *choice,
     int error = ike_generation_respond(g, &out, remote, hash);
     if (error != ERR_OK)
         return error;
-    h->init_response = (uint8_t *)malloc(out.w.len);
-    if (h->init_response == NULL)
-        return ERR_NOMEM;
-    memcpy(h->init_response, out.w.base, out.w.len);
-    h->init_response_len = out.w.len;
-    return ERR_OK;
+    return ike_handshake_keep_answer(h, out.w.base, out.w.len);
 }
 
 /* Fills in a new responder SA. */

@@ -81,6 +81,11 @@ struct ike_response {
     struct endpoint remote;
 };
 
+struct ike_answer {
+    uint8_t *data;
+    size_t len;
+};
+
 /* What the first two exchanges need, freed once they are done. */
 struct ike_handshake {
     struct map_node half_open_node; /* responders, by the peer's address */
@@ -91,8 +96,10 @@ struct ike_handshake {
     size_t peer_nonce_len;
     uint8_t *init_request; /* the messages that AUTH signs (2.15) */
     size_t init_request_len;
-    uint8_t *init_response;
-    size_t init_response_len;
+    /* One, but for an initiator that got several which lead to the same keys: only one of those can
+     * be what the peer sent, which AUTH tells. */
+    struct ike_answer init_responses[IKE_RIVALS_MAX];
+    size_t init_response_count;
     uint8_t cookie[IKE_COOKIE_LEN_MAX];
     size_t cookie_len;
     uint32_t cookie_count;

@@ -93,8 +93,8 @@ static int try_generation(struct ike_generation *g, const struct ike_header *hea
     return ike_init_finish(g, header, message, len, remote, now_us);
 }
 
-/* Several generations may share SPIs while answers to one IKE_SA_INIT compete: the one that can
- * decrypt it is meant. */
+/* Several generations may share SPIs while answers to one IKE_SA_INIT compete, and until the losers
+ * are forgotten: the one that can decrypt it is meant. What the others think of it says nothing. */
 static int find_and_receive(struct ike_table *table, const struct ike_header *header,
                             const uint8_t *message, size_t len, const struct endpoint *remote,
                             uint64_t now_us, struct ike_sa **ret_sa)
@@ -115,13 +115,13 @@ static int find_and_receive(struct ike_table *table, const struct ike_header *he
             is_init ? g->state == IKE_GENERATION_INIT : ike_generation_peer_spi(g) == peer_spi;
         if (!is_meant)
             continue;
-        error = try_generation(g, header, message, len, remote, now_us);
-        if (error != ERR_OK && error != ERR_AUTH)
-            return error;
-        if (error == ERR_OK) {
+        int result = try_generation(g, header, message, len, remote, now_us);
+        if (result == ERR_OK) {
             *ret_sa = g->sa;
             return ERR_OK;
         }
+        if (error == ERR_NOT_FOUND || error == ERR_STATE)
+            error = result;
     }
     return error;
 }

@@ -293,6 +293,67 @@ static void test_false_responder(void **state)
     (void)state;
 }
 
+/* Which byte of the answer to IKE_SA_INIT is changed in a second copy of it. */
+struct copy_plan {
+    size_t at, len;
+    bool is_first; /* arrives before the genuine one, else right behind it */
+};
+
+static bool add_changed_copy(struct net *net, struct packet_sim *p)
+{
+    struct copy_plan *plan = (struct copy_plan *)net->tamper_context;
+    struct ike_header header;
+
+    assert_int_equal(ike_header_parse(p->bytes, p->len, &header), ERR_OK);
+    if (header.exchange != IKE_EXCHANGE_SA_INIT || (header.flags & IKE_FLAG_RESPONSE) == 0 ||
+        plan->len != 0)
+        return true;
+    plan->len = p->len;
+    struct packet_sim *copy = (struct packet_sim *)malloc(sizeof(*copy));
+    assert_non_null(copy);
+    *copy = *p;
+    copy->bytes[plan->at % p->len] ^= 1;
+    copy->due_us = net->now_us + net->delay_us + (plan->is_first ? 0 : 1);
+    struct packet_sim **link = &net->packets;
+    while (*link != NULL && (*link)->due_us <= copy->due_us)
+        link = &(*link)->next;
+    copy->next = *link;
+    *link = copy;
+    return true;
+}
+
+/* Who reads on the path, and sends a copy with one byte changed: the copy leads to other keys, or
+ * to the same. Neither may get in the way of the genuine answer, or of what follows. */
+static void test_changed_copies(void **state)
+{
+    size_t len = 1;
+
+    for (size_t i = 0; i < 2 * len; i++) {
+        struct copy_plan plan = {.at = i / 2, .is_first = i % 2 != 0};
+        struct net net;
+        open_nodes(&net, 8, 2);
+        net.tamper = add_changed_copy;
+        net.tamper_context = &plan;
+        struct watch *a = net_connect(&net, 0, 1);
+        net_run(&net, NET_MS(900));
+        struct watch *b = net_newest(&net, 1);
+        assert_true(a->is_established && b->is_established);
+        assert_int_equal(net.nodes[1].watch_count, 1); /* at the first go */
+        assert_int_equal(ike_sa_send_notify(a->sa, 56800, "a", 1), ERR_OK);
+        assert_int_equal(ike_sa_send_notify(b->sa, 56801, "b", 1), ERR_OK);
+        net_drive(a);
+        net_drive(b);
+        net_run(&net, NET_MS(400));
+        assert_int_equal(a->notify_count, 1);
+        assert_int_equal(b->notify_count, 1);
+        net_run(&net, NET_SECOND(40));
+        assert_false(a->is_closed || b->is_closed);
+        net_done(&net);
+        len = plan.len;
+    }
+    (void)state;
+}
+
 /* Seals any payloads under the keys of one side's current generation, as its next request. */
 static int send_crafted(struct net *net, struct watch *from, size_t to, uint8_t exchange,
                         uint8_t first, const uint8_t *payloads, size_t len)
@@ -453,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_replayed_and_reflected), cmocka_unit_test(test_forged_refusals),
         cmocka_unit_test(test_false_responder),        cmocka_unit_test(test_authentic_nonsense),
         cmocka_unit_test(test_authentic_noise),        cmocka_unit_test(test_unencrypted_requests),
+        cmocka_unit_test(test_changed_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,7 +199,7 @@ static void test_bad_signature_ends_it(void **state)
         net_run(&net, NET_MS(side == 0 ? 1 : 25));
         struct watch *b = net_newest(&net, 1);
         struct ike_handshake *h = (side == 0 ? a->sa->generations : b->sa->generations)->handshake;
-        (side == 0 ? h->init_request : h->init_response)[40] ^= 1;
+        (side == 0 ? h->init_request : h->init_responses[0].data)[40] ^= 1;
         net_run(&net, NET_SECOND(1));
         b = net_newest(&net, 1);
         assert_true(a->is_closed && b->is_closed);
