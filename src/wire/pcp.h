@@ -10,9 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PCP_SERVER_PORT   5351 /* RFC 6887, 19.1 */
-#define PCP_ANNOUNCE_PORT 5350 /* clients listen here, on 224.0.0.1, for restarts of the gateway   \
-                                */
+#define PCP_SERVER_PORT 5351 /* RFC 6887, 19.1 */
+#define PCP_ANNOUNCE_PORT                                                                          \
+    5350 /* clients listen here, on 224.0.0.1, for restarts of the gateway                         \
+          */
 #define PCP_NONCE_LEN    12
 #define PCP_REQUEST_CAP  60
 #define PCP_MESSAGE_CAP  1100 /* RFC 6887, 7: no message is longer */
