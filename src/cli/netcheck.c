@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cli/daemon.h"
 #include "cli/format.h"
+#include "cli/report.h"
 
 #define RUN_TIMEOUT_US      ((uint64_t)40 * 1000000) /* of a run without the lifetime */
 #define LIFETIME_TIMEOUT_US ((uint64_t)60 * 1000000) /* besides the lifetime itself */
@@ -129,22 +130,6 @@ static void print_mtu(struct output *output, const json_t *netcheck)
     output_newline(output);
 }
 
-static void print_port_mapping(struct output *output, const json_t *mapping)
-{
-    const char *state = format_get_text(mapping, "state");
-    const char *error = format_get_text(mapping, "error");
-    if (state[0] == '\0')
-        return;
-    print_label(output, "port mapping");
-    if (strcmp(state, "mapped") == 0)
-        output_print(output, format_get_bool(mapping, "is_usable") ? STYLE_GOOD : STYLE_WARN,
-                     "%s by %s at %s", format_get_text(mapping, "external"),
-                     format_get_text(mapping, "protocol"), format_get_text(mapping, "gateway"));
-    else
-        output_print(output, STYLE_PLAIN, "%s%s%s", state, error[0] != '\0' ? ": " : "", error);
-    output_newline(output);
-}
-
 static bool is(const char *text, const char *other)
 {
     return strcmp(text, other) == 0;
@@ -201,7 +186,7 @@ void netcheck_print(struct output *output, const json_t *netcheck)
         print_lifetime(output, json_object_get(netcheck, "lifetime"));
         print_mtu(output, netcheck);
     }
-    print_port_mapping(output, json_object_get(netcheck, "port_mapping"));
+    report_print_port_mapping(output, "  port mapping ", json_object_get(netcheck, "port_mapping"));
     print_verdict(output, netcheck);
 }
 

@@ -81,15 +81,14 @@ static void print_nat(struct output *output, const json_t *nat, uint64_t port)
     }
 }
 
-/* Nothing where none was asked for or none is needed. */
-static void print_port_mapping(struct output *output, const json_t *mapping)
+void report_print_port_mapping(struct output *output, const char *label, const json_t *mapping)
 {
     const char *state = format_get_text(mapping, "state");
     const char *error = format_get_text(mapping, "error");
     char text[FORMAT_CAP];
     if (state[0] == '\0' || strcmp(state, "off") == 0 || strcmp(state, "not needed") == 0)
         return;
-    print_label(output, "mapped");
+    output_text(output, STYLE_FAINT, label);
     if (strcmp(state, "mapped") != 0) {
         output_print(output, STYLE_PLAIN, "%s, gateway %s",
                      strcmp(state, "searching") == 0 ? "not yet" : "no",
@@ -212,7 +211,7 @@ void report_print_status(struct output *output, const json_t *status)
                  format_get_text(status, "pool"));
     output_newline(output);
     print_nat(output, json_object_get(status, "nat"), format_get_count(status, "port"));
-    print_port_mapping(output, json_object_get(status, "port_mapping"));
+    report_print_port_mapping(output, "  mapped    ", json_object_get(status, "port_mapping"));
     print_dns(output, json_object_get(status, "dns"));
     print_guard(output, json_object_get(status, "guard"));
     print_label(output, "tunnels");

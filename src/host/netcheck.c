@@ -2,6 +2,7 @@
 #include "host/netcheck.h"
 
 #include "host/host.h"
+#include "host/portmap.h"
 #include "host/session.h"
 #include "io/clock.h"
 #include "io/udp.h"
@@ -72,6 +73,7 @@ static json_t *make_report(const struct netcheck *netcheck, uint64_t now_us)
     json_object_set_new(report, "hairpin", answer_json(r.hairpin));
     json_object_set_new(report, "mtu", r.mtu > 0 ? json_integer(r.mtu) : json_null());
     json_object_set_new(report, "lifetime", lifetime_json(&r));
+    json_object_set_new(report, "port_mapping", portmap_report(netcheck->host->portmap, now_us));
     json_object_set_new(report, "alternate",
                         json_pack("{s:b, s:b, s:b}", "has_port", r.has_alternate_port,
                                   "has_address", r.has_alternate_address, "is_open",

@@ -273,7 +273,7 @@ static void test_netcheck(void **state)
         "  hairpin      no: hosts behind this NAT meet by their inner addresses\n"
         "  lifetime     20 s of silence, but not 30 s\n"
         "  mtu          1492 bytes to the connector; longer packets do not get there\n"
-        "  port mapping 198.51.100.7:32589 by PCP at 192.168.1.1\n"
+        "  port mapping 198.51.100.7:32589 by PCP at 192.168.1.1, lease 50m\n"
         "\n"
         "An easy NAT: direct paths open to nearly every host.\n");
 }
@@ -299,8 +299,8 @@ static void test_netcheck_verdicts(void **state)
          "not to those behind another hard one"},
         {"{\"is_udp_open\": true, \"mapping\": \"not port-dependent\"}", "An easy NAT"},
         {"{\"is_udp_open\": false, \"port_mapping\": {\"state\": \"unavailable\","
-         " \"error\": \"silent\"}}",
-         "unavailable: silent"},
+         " \"gateway\": \"192.0.2.1\", \"error\": \"silent\"}}",
+         "no, gateway 192.0.2.1: silent"},
         {"{\"is_udp_open\": true, \"mapping\": \"none\", \"lifetime\": {\"alive_s\": 300,"
          " \"dead_s\": null}}",
          "at least 5m of silence"},
