@@ -1,0 +1,158 @@
+/* detec.conf: defaults, every key, and mistakes that are told with line and key. */
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+// clang-format on
+#include "base/deadline.h"
+#include "host/config.h"
+#include "names/trust.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+
+static struct host_config config;
+static char report[65536];
+
+static int load(const char *text)
+{
+    char file[] = "/tmp/test-host-config-XXXXXX";
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    memset(report, 0, sizeof(report));
+    FILE *f = fmemopen(report, sizeof(report) - 1, "w");
+    int error = host_config_load(file, &config, f);
+    fclose(f);
+    unlink(file);
+    return error;
+}
+
+static void test_defaults(void **state)
+{
+    assert_int_equal(load("[host]\nname = Home-PC.Detec.Example.NET.\n"), ERR_OK);
+    assert_string_equal(config.name, "home-pc.detec.example.net");
+    assert_string_equal(config.zone, "detec.example.net");
+    assert_int_equal(config.port, 32589);
+    assert_int_equal(config.connector.port, 0);
+    assert_int_equal(config.pool.bits, 8);
+    assert_int_equal(config.dns, DNS_MODE_CAPTURE);
+    assert_int_equal(config.accept, TRUST_LEVEL_CONNECTOR);
+    assert_int_equal(config.allow_count, 0);
+    assert_int_equal(config.idle_us, 600 * SECOND_US);
+    assert_false(config.has_connector_key);
+    assert_string_equal(config.state, "/var/lib/detec");
+}
+
+static void test_every_key(void **state)
+{
+    assert_int_equal(
+        load("[host]\nname = a.one.example\nzone = one.example\nkey = /k\nconnector = 192.0.2.1\n"
+             "connector-key = " KEY "\nport = 4\npool = 10.9.0.0/16\ndns = off\nidle = 5m\n"
+             "attempt-timeout = 300ms\nlease = 60s\nkeepalive = 10s\nrekey = 30m\nstate = /s\n"
+             "socket = /x\ninterface = tun9\nmtu = 1400\nsuites = paper, aes256-gcm\n"
+             "mac = 02:00:5e:10:00:01\nlog = debug\n"
+             "[trust]\naccept = pinned\npin = b.one.example " KEY "\n"
+             "pin = c.one.example " KEY "\nconnector-key = two.example " KEY "\n"
+             "private-connector = two.example\nprivate-connector = three.example\n"
+             "[allow]\nallow = *.one.example tcp/22\nallow = nobody\n"),
+        ERR_OK);
+    assert_int_equal(config.connector.port, 4500);
+    assert_true(config.has_connector_key);
+    assert_int_equal(config.attempt_us, 300 * MS_US);
+    assert_int_equal(config.suite_count, 2);
+    assert_int_equal(config.suites[0], SPUT_PAPER);
+    assert_int_equal(config.suites[1], SPUT_AES256_GCM);
+    assert_true(config.has_mac);
+    assert_int_equal(config.mac[2], 0x5e);
+    assert_int_equal(config.accept, TRUST_LEVEL_PINNED);
+    assert_int_equal(config.pin_count, 2);
+    assert_string_equal(config.pins[1].name, "c.one.example");
+    assert_int_equal(config.connector_pin_count, 1);
+    assert_string_equal(config.connector_pins[0].name, "two.example");
+    assert_int_equal(config.private_zone_count, 2);
+    assert_int_equal(config.allow_count, 2);
+    assert_string_equal(config.allow[0], "*.one.example tcp/22");
+}
+
+/* A mistake is told with its line; nothing of the file is taken. */
+static void expect_mistake(const char *line, const char *told)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), "[host]\nname = a.one.example\n%s\n", line);
+    memset(&config, 0x5a, sizeof(config));
+    assert_int_equal(load(text), ERR_INVALID);
+    assert_int_equal(config.port, 0x5a5a);
+    if (strstr(report, told) == NULL)
+        fail_msg("'%s' is told as: %s", line, report);
+}
+
+static void test_mistakes(void **state)
+{
+    expect_mistake("port = 0", ":3");
+    expect_mistake("port = 65536", "port");
+    expect_mistake("pool = 127.0.0.0/8", "pool");
+    expect_mistake("pool = 10.0.0.0/7", "pool");
+    expect_mistake("pool = 224.0.0.0/8", "pool");
+    expect_mistake("pool = 10.0.0.0/29", "pool");
+    expect_mistake("dns = resolved", "dns");
+    expect_mistake("idle = 0s", "idle");
+    expect_mistake("rekey = never", "rekey");
+    expect_mistake("suites =", "suites");
+    expect_mistake("suites = paper, paper", "suites");
+    expect_mistake("suites = des", "suites");
+    expect_mistake("mac = 02:00:5e:10:00", "mac");
+    expect_mistake("mac = 02-00-5e-10-00-01", "mac");
+    expect_mistake("interface = a/b", "interface");
+    expect_mistake("interface = sixteen-letters0", "interface");
+    expect_mistake("mtu = 1279", "mtu");
+    expect_mistake("mtu = 1500x", "mtu");
+    expect_mistake("connector-key = short", "connector-key");
+    expect_mistake("connector = nowhere:1", "connector");
+    expect_mistake("zone = two.example", "not below the zone");
+    expect_mistake("no-such-key = 1", "no-such-key");
+    expect_mistake("[trust]\naccept = everybody", "accept");
+    expect_mistake("[trust]\npin = b.one.example", "pin");
+    expect_mistake("[trust]\npin = b.one.example short", "pin");
+    expect_mistake("[allow]\nallow = *example.net", "allow");
+    expect_mistake("[allow]\nallow = a.one.example tcp/0", "allow");
+    expect_mistake("[allow]\nalow = nobody", "alow");
+}
+
+static void test_no_name(void **state)
+{
+    assert_int_equal(load("[host]\nport = 5\n"), ERR_INVALID);
+    assert_non_null(strstr(report, "name"));
+    assert_int_equal(load("[host]\nzone = one.example\n"), ERR_OK);
+    assert_string_equal(config.name, "");
+    FILE *f = fmemopen(report, sizeof(report) - 1, "w");
+    assert_int_equal(host_config_load("/nonexistent/detec.conf", &config, f), ERR_INVALID);
+    fclose(f);
+    assert_non_null(strstr(report, "/nonexistent/detec.conf"));
+}
+
+static void test_too_many(void **state)
+{
+    char text[32768] = "[host]\nname = a.one.example\n[allow]\n";
+    for (int i = 0; i < HOST_RULES_MAX; i++)
+        strcat(text, "allow = b.one.example tcp/22\n");
+    assert_int_equal(load(text), ERR_OK);
+    assert_int_equal(config.allow_count, HOST_RULES_MAX);
+    strcat(text, "allow = nobody\n"); /* one that must not get lost in silence */
+    assert_int_equal(load(text), ERR_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_no_name),
+        cmocka_unit_test(test_too_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
