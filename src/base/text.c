@@ -1,5 +1,5 @@
-/* Text encodings of binary data: base64, base32, hexadecimal. Not for secrets that must be encoded
- * in constant time: private keys are kept in files of their own format. */
+/* Text encodings of binary data: base64, base32, hexadecimal, MAC addresses. Not for secrets that
+ * must be encoded in constant time: private keys are kept in files of their own format. */
 #include "base/text.h"
 
 #include <string.h>
@@ -135,4 +135,31 @@ int hex_decode(const char *text, void *ret_data, size_t cap)
     for (size_t i = 0; i < text_len / 2; i++)
         out[i] = (uint8_t)(hex_value(text[2 * i]) << 4 | hex_value(text[2 * i + 1]));
     return (int)(text_len / 2);
+}
+
+int mac_parse(const char *text, uint8_t ret_mac[MAC_ADDRESS_LEN])
+{
+    char digits[HEX_TEXT_CAP(MAC_ADDRESS_LEN)] = "";
+    uint8_t mac[MAC_ADDRESS_LEN];
+    if (strlen(text) != MAC_TEXT_CAP - 1)
+        return ERR_INVALID;
+    for (size_t i = 0; i < MAC_ADDRESS_LEN; i++) {
+        memcpy(digits + 2 * i, text + 3 * i, 2);
+        if (i + 1 < MAC_ADDRESS_LEN && text[3 * i + 2] != ':')
+            return ERR_INVALID;
+    }
+    if (hex_decode(digits, mac, sizeof mac) != MAC_ADDRESS_LEN)
+        return ERR_INVALID;
+    memcpy(ret_mac, mac, sizeof mac);
+    return ERR_OK;
+}
+
+const char *mac_format(const uint8_t mac[MAC_ADDRESS_LEN], char text[MAC_TEXT_CAP])
+{
+    for (size_t i = 0; i < MAC_ADDRESS_LEN; i++) {
+        text[3 * i] = hex_digits[mac[i] >> 4];
+        text[3 * i + 1] = hex_digits[mac[i] & 15];
+        text[3 * i + 2] = i + 1 < MAC_ADDRESS_LEN ? ':' : '\0';
+    }
+    return text;
 }

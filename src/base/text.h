@@ -20,6 +20,13 @@ MUST_USE int base32_encode(const void *data, size_t len, char *ret_text, size_t 
 MUST_USE int hex_encode(const void *data, size_t len, char *ret_text, size_t cap);
 MUST_USE int hex_decode(const char *text, void *ret_data, size_t cap);
 
+/* A MAC address: six pairs of hexadecimal digits of either case, parted by colons. ERR_INVALID. */
+#define MAC_ADDRESS_LEN 6
+#define MAC_TEXT_CAP    18
+MUST_USE int mac_parse(const char *text, uint8_t ret_mac[MAC_ADDRESS_LEN]);
+/* Lower case; writes into text and returns it. */
+const char *mac_format(const uint8_t mac[MAC_ADDRESS_LEN], char text[MAC_TEXT_CAP]);
+
 /* "90s", "10m", "1h", "2d", "250ms"; a bare number is seconds. ERR_INVALID otherwise or on
  * overflow. */
 MUST_USE int duration_parse(const char *text, uint64_t *ret_us);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAC_TEXT_CAP 18
-
 json_t *hosts_fail(const char *format, ...)
 {
     char text[HOSTS_TEXT_CAP];
@@ -17,34 +15,6 @@ json_t *hosts_fail(const char *format, ...)
         text[0] = '\0';
     va_end(arguments);
     return json_pack("{s:b, s:s}", "done", 1, "error", text);
-}
-
-/* "02:00:5e:10:00:01", digits of either case. */
-static int parse_mac(const char *text, uint8_t ret_mac[DATABASE_MAC_LEN])
-{
-    char digits[2 * DATABASE_MAC_LEN + 1];
-    uint8_t mac[DATABASE_MAC_LEN];
-    if (strlen(text) != MAC_TEXT_CAP - 1)
-        return ERR_INVALID;
-    for (size_t i = 0; i < DATABASE_MAC_LEN; i++) {
-        memcpy(digits + 2 * i, text + 3 * i, 2);
-        if (text[3 * i + 2] != ':' && i + 1 < DATABASE_MAC_LEN)
-            return ERR_INVALID;
-    }
-    digits[sizeof digits - 1] = '\0';
-    for (char *at = digits; *at != '\0'; at++)
-        *at = *at >= 'A' && *at <= 'F' ? (char)(*at - 'A' + 'a') : *at;
-    if (hex_decode(digits, mac, sizeof mac) != DATABASE_MAC_LEN)
-        return ERR_INVALID;
-    memcpy(ret_mac, mac, sizeof mac);
-    return ERR_OK;
-}
-
-static const char *format_mac(const uint8_t mac[DATABASE_MAC_LEN], char text[MAC_TEXT_CAP])
-{
-    snprintf(text, MAC_TEXT_CAP, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-             mac[4], mac[5]);
-    return text;
 }
 
 /* The request's name, complete and within the zone. Returns NULL, or the answer that refuses it. */
@@ -90,7 +60,7 @@ static json_t *take_host(const json_t *request, const struct hosts_zone *zone,
             key != NULL ? key : "");
     host.has_mac = mac != NULL && !json_is_null(mac);
     if (host.has_mac &&
-        (!json_is_string(mac) || parse_mac(json_string_value(mac), host.mac) != ERR_OK))
+        (!json_is_string(mac) || mac_parse(json_string_value(mac), host.mac) != ERR_OK))
         return hosts_fail("the MAC address is bad; allowed: one such as 02:00:5e:10:00:01");
     *ret_host = host;
     return NULL;
@@ -149,7 +119,7 @@ static bool append(void *context, const struct database_host *host)
     char key[PUBLIC_KEY_TEXT_CAP], mac[MAC_TEXT_CAP];
     json_t *object = json_pack("{s:s, s:s, s:s?, s:b, s:b}", "name", host->name, "key",
                                public_key_format(&host->key, key), "mac",
-                               host->has_mac ? format_mac(host->mac, mac) : NULL, "is_static", 1,
+                               host->has_mac ? mac_format(host->mac, mac) : NULL, "is_static", 1,
                                "is_logged_in", 0);
     listing->has_failed = json_array_append_new(listing->hosts, object) != 0;
     return !listing->has_failed;

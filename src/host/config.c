@@ -182,19 +182,7 @@ static int parse_mtu(const char *value, void *target, const struct config_key *k
 static int parse_mac(const char *value, void *target, const struct config_key *key)
 {
     struct host_config *config = target;
-    char digits[13] = "";
-    size_t count = 0;
-    if (strlen(value) != 17)
-        return ERR_INVALID;
-    for (size_t i = 0; i < 17; i++) {
-        if (i % 3 == 2) {
-            if (value[i] != ':')
-                return ERR_INVALID;
-        } else {
-            digits[count++] = value[i];
-        }
-    }
-    if (hex_decode(digits, config->mac, sizeof(config->mac)) != 6)
+    if (mac_parse(value, config->mac) != ERR_OK)
         return ERR_INVALID;
     config->has_mac = true;
     return ERR_OK;

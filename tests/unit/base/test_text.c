@@ -89,13 +89,37 @@ static void test_refused(void **state)
     assert_int_equal(data[0], 42);
 }
 
+static void test_mac(void **state)
+{
+    static const uint8_t expected[MAC_ADDRESS_LEN] = {0x02, 0x00, 0x5e, 0x10, 0xaf, 0xff};
+    static const char *const bad[] = {"",
+                                      "02:00:5e:10:af",
+                                      "02:00:5e:10:af:f",
+                                      "02:00:5e:10:af:fff",
+                                      "02:00:5e:10:af:ff:",
+                                      "02-00-5e-10-af-ff",
+                                      "02:00:5e:10:af:fg",
+                                      "0:200:5e:10:af:ff",
+                                      " 2:00:5e:10:af:ff",
+                                      "+2:00:5e:10:af:ff"};
+    uint8_t mac[MAC_ADDRESS_LEN];
+    char text[MAC_TEXT_CAP];
+
+    assert_int_equal(mac_parse("02:00:5e:10:aF:FF", mac), ERR_OK);
+    assert_memory_equal(mac, expected, sizeof expected);
+    assert_string_equal(mac_format(mac, text), "02:00:5e:10:af:ff");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(mac_parse(bad[i], mac), ERR_INVALID);
+        assert_memory_equal(mac, expected, sizeof expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_all_bytes),
-        cmocka_unit_test(test_too_small),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_vectors),   cmocka_unit_test(test_all_bytes),
+        cmocka_unit_test(test_too_small), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_mac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
