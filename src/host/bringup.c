@@ -494,7 +494,6 @@ int host_run(const struct host_config *config, const char *export_file)
     host->started_us = clock_now_us();
     tunnel_thread_register();
     (void)privileges_protect_memory();
-    signal(SIGPIPE, SIG_IGN); /* what the other end of a connection closes is an error of writing */
     int error =
         uv_loop_init(&host->loop) == 0 ? task_queue_init(&host->tasks, &host->loop) : ERR_IO;
     if (error != ERR_OK) {
