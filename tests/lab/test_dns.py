@@ -309,6 +309,17 @@ def test_sockets_older_than_the_daemon(lab):
     assert dns.addresses(dns.read_message(stream)) == [PLAIN_ADDRESS], "open TCP connections live on"
 
 
+def test_a_socket_bound_to_a_device(lab):
+    """Known, and in the README: its redirected queries cannot get to the listener. It harms nobody else, and ends with us."""
+    net = make(lab)
+    net.start(hosts=[net.a])
+    server = net.resolver.addresses[0]
+    assert dns.ask(net.node_a, server, dns.query(PLAIN), timeout=0.5, device="eth0") is None
+    assert dns.addresses(dns.ask(net.node_a, server, dns.query(PLAIN))) == [PLAIN_ADDRESS]
+    net.a.stop()
+    assert dns.addresses(dns.ask(net.node_a, server, dns.query(PLAIN), device="eth0")) == [PLAIN_ADDRESS]
+
+
 def test_off(lab):
     """`dns = off`: no answer is touched, and names still work by `detec call`."""
     net = make(lab, a={"dns": "off"})
