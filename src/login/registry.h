@@ -8,14 +8,17 @@
 #include "base/deadline.h"
 #include "wire/notify.h"
 
-#define REGISTRY_LOGIN_WAIT_US   (30 * SECOND_US) /* a session must log in within */
-#define REGISTRY_CALL_WAIT_US    (30 * SECOND_US) /* unanswered calls are forgotten after */
-#define REGISTRY_LEASE_MIN_S     30
-#define REGISTRY_LEASE_S         120
-#define REGISTRY_SESSIONS_MAX    2000000 /* default; memory is what bounds it */
-#define REGISTRY_PENDING_MAX     65536   /* calls without an answer, all hosts */
-#define REGISTRY_PENDING_SESSION 64      /* … of one caller */
-/* Token buckets: burst, and one more each interval. */
+#define REGISTRY_LOGIN_WAIT_US (30 * SECOND_US) /* a session must log in within */
+#define REGISTRY_CALL_WAIT_US  (30 * SECOND_US) /* unanswered calls are forgotten after */
+#define REGISTRY_LEASE_MIN_S   30
+#define REGISTRY_LEASE_S       120
+#define REGISTRY_SESSIONS_MAX  2000000 /* default; memory is what bounds it */
+#define REGISTRY_PENDING_MAX   65536   /* calls without an answer, all hosts */
+#define REGISTRY_PENDING_STRANGERS                                                                 \
+    (REGISTRY_PENDING_MAX / 4 * 3)  /* … of callers without a static name in the zone */
+#define REGISTRY_PENDING_SESSION 64 /* … of one caller */
+/* Token buckets: burst, and one more each interval. A called host has one for the hosts with static
+ * names of its zone, and one for all others, whose keys cost nothing. */
 #define REGISTRY_CALLER_BURST   20
 #define REGISTRY_CALLER_US      (500 * MS_US) /* one caller: 2 calls a second */
 #define REGISTRY_CALLED_BURST   60

@@ -109,17 +109,19 @@ int registry_take_call(struct registry *registry, struct session *session, const
         return refuse_call(registry, session, caller_number, "too many calls from this host");
     if (session->pending >= REGISTRY_PENDING_SESSION)
         return refuse_call(registry, session, caller_number, "too many calls without an answer");
-    if (registry->calls.count >= REGISTRY_PENDING_MAX)
-        return refuse_call(registry, session, caller_number, "this connector is busy");
     error = check_claim(registry, session, &message);
     if (error != ERR_OK)
         return error;
+    if (registry->calls.count >=
+        (message.is_static ? REGISTRY_PENDING_MAX : REGISTRY_PENDING_STRANGERS))
+        return refuse_call(registry, session, caller_number, "this connector is busy");
     struct host *called = registry_find_host_name(registry, message.called);
     if (called == NULL || called->session == NULL || called->session == session) {
         registry->counters.absent++;
         return ERR_OK; /* silence: as a host that refuses */
     }
-    if (!bucket_take(&called->called, REGISTRY_CALLED_BURST, REGISTRY_CALLED_US, now_us))
+    if (!bucket_take(&called->called[message.is_static], REGISTRY_CALLED_BURST, REGISTRY_CALLED_US,
+                     now_us))
         return refuse_call(registry, session, caller_number, "too many calls to that host");
 
     struct call *call;

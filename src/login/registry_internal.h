@@ -30,7 +30,7 @@ struct host {
     char *name;              /* NULL: guest */
     struct deadline lease;   /* checked against session->heard_us when due */
     struct bucket takeovers;
-    struct bucket called;
+    struct bucket called[2]; /* by whether the caller's name is a static one here */
     uint16_t lease_s;
     bool is_static;
     uint8_t key[NOTIFY_KEY_LEN];

@@ -317,6 +317,11 @@ static void test_called_limit(void **state)
     }
     assert_int_equal(f->called->calls, REGISTRY_CALLED_BURST);
     assert_int_equal(limited, 200 - REGISTRY_CALLED_BURST);
+    /* Strangers cost nothing: they do not use up what the zone's own hosts may do. */
+    assert_int_equal(call(f, f->third, 1, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(f->called->calls, REGISTRY_CALLED_BURST);
+    assert_int_equal(call(f, f->caller, 1, "called." ZONE, "caller." ZONE), ERR_OK);
+    assert_int_equal(f->called->calls, REGISTRY_CALLED_BURST + 1);
     finish(f);
 }
 
@@ -383,8 +388,10 @@ static void test_pending_limit_of_all(void **state)
             world_drain(world);
         }
     }
-    assert_int_equal(passed, REGISTRY_PENDING_MAX);
+    assert_int_equal(passed, REGISTRY_PENDING_STRANGERS);
     assert_int_equal(refused, caller_count * REGISTRY_CALLER_BURST - passed);
+    assert_int_equal(call(f, f->caller, 1, "called." ZONE, "caller." ZONE), ERR_OK);
+    assert_int_equal(f->called->calls, 1);
     free(names);
     finish(f);
 }
