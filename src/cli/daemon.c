@@ -184,9 +184,11 @@ static int exchange(struct cli *cli, enum daemon daemon, const json_t *request, 
     }
     int error = open_channel(cli, daemon, &channel);
     if (error == ERR_OK) {
-        error = channel_write(&channel, text, timeout_us);
-        if (error == ERR_OK)
-            error = read_answer(cli, &channel, timeout_us, lines, ret_answer);
+        const int write_error = channel_write(&channel, text, timeout_us);
+        /* Who ends before it reads the request may have said why. */
+        error = read_answer(cli, &channel, timeout_us, lines, ret_answer);
+        if (error != ERR_OK && write_error != ERR_OK)
+            error = write_error;
         if (error != ERR_OK)
             tell_exchange(cli, daemon, error);
         channel_close(&channel);

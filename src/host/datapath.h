@@ -31,8 +31,8 @@ bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size
 /* A datagram that was handed over as early, now that its tunnel is there. */
 bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
                       const uint8_t *datagram, size_t len);
-/* Until then datagrams from where no tunnel is are handed over: those of a tunnel whose keys the other
- * side has already may overtake the last message of the negotiation, or its handling here. */
+/* Until then datagrams from where no tunnel is are handed over: those of a tunnel whose keys the
+ * other side has already may overtake the last message of the negotiation, or its handling here. */
 void datapath_expect(struct datapath *datapath, uint64_t until_us);
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command);
 /* Drops of packets that no tunnel could count. */

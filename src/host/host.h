@@ -94,7 +94,7 @@ struct host {
     struct address locals[HOST_LOCALS_MAX]; /* of the other interfaces */
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;
-    struct depth depth; /* NATs of our own side */
+    struct depth depth;      /* NATs of our own side */
     struct portmap *portmap; /* NULL: switched off */
     struct policy *policy;
     struct resolver *resolver;
