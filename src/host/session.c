@@ -1,6 +1,7 @@
 /* One session a zone: the login engine decides, stream.c carries, the STUN client watches. */
 #include "host/session_internal.h"
 
+#include "crypto/memory.h"
 #include "host/call.h"
 #include "host/claim.h"
 #include "host/portmap.h"
@@ -359,6 +360,8 @@ void session_pump(struct session *session, uint64_t now_us)
                 event.send.data = data;
             }
             on_login_event(session, &event, now_us);
+            crypto_wipe(&event, sizeof(event)); /* credentials of calls */
+            crypto_wipe(data, sizeof(data));
         }
     } while (session_drive_sa(session, now_us));
     session->is_pumping = false;
