@@ -22,6 +22,8 @@ def network(lab, nat, second=True, **connector_settings):
     """One host behind that NAT, logged in; the connector with a second address or without."""
     calls = topologies.Calls(lab, nat_a=nat, nat_b="none", connector_settings={
         **({"stun_alternate_address": SECOND} if second else {}), **connector_settings})
+    if ":" in connector_settings.get("address", ""):
+        calls.a.sections["host"]["connector"] = f"[{connector_settings['address']}]:4500"
     if second:
         calls.connector_node.ip(f"addr add {SECOND}/24 dev eth0")
     return calls.start([calls.a])
@@ -111,6 +113,24 @@ def test_public_host(lab):
     calls.node_a.nft("""table inet firewall { chain input { type filter hook input priority 0;
         meta l4proto udp ct state != { established, related } drop; }\n}""")
     assert kinds(check(calls)) == ("none", APD)
+
+
+@pytest.mark.parametrize("listen,address,second,port", [
+    ("203.0.113.10:4500", "203.0.113.10", SECOND, 5000),
+    ("[::]:4500", "203.0.113.10", SECOND, 4501),
+    ("[::]:4500", "2001:db8:2::a", "2001:db8:2::99", 4501)], ids=["one", "any", "ipv6"])
+def test_however_the_connector_listens(lab, listen, address, second, port):
+    """One socket for all addresses or one for each; IPv4 through an IPv6 socket; IPv6."""
+    calls = network(lab, "none", second=False, listen=listen, address=address, stun_alternate_address=second,
+                    stun_alternate_port=port)
+    # Now it has the address that it could not find at its start.
+    assert "cannot be opened" in calls.connector.process.log
+    calls.connector.stop()
+    calls.connector_node.ip(f"addr add {second}/{64 if ':' in second else 24} dev eth0{' nodad' if ':' in second else ''}")
+    calls.connector.start()
+    result = check(calls)
+    assert kinds(result) == ("none", EI) and result["mtu"] == 1500
+    assert result["alternate"] == {"has_port": True, "has_address": True, "is_open": True}
 
 
 def test_udp_blocked(lab):
