@@ -287,6 +287,11 @@ def main():
     for case in cases("stun.txt"):
         save("stun", slug(case["name"]), bytes.fromhex(case["message"]))
     error = bytes.fromhex("000904") + bytes([20]) + b"what"
+    padding = struct.pack(">HH", 0x26, 96) + bytes(96)
+    for name, attributes in (("change", struct.pack(">HHI", 3, 4, 6) + padding),
+                             ("ticket", struct.pack(">HH", 0xDE7F, 0) + padding),
+                             ("response_port", struct.pack(">HHHHHH", 0x27, 4, 5555, 0, 0xDE7F, 20) + bytes(20))):
+        save("stun", name, struct.pack(">HHI", 1, len(attributes), 0x2112A442) + bytes(12) + attributes)
     save("stun", "error", struct.pack(">HHI", 0x0111, 20, 0x2112A442) + bytes(12)
          + struct.pack(">HH", 9, 8) + error[2:4].rjust(4, b"\0") + b"what" + struct.pack(">HHHH", 10, 2, 0x7777, 0))
     for file in ("sput-paper.txt", "sput-aead.txt"):
