@@ -239,7 +239,7 @@ static void run_trust(struct control_client *client, json_t *request)
     if (is_connector) {
         struct session *session = session_find(host, name);
         if (session != NULL) {
-            login_client_trust_changed(session_login(session), clock_now_us());
+            login_client_hurry(session_login(session), clock_now_us());
             session_pump(session, clock_now_us());
         }
     }

@@ -26,9 +26,8 @@ struct login_client {
     struct login_config config;
     enum login_state state;
     bool is_stopped;
-    bool is_held;      /* the wait must not be cut short: refused or replaced */
-    bool is_untrusted; /* held because one side does not trust the other's key */
-    uint64_t at_us;    /* end of what state waits for; LOGIN_UP: next keepalive */
+    bool is_held;   /* the wait must not be cut short: refused or replaced */
+    uint64_t at_us; /* end of what state waits for; LOGIN_UP: next keepalive */
     uint64_t up_since_us;
     uint64_t last_use_us; /* guests */
     unsigned failures;    /* in a row, without a stable session between */
@@ -124,7 +123,6 @@ static void start_waiting(struct login_client *client, uint64_t wait_us, bool is
     client->state = LOGIN_WAITING;
     client->at_us = now_us + wait_us;
     client->is_held = is_held;
-    client->is_untrusted = false;
     if (!was_up)
         return;
     struct login_event *event = emit(client, LOGIN_DOWN, 0);
@@ -358,12 +356,12 @@ void login_client_disconnected(struct login_client *client, enum login_end end, 
 {
     if (!is_connected(client))
         return;
-    if (end != LOGIN_END_REFUSED) {
+    /* Whoever answers on some network with another key, or changes a byte of ours, shall not keep
+     * us out for longer than that network is in use: no hold. */
+    if (end == LOGIN_END_REFUSED)
+        start_waiting(client, with_jitter(LOGIN_RETRY_MAX_US), false, now_us);
+    else
         session_lost(client, now_us);
-        return;
-    }
-    start_waiting(client, with_jitter(LOGIN_RETRY_REFUSED_US), true, now_us);
-    client->is_untrusted = true;
 }
 
 void login_client_touch(struct login_client *client, uint64_t now_us)
@@ -490,12 +488,6 @@ void login_client_hurry(struct login_client *client, uint64_t now_us)
 {
     if (client->state == LOGIN_WAITING && !client->is_held)
         client->at_us = deadline_min(client->at_us, now_us);
-}
-
-void login_client_trust_changed(struct login_client *client, uint64_t now_us)
-{
-    if (client->state == LOGIN_WAITING && (!client->is_held || client->is_untrusted))
-        client->at_us = now_us;
 }
 
 void login_client_stop(struct login_client *client)

@@ -110,10 +110,9 @@ MUST_USE int login_client_lookup(struct login_client *client, uint64_t number, c
 /* Local addresses have changed: tells the connector; while waiting, tries again soon. */
 void login_client_set_addresses(struct login_client *client, const struct address *addresses,
                                 size_t count, uint64_t now_us);
-/* Tries now instead of later: the network is back. Not after a refusal or replacement. */
+/* Tries now instead of later: the network is back, or the user has accepted another key of the
+ * connector's. Not after a LOGIN_REFUSED. */
 void login_client_hurry(struct login_client *client, uint64_t now_us);
-/* The user has accepted another key of the connector's: tries now, also after LOGIN_END_REFUSED. */
-void login_client_trust_changed(struct login_client *client, uint64_t now_us);
 /* No more attempts; LOGIN_CLOSE if connected (the owner sends the IKE DELETE: that is the logout).
  */
 void login_client_stop(struct login_client *client);
