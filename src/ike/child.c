@@ -43,16 +43,29 @@ static int tell_ready(struct ike_sa *sa, const struct ike_child *child,
                           birth->is_ours ? ready->key_in : ready->key_out);
 }
 
+/* Room for one more: of those replaced long ago the oldest goes before its time. */
+static int make_room(struct ike_sa *sa)
+{
+    struct ike_child *oldest = NULL;
+    size_t count = 0;
+    for (struct ike_child *c = sa->children; c != NULL; c = c->next) {
+        count++;
+        if (c->state == IKE_CHILD_LINGERING && (oldest == NULL || c->linger_us < oldest->linger_us))
+            oldest = c;
+    }
+    if (count < IKE_CHILDREN_MAX)
+        return ERR_OK;
+    return oldest != NULL ? ike_child_bury(sa, oldest) : ERR_LIMIT;
+}
+
 int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *birth, uint64_t now_us,
                       struct ike_child **ret_child)
 {
     const struct ike_config *config = ike_sa_config(sa);
-    size_t count = 0;
 
-    for (const struct ike_child *c = sa->children; c != NULL; c = c->next)
-        count++;
-    if (count >= IKE_CHILDREN_MAX)
-        return ERR_LIMIT;
+    int error = make_room(sa);
+    if (error != ERR_OK)
+        return error;
     struct ike_child *child = (struct ike_child *)calloc(1, sizeof(*child));
     if (child == NULL)
         return ERR_NOMEM;
@@ -64,7 +77,7 @@ int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *birth, ui
     child->is_outbound = birth->is_outbound;
     child->linger_us = DEADLINE_NEVER;
     ike_timer_lifetime(config, config->rekey_child_us, now_us, &child->rekey_us, &child->hard_us);
-    int error = tell_ready(sa, child, birth);
+    error = tell_ready(sa, child, birth);
     if (error != ERR_OK) {
         free(child);
         return error;

@@ -31,13 +31,31 @@ int ike_generation_draw_spi(struct ike_table *table, uint64_t *ret_spi)
     }
 }
 
+/* Room for one more: of those that only answer repeated requests the oldest goes before its time.
+ * False: there is none. */
+static bool make_room(struct ike_sa *sa)
+{
+    struct ike_generation *oldest = NULL;
+    size_t count = 0;
+    for (struct ike_generation *g = sa->generations; g != NULL; g = g->next) {
+        if (g->state == IKE_GENERATION_GONE)
+            continue;
+        count++;
+        if (g->state == IKE_GENERATION_DEAD && (oldest == NULL || g->drop_us < oldest->drop_us))
+            oldest = g;
+    }
+    if (count < IKE_GENERATIONS_MAX)
+        return true;
+    if (oldest == NULL)
+        return false;
+    oldest->state = IKE_GENERATION_GONE;
+    return true;
+}
+
 int ike_generation_new(struct ike_sa *sa, bool is_initiator, uint64_t spi_i, uint64_t spi_r,
                        enum ike_generation_state state, struct ike_generation **ret_generation)
 {
-    size_t count = 0;
-    for (struct ike_generation *other = sa->generations; other != NULL; other = other->next)
-        count++;
-    if (count >= IKE_GENERATIONS_MAX)
+    if (!make_room(sa))
         return ERR_LIMIT;
     struct ike_generation *g = (struct ike_generation *)calloc(1, sizeof(*g));
     if (g == NULL)

@@ -213,6 +213,8 @@ int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request
     crypto_wipe(secret, sizeof(secret));
     if (error != ERR_OK)
         return error;
+    /* The old one may have made room for it. */
+    old = ike_child_find(sa, rekey->child);
     if (loses)
         finish_loser(born);
     else

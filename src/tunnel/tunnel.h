@@ -19,8 +19,9 @@
 struct tunnel;
 struct tunnel_table;
 
-/* Children that can be received with at once, during rekeys. */
-#define TUNNEL_CHILDREN_MAX 3
+/* Children that can be received with at once, during rekeys: as many as IKE keeps. Where both sides
+ * rekey at the same moment the loser lingers beside the one in use, and so after the next rekey. */
+#define TUNNEL_CHILDREN_MAX 8
 /* Path MTU before anything is known of it: what every path carries nearly always. */
 #define TUNNEL_PATH_MTU_DEFAULT 1400
 

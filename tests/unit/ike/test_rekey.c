@@ -227,6 +227,36 @@ static void test_long_run(void **state)
     (void)state;
 }
 
+/* Far more of what has been replaced than there is room for: lifetimes much shorter than what
+ * lingers. */
+static void test_more_than_linger(void **state)
+{
+    struct pair pair;
+    for (uint64_t seed = 0; seed < 4; seed++) {
+        net_init(&pair.net, seed);
+        for (size_t i = 0; i < 2; i++) {
+            struct ike_config *config = &pair.net.nodes[i].config;
+            net_want_child(&pair.net, i, SPUT_AES128_GCM);
+            config->rekey_child_us = NET_SECOND(1);
+            config->rekey_ike_us = NET_SECOND(1);
+            net_open(&pair.net, i, NULL);
+        }
+        pair.a = net_connect(&pair.net, 0, 1);
+        net_run(&pair.net, NET_SECOND(1) / 2);
+        pair.b = net_newest(&pair.net, 1);
+        net_start_data(&pair.net, pair.a, pair.b, NET_MS(10));
+        pair.net.jitter_us = NET_MS(30);
+        for (int i = 0; i < 20; i++) {
+            net_run(&pair.net, NET_SECOND(1));
+            assert_false(pair.a->is_closed || pair.b->is_closed);
+        }
+        assert_true(pair.a->kid_count > 10);
+        assert_int_equal(pair.net.data_refused, 0);
+        close_pair(&pair);
+    }
+    (void)state;
+}
+
 static void test_expired(void **state)
 {
     struct pair pair;
@@ -309,13 +339,10 @@ static void test_rekey_meets_delete(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_child_from_each_side),
-        cmocka_unit_test(test_ike_from_each_side),
-        cmocka_unit_test(test_collisions),
-        cmocka_unit_test(test_long_run),
-        cmocka_unit_test(test_expired),
-        cmocka_unit_test(test_close_child),
-        cmocka_unit_test(test_rekey_meets_delete),
+        cmocka_unit_test(test_child_from_each_side), cmocka_unit_test(test_ike_from_each_side),
+        cmocka_unit_test(test_collisions),           cmocka_unit_test(test_long_run),
+        cmocka_unit_test(test_more_than_linger),     cmocka_unit_test(test_expired),
+        cmocka_unit_test(test_close_child),          cmocka_unit_test(test_rekey_meets_delete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

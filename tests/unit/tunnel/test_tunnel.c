@@ -379,8 +379,10 @@ static void test_oldest_child_goes(void **state)
     ends_init(&e);
     add_child(&e, 1, SPUT_AES128_GCM, true);
     send_data(&e.a, &old, 10);
-    for (uint64_t id = 2; id <= 4; id++)
+    for (uint64_t id = 2; id <= TUNNEL_CHILDREN_MAX; id++)
         add_child(&e, id, SPUT_AES128_GCM, false);
+    check_arrives(&e.a, &e.b, 1);
+    add_child(&e, TUNNEL_CHILDREN_MAX + 1, SPUT_AES128_GCM, false);
     assert_int_equal(receive(&e.b, &old, &message), DROP_NOT_AUTHENTIC);
     tunnel_get_status(e.b.tunnel, &status); /* still sent with, though */
     assert_int_equal(status.outbound_id, 1);
