@@ -104,7 +104,7 @@ def test_a_host_from_login_to_hangup(lab):
     lines = objects(a.detec(["call", NAME_B, "--json"]))
     assert [line.get("step") for line in lines] == [*STEPS, None]
     assert lines[-1]["up"] is True and lines[-1]["peer"]["name"] == NAME_B
-    assert sum(line["ms"] for line in lines[:-1]) == pytest.approx(lines[-1]["total_ms"], abs=5)
+    assert 0 < sum(line["ms"] for line in lines[:-1]) <= lines[-1]["total_ms"] + 1
     assert lines[-1]["peer"]["key"] == calls.b.public_key
     again = objects(a.detec(["call", "b", "--json"]))  # up already; a name without dots is of the own zone
     assert again[-1]["up"] is True

@@ -61,7 +61,8 @@ def test_rekeys_lose_no_packet(lab, suite, quality):
     back = calls.node_b.start("ping", "-i0.005", "-c1000", "-q", "-W3", NAME_A)
     for one in (ping, back):
         labs.wait_until(lambda: not one.is_running, 40, "the pings end")
-        assert ping_result(one.log) == (1000, 1000, 0), f"{one.log}\n{calls.a.process.log}\n{calls.b.process.log}"
+        drops = [host.status()["drops"] for host in (calls.a, calls.b)]
+        assert ping_result(one.log) == (1000, 1000, 0), f"{drops}\n{one.log}\n{calls.a.process.log}\n{calls.b.process.log}"
     found = exported(keys)
     children = {entry["child"] for entry in found[before:]}
     assert len(children) >= 3, "the tunnel's keys did not change"
