@@ -82,8 +82,9 @@ class Capture:
 
     def __init__(self, node, interface="any", expression=""):
         self.path = node.lab.dir / f"{node.name}-{interface}-{node.lab.next_number()}.pcap"
-        # Whole packets, no names looked up, nothing held back; root because the directory is root's.
-        self.process = node.start("tcpdump", "-i", interface, "-n", "-U", "-s", "0", "--immediate-mode", "-Z", "root",
+        # Whole packets, no names looked up, nothing held back; root because the directory is root's. Without holding back,
+        # every packet takes a slot of the full length: the buffer (in KiB) must hold a few hundred, or some are missed.
+        self.process = node.start("tcpdump", "-i", interface, "-n", "-U", "-s", "65535", "-B", "32768", "--immediate-mode", "-Z", "root",
                                   "-w", str(self.path), *expression.split())
         self.process.wait_log("listening on")
 
@@ -97,6 +98,8 @@ class Capture:
     def stop(self):
         """Ends the capture; everything seen until now is in the list that it returns."""
         self.process.stop(signal.SIGINT)
+        if "\n0 packets dropped by kernel" not in self.process.log:
+            raise lab.LabError(f"the capture missed packets:\n{self.process.log}")
         return self.packets()
 
 
