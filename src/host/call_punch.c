@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A peer that answers nothing for so long is gone: it may have been restarted, and a new call takes
+ * much less. */
+#define DEAD_US (8 * SECOND_US)
+
 #define EARLY_US (100 * MS_US) /* for what the data path has handed over last */
 
 int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us)
@@ -38,6 +42,7 @@ int call_make_profile(struct call *call)
         config.suites[i] = host->config.suites[i];
     config.addresses.own_ipv4 = host->own;
     config.addresses.other_ipv4 = call->peer->address;
+    config.request_timeout_us = DEAD_US;
     config.rekey_ike_us = host->config.rekey_us;
     config.rekey_child_us = host->config.rekey_us;
     return ike_profile_new(&config, &call->profile);
