@@ -57,12 +57,12 @@ def test_rekeys_lose_no_packet(lab, suite, quality):
     connect(calls)
     before = len(exported(keys))
     seen = capture.Capture(calls.net.node, "west", f"udp port 32589 and host {calls.nat_b.address}")
-    ping = calls.node_a.start("ping", "-i0.005", "-c1000", "-q", "-W3", NAME_B)
-    back = calls.node_b.start("ping", "-i0.005", "-c1000", "-q", "-W3", NAME_A)
+    ping = calls.node_a.start("ping", "-i0.005", "-c600", "-q", "-W3", NAME_B)
+    back = calls.node_b.start("ping", "-i0.005", "-c600", "-q", "-W3", NAME_A)
     for one in (ping, back):
         labs.wait_until(lambda: not one.is_running, 40, "the pings end")
         drops = [host.status()["drops"] for host in (calls.a, calls.b)]
-        assert ping_result(one.log) == (1000, 1000, 0), f"{drops}\n{one.log}\n{calls.a.process.log}\n{calls.b.process.log}"
+        assert ping_result(one.log) == (600, 600, 0), f"{drops}\n{one.log}\n{calls.a.process.log}\n{calls.b.process.log}"
     found = exported(keys)
     children = {entry["child"] for entry in found[before:]}
     assert len(children) >= 3, "the tunnel's keys did not change"
@@ -71,7 +71,7 @@ def test_rekeys_lose_no_packet(lab, suite, quality):
     spis = {p.payload[4:20] for p in seen.stop() if p.payload and p.payload[:4] == bytes(4)}
     assert len(spis) >= 3
     assert "tunnel down" not in calls.a.process.log + calls.b.process.log
-    assert calls.a.peer(NAME_B)["age_s"] > 4
+    assert calls.a.peer(NAME_B)["age_s"] > 2.5
 
 
 def test_rekeys_under_a_full_stream(lab):
@@ -82,11 +82,11 @@ def test_rekeys_under_a_full_stream(lab):
     calls.start()
     address = connect(calls)["address"]
     iperf = programs.Iperf(calls.node_b)
-    report = iperf.measure(calls.node_a, address, "-t", "4")
+    report = iperf.measure(calls.node_a, address, "-t", "3")
     assert report["end"]["sum_received"]["bytes"] > 10 << 20
-    report = iperf.measure(calls.node_a, address, "-u", "-b", "20M", "-t", "3", "-l", "1200")
+    report = iperf.measure(calls.node_a, address, "-u", "-b", "20M", "-t", "2", "-l", "1200")
     assert report["end"]["sum"]["lost_packets"] == 0, report["end"]["sum"]
-    assert len({entry["child"] for entry in exported(keys)}) >= 4
+    assert len({entry["child"] for entry in exported(keys)}) >= 3
     assert "tunnel down" not in calls.a.process.log + calls.b.process.log
 
 
