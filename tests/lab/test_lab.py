@@ -322,8 +322,8 @@ def test_what_a_crashed_run_left_is_removed(lab):
     here = os.path.dirname(__file__)
     name = subprocess.run([sys.executable, "-c", CRASH.format(here=here)], capture_output=True, text=True).stdout.strip()
     assert name in os.listdir("/run/netns")
-    pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()
-    assert pids
+    pids = labs.wait_until(lambda: subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split(),
+                           5, "the program that was left has started")
     mine = labs.Node(lab, "mine")
     labs.remove_stale()
     assert name not in os.listdir("/run/netns") and not os.path.exists(f"/etc/netns/{name}")
