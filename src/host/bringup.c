@@ -71,6 +71,8 @@ static int load_identity(const struct host_config *config, bool may_create,
     return ERR_OK;
 }
 
+static void stop(struct host *host);
+
 /* ---- guard ---- */
 
 static void describe_guard(const struct host_config *config, struct guard *ret_guard)
@@ -119,7 +121,14 @@ static void restore_guard(struct host *host)
             log_error("leak guard: cannot be restored: %s",
                       guard_filter_error(&host->guard_filter));
     }
-    if (host->tun.fd >= 0 && !interface_setup_is_intact(host)) {
+    if (host->tun.fd < 0 || host->is_stopping)
+        return;
+    if (!tun_is_there(&host->tun)) {
+        log_error("interface %s was deleted, and comes back only with a new start: stopping",
+                  host->config.interface);
+        host->error = ERR_STATE;
+        stop(host);
+    } else if (!interface_setup_is_intact(host)) {
         host->guard_restored++;
         log_warn("interface %s: somebody changed its address, state or route; restoring them",
                  host->config.interface);
@@ -132,6 +141,8 @@ static void on_guard_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, guard_task);
     restore_guard(host);
+    if (host->is_stopping)
+        return;
     state_keep(host);
     task_set(&host->tasks, task, now_us + GUARD_CHECK_US);
 }
@@ -152,6 +163,8 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
         return;
     if (changes & (MONITOR_RULES | MONITOR_ROUTES | MONITOR_LINKS | MONITOR_ADDRESSES))
         restore_guard(host);
+    if (host->is_stopping)
+        return;
     if (changes & MONITOR_ADDRESSES) {
         struct address before[HOST_LOCALS_MAX];
         size_t count = host->local_count;
@@ -512,6 +525,8 @@ int host_run(const struct host_config *config, const char *export_file)
         stop(host);
     }
     uv_run(&host->loop, UV_RUN_DEFAULT);
+    if (error == ERR_OK)
+        error = host->error;
     take_down(host);
     uv_loop_close(&host->loop);
     tunnel_thread_unregister();

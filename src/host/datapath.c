@@ -167,6 +167,9 @@ static void *run(void *context)
         dp->now_us = clock_now_us();
         if (polls[3].revents != 0)
             break;
+        /* A deleted interface is reported for ever; the control thread ends us. */
+        if (polls[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+            polls[0].fd = -1;
         if (polls[2].revents != 0)
             read_control(dp);
         for (unsigned i = 0; i < ROUNDS_TUN && polls[1].revents != 0 && read_udp(dp); i++)

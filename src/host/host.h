@@ -77,6 +77,7 @@ struct host {
     struct task_queue tasks;
     uv_signal_t signals[3];
     bool is_stopping;
+    int error; /* why it stops, unless it was told to */
     struct task stop_task;
     uint64_t stop_us; /* not later than this */
 

@@ -71,6 +71,13 @@ void tun_close(struct tun *tun)
     tun->fd = -1;
 }
 
+bool tun_is_there(const struct tun *tun)
+{
+    struct ifreq request = {0};
+
+    return ioctl(tun->fd, TUNGETIFF, &request) == 0;
+}
+
 int tun_read(const struct tun *tun, struct packet *packet)
 {
     size_t room = (size_t)(packet->storage + sizeof packet->storage - packet->data);

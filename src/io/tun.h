@@ -23,6 +23,8 @@ struct tun {
  */
 MUST_USE int tun_open(const char *name, unsigned flags, struct tun *ret_tun);
 void tun_close(struct tun *tun);
+/* False once the interface has been deleted: the descriptor is good for nothing then. */
+bool tun_is_there(const struct tun *tun);
 /* Reads one packet behind packet->data (its len before does not count). ERR_AGAIN: none is waiting.
  * One that is longer than the packet's room is cut: its IP header tells. */
 MUST_USE int tun_read(const struct tun *tun, struct packet *packet);

@@ -203,6 +203,20 @@ def test_somebody_else_cleans_up(lab):
     assert net.a.status()["guard"]["restored"] >= 5
 
 
+def test_the_interface_is_deleted(lab):
+    """Deleted, it cannot be had back under way: the daemon says so and ends in order, for the service manager to restart."""
+    net = make(lab)
+    net.start()
+    address = peer_address(net)
+    net.node_a.ip("link del detec0")
+    assert net.a.process.popen.wait(timeout=10) == 1
+    assert "interface detec0 was deleted" in net.a.process.log
+    assert tables(net.node_a) == [GUARD_TABLE] and guard_rules(net.node_a) == ALL_RULES
+    assert_unreachable(net.node_a, address)
+    net.a.start()
+    assert peer_address(net) == address
+
+
 def test_the_watchdog_dies(lab):
     """The small process beside the daemon: unprivileged but for the network, and not missed while the daemon is well."""
     net = make(lab)

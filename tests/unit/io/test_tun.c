@@ -63,6 +63,17 @@ static void names_are_not_shared(void **state)
     assert_non_null(strstr(testnet_output("ip link show mq0"), "does not exist"));
 }
 
+static void deletion_is_seen(void **state)
+{
+    struct tun deleted;
+
+    assert_int_equal(tun_open("del0", 0, &deleted), ERR_OK);
+    assert_true(tun_is_there(&deleted));
+    testnet_run("ip link del del0");
+    assert_false(tun_is_there(&deleted));
+    tun_close(&deleted);
+}
+
 /* Nothing of the kernel's own may come before or between. */
 static void packets_come_and_go(void **state)
 {
@@ -113,6 +124,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_a_tun),
         cmocka_unit_test(names_are_not_shared),
+        cmocka_unit_test(deletion_is_seen),
         cmocka_unit_test(packets_come_and_go),
         cmocka_unit_test(bad_packets_are_refused),
     };
