@@ -153,6 +153,28 @@ static void drop_other_fragments(struct punch *punch)
     punch->pair_count = kept;
 }
 
+/* May a private address of the peer's be near although it is in no subnet of ours? Where both hosts
+ * show the world the same address there is one NAT around both. */
+static bool may_share_nat(const struct punch *punch)
+{
+    bool is_peer_seen = false, are_we_seen = false;
+    for (size_t i = 0; i < punch->pair_count; i++)
+        is_peer_seen |= punch->pairs[i].type != CANDIDATE_HOST && !punch->pairs[i].is_peer;
+    for (size_t i = 0; i < punch->config.own.count; i++) {
+        const struct candidate *own = &punch->config.own.items[i];
+        if (own->type == CANDIDATE_HOST)
+            continue;
+        are_we_seen = true;
+        for (size_t j = 0; j < punch->pair_count; j++) {
+            const struct pair *pair = &punch->pairs[j];
+            if (pair->type != CANDIDATE_HOST &&
+                address_is_equal(&pair->endpoint.address, &own->endpoint.address))
+                return true;
+        }
+    }
+    return !is_peer_seen || !are_we_seen;
+}
+
 /* The caller need not hold anything back: the called host has sent its openers before its ANSWER.
  * Nor need the called host once it has heard the caller. */
 static void begin_checks(struct punch *punch, uint64_t now_us)
@@ -162,9 +184,13 @@ static void begin_checks(struct punch *punch, uint64_t now_us)
         is_heard |= punch->pairs[i].is_heard;
     if (!punch->config.is_controlling && !is_heard)
         punch->hold_us = now_us + PUNCH_HOLD_US;
+    const bool are_all_likely = may_share_nat(punch);
+    const uint64_t unlikely_us =
+        now_us + deadline_min(PUNCH_UNLIKELY_US, punch->config.timeout_us / 4);
     for (size_t i = 0; i < punch->pair_count; i++) {
         struct pair *pair = &punch->pairs[i];
-        pair->next_us = now_us;
+        pair->is_likely |= are_all_likely;
+        pair->next_us = pair->is_likely || pair->is_heard ? now_us : unlikely_us;
         pair->is_urgent = pair->is_heard;
         if (pair->is_natted && !pair->is_heard && !is_attached(punch, &pair->endpoint.address))
             pair->opener_us = now_us;
@@ -265,8 +291,9 @@ static void consider(struct punch *punch, uint64_t now_us)
     bool has_better = false, has_likely_better = false;
     for (size_t i = 0; i < punch->pair_count; i++) {
         const struct pair *pair = &punch->pairs[i];
-        const bool is_better =
-            !pair->is_valid && pair->priority > best->priority && pair->next_us != DEADLINE_NEVER;
+        const bool is_better = !pair->is_valid && pair->priority > best->priority &&
+                               pair->next_us != DEADLINE_NEVER &&
+                               (pair->is_likely || pair->sent > 0);
         has_better |= is_better;
         has_likely_better |= is_better && (pair->is_likely || pair->is_heard);
     }

@@ -30,6 +30,9 @@
  * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination;
  * - at most PUNCH_CHECKS_MAX in all;
  * - one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all;
+ * - to private addresses of another network than ours nothing but after PUNCH_UNLIKELY_US without a
+ * path: they hardly ever lead to the peer, and nobody outside need see them (unless both hosts show
+ * the world the same address, or one is not known to show any);
  * - and openers of one byte, at most PUNCH_OPENERS to one address: the caller one, the called host
  * one in PUNCH_RTO_FIRST_US while it holds its checks back, for the sake of a lossy LAN. */
 #define PUNCH_BURST        CANDIDATE_MAX
@@ -41,6 +44,7 @@
 /* A held check must not overtake ANSWER on its way over the connector; hardly any detour is longer.
  * It is the price of a called host behind a symmetric NAT, which the caller's checks miss. */
 #define PUNCH_HOLD_US        (300 * MS_US)
+#define PUNCH_UNLIKELY_US    (500 * MS_US)
 #define PUNCH_GRACE_MIN_US   (10 * MS_US)
 #define PUNCH_GRACE_MAX_US   (50 * MS_US)
 #define PUNCH_PEER_MAX       8 /* peer-reflexive addresses */

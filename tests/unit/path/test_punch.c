@@ -300,6 +300,54 @@ static void test_no_candidates(void **state)
     free_call(call);
 }
 
+/* When the first check leaves to the peer's private address in another network; DEADLINE_NEVER: not
+ * before the attempt's end. own: how the world sees us; NULL: not known. */
+static uint64_t first_private_check_us(const char *own, const char *peer)
+{
+    struct punch_config config = {.is_controlling = true, .subnet_count = 1};
+    struct candidate_list candidates = {.count = 1};
+    struct credentials remote;
+    struct punch *punch;
+    uint64_t at_us = DEADLINE_NEVER;
+    candidates.items[0] = (struct candidate){CANDIDATE_HOST, sim_endpoint("10.0.2.10:32589")};
+    if (peer != NULL)
+        candidates.items[candidates.count++] =
+            (struct candidate){CANDIDATE_REFLEXIVE, sim_endpoint(peer)};
+    if (own != NULL)
+        config.own.items[config.own.count++] =
+            (struct candidate){CANDIDATE_REFLEXIVE, sim_endpoint(own)};
+    assert_int_equal(prefix_parse("10.0.1.0/24", &config.subnets[0]), ERR_OK);
+    assert_int_equal(credentials_generate(&config.local), ERR_OK);
+    assert_int_equal(credentials_generate(&remote), ERR_OK);
+    assert_int_equal(punch_new(&config, 0, &punch), ERR_OK);
+    assert_int_equal(punch_set_remote(punch, &remote, &candidates, 0), ERR_OK);
+    for (uint64_t now_us = 0; now_us < PUNCH_TIMEOUT_US && at_us == DEADLINE_NEVER;
+         now_us += 5 * MS_US) {
+        uint8_t buffer[PUNCH_DATAGRAM_CAP];
+        struct punch_target target;
+        struct writer w;
+        punch_expire(punch, now_us);
+        for (writer_init(&w, buffer, sizeof buffer);
+             punch_transmit(punch, &w, now_us, &target) == ERR_OK;
+             writer_init(&w, buffer, sizeof buffer)) {
+            if (endpoint_is_equal(&target.to, &candidates.items[0].endpoint))
+                at_us = deadline_min(at_us, now_us);
+        }
+    }
+    punch_free(punch);
+    return at_us;
+}
+
+static void test_private_addresses_elsewhere_wait(void **state)
+{
+    assert_true(first_private_check_us("198.51.100.1:32589", "203.0.113.1:32589") ==
+                PUNCH_UNLIKELY_US);
+    /* One NAT around both, or nobody knows. */
+    assert_true(first_private_check_us("198.51.100.1:32589", "198.51.100.1:40000") == 0);
+    assert_true(first_private_check_us(NULL, "203.0.113.1:32589") == 0);
+    assert_true(first_private_check_us("198.51.100.1:32589", NULL) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_lingers_and_ends),
         cmocka_unit_test(test_confirm),
         cmocka_unit_test(test_no_candidates),
+        cmocka_unit_test(test_private_addresses_elsewhere_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
