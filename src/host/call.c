@@ -91,6 +91,7 @@ static void drop_attempt(struct call *call)
     finder_cancel(call->finder);
     call->lookup = NULL;
     call->finder = NULL;
+    task_clear(&call->host->tasks, &call->keys_task);
     punch_table_close(call->host->punches, call->punch);
     call->punch = NULL;
     stage_clear(&call->early);

@@ -21,6 +21,7 @@ struct call {
     uint64_t started_us;
     uint64_t step_us;         /* when the present step began */
     struct task task;         /* the attempt's time-out */
+    struct task keys_task;    /* the negotiation that began early has had its time */
     char zone[NAME_TEXT_CAP]; /* where the call goes through */
     struct lookup *lookup;
     struct finder *finder;

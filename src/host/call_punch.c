@@ -13,6 +13,8 @@
 #define DEAD_US (8 * SECOND_US)
 
 #define EARLY_US (100 * MS_US) /* for what the data path has handed over last */
+#define ANSWER_US                                                                                  \
+    (20 * MS_US) /* at least, for the answer to keys begun early, after the nomination */
 
 int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us)
 {
@@ -88,22 +90,17 @@ void call_begin_early(struct call *call, const struct candidate_list *candidates
     host_pump_ike(call->host, call->sa, now_us);
 }
 
-/* Has the negotiation that began before the path was known reached somebody there? */
-static bool is_under_way(const struct call *call, const struct endpoint *path)
+/* Has anybody answered there? */
+static bool is_answered(const struct ike_sa *sa)
 {
-    uint64_t initiator, responder = 0;
-    if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), path))
-        return false;
-    ike_sa_spis(call->sa, &initiator, &responder);
+    uint64_t initiator, responder;
+    ike_sa_spis(sa, &initiator, &responder);
     return responder != 0;
 }
 
-/* The caller has chosen a path: keys. */
-static void begin_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
+static void start_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
 {
     struct host *host = call->host;
-    if (is_under_way(call, path))
-        return;
     ike_sa_free(call->sa);
     call->sa = NULL;
     int error = call->profile == NULL ? call_make_profile(call) : ERR_OK;
@@ -118,6 +115,29 @@ static void begin_keys(struct call *call, const struct endpoint *path, uint64_t 
     host_pump_ike(host, call->sa, now_us);
 }
 
+static void on_keys_task(struct task *task, uint64_t now_us)
+{
+    struct call *call = CONTAINER_OF(task, struct call, keys_task);
+    if (call->state != CALL_KEYING || call->sa == NULL || is_answered(call->sa))
+        return;
+    const struct endpoint path = *ike_sa_remote(call->sa);
+    start_keys(call, &path, now_us);
+}
+
+/* The caller has chosen a path: keys. Those begun early go on where they went the same way: the
+ * answer comes right behind that of the check, unless the hole was not open yet. */
+static void begin_keys(struct call *call, const struct punch_event *event, uint64_t now_us)
+{
+    if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), &event->endpoint)) {
+        start_keys(call, &event->endpoint, now_us);
+        return;
+    }
+    const uint64_t wait_us = event->round_trip_us / 4;
+    call->keys_task.run = on_keys_task;
+    task_set(&call->host->tasks, &call->keys_task,
+             now_us + (wait_us > ANSWER_US ? wait_us : ANSWER_US));
+}
+
 static void on_nominated(struct call *call, const struct punch_event *event, uint64_t now_us)
 {
     char text[ENDPOINT_TEXT_CAP];
@@ -129,7 +149,7 @@ static void on_nominated(struct call *call, const struct punch_event *event, uin
         endpoint_format(&event->endpoint, text, sizeof(text)), (double)event->round_trip_us / 1000);
     call_step(call, CALL_KEYING, CALL_STEP_PUNCH, detail, now_us);
     if (!call->is_incoming)
-        begin_keys(call, &event->endpoint, now_us);
+        begin_keys(call, event, now_us);
 }
 
 static void on_failed(struct call *call, const struct punch_event *event, uint64_t now_us)
