@@ -27,8 +27,9 @@ static int write_private(struct cli *cli, const struct identity *identity, const
                      "public key",
                      file, file);
     else if (error != ERR_OK)
-        output_error(&cli->output, "%s: the key could not be written: %s", file,
-                     file_error_text(error));
+        output_error(&cli->output, "%s: the key could not be written: %s%s", file,
+                     error == ERR_NOT_FOUND ? "there is no such directory" : file_error_text(error),
+                     error == ERR_NOT_FOUND ? "; `install -d -m 700 DIRECTORY` makes it" : "");
     crypto_wipe(pem, sizeof pem);
     return error;
 }

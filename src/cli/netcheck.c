@@ -150,6 +150,8 @@ static void print_verdict(struct output *output, const json_t *netcheck)
         text = "Without UDP no direct path opens. A firewall on the way would have to let UDP out.";
     } else if (is(mapping, "none") && is(filtering, "endpoint-independent")) {
         text = "Nothing stands in the way: every host can reach this one directly.";
+    } else if (is(mapping, "none") && is(filtering, "not port-dependent")) {
+        text = "No NAT: direct paths open to every host.";
     } else if (is(mapping, "none")) {
         text = "No NAT, only a firewall that lets answers in: direct paths open to every host.";
     } else if (is(mapping, "unknown") && format_get_bool(netcheck, "is_udp_open")) {

@@ -197,9 +197,11 @@ void report_print_status(struct output *output, const json_t *status)
     const uint64_t calls = format_get_count(status, "calls");
     char text[FORMAT_CAP];
     output_text(output, STYLE_STRONG, name[0] != '\0' ? name : "(no name yet)");
-    if (name[0] != '\0')
-        output_text(output, STYLE_FAINT,
-                    format_get_bool(status, "is_static") ? "  static name" : "  dynamic name");
+    /* Until the connector has given one, it is the name of the configuration. */
+    if (format_get_bool(status, "is_static"))
+        output_text(output, STYLE_FAINT, "  static name");
+    else if (strcmp(format_get_text(json_object_get(status, "login"), "state"), "logged-in") == 0)
+        output_text(output, STYLE_FAINT, "  dynamic name");
     output_newline(output);
     print_label(output, "key");
     output_text(output, STYLE_PLAIN, format_get_text(status, "key"));

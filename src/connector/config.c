@@ -244,7 +244,8 @@ int connector_config_load(const char *file, struct connector_config *ret_config,
     }
     int error = file_read(file, FILE_CAP, &text, NULL);
     if (error != ERR_OK) {
-        fprintf(report, "%s: cannot be read: %s\n", file, file_error_text(error));
+        fprintf(report, "%s: cannot be read: %s%s\n", file, file_error_text(error),
+                error == ERR_NOT_FOUND ? "; connector.conf(5) tells what belongs in it" : "");
         return ERR_INVALID;
     }
     error = connector_config_parse(text, file, ret_config, report);

@@ -9,6 +9,7 @@
 #include "host/export.h"
 #include "host/host.h"
 #include "host/interface_setup.h"
+#include "host/key.h"
 #include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
@@ -27,49 +28,6 @@
 #define GUARD_TABLE    "detec-guard"
 #define GUARD_CHECK_US (2 * SECOND_US)
 #define STOP_WAIT_US   (2 * SECOND_US) /* for goodbyes to get out */
-#define KEY_FILE_CAP   4096
-
-/* ---- identity ---- */
-
-static int load_identity(const struct host_config *config, bool may_create,
-                         struct identity **ret_identity)
-{
-    char *text = NULL;
-    size_t len = 0;
-    char pem[IDENTITY_PEM_CAP];
-    char key[PUBLIC_KEY_TEXT_CAP];
-    int error = file_read_secret(config->key_file, KEY_FILE_CAP, &text, &len);
-    if (error == ERR_OK) {
-        error = identity_from_pem(text, len, ret_identity);
-        crypto_wipe(text, len);
-        free(text);
-        if (error != ERR_OK)
-            log_error(
-                "%s: [host] key: %s is not an Ed25519 private key in PEM; `detec genkey` makes one",
-                config->file, config->key_file);
-        return error;
-    }
-    if (error != ERR_NOT_FOUND || !may_create) {
-        log_error(
-            "%s: [host] key: %s: %s%s", config->file, config->key_file, file_error_text(error),
-            error == ERR_REFUSED ? "; a private key must be its owner's alone (chmod 600)" : "");
-        return error;
-    }
-    error = identity_generate(ret_identity);
-    int pem_len = error == ERR_OK ? identity_to_pem(*ret_identity, pem, sizeof(pem)) : error;
-    if (pem_len > 0)
-        error = file_make_parent(config->key_file, 0700);
-    if (pem_len > 0 && error == ERR_OK)
-        error = file_create_secret(config->key_file, pem, (size_t)pem_len);
-    crypto_wipe(pem, sizeof(pem));
-    if (error != ERR_OK || pem_len < 0) {
-        log_error("%s: a new key cannot be written: %s", config->key_file, file_error_text(error));
-        return error != ERR_OK ? error : pem_len;
-    }
-    log_info("new key written to %s; its public key: %s", config->key_file,
-             public_key_format(identity_public(*ret_identity), key));
-    return ERR_OK;
-}
 
 static void stop(struct host *host);
 
@@ -213,7 +171,9 @@ static int open_udp(struct host *host)
     const struct udp_options options = {.port = host->config.port, .mark = HOST_MARK};
     int error = udp_open(&options, &host->udp);
     if (error != ERR_OK)
-        log_error("UDP port %u cannot be opened: %s", host->config.port, file_error_text(error));
+        log_error("%s: [host] port = %u cannot be opened: %s", host->config.file, host->config.port,
+                  error == ERR_EXISTS ? "another program has that UDP port"
+                                      : file_error_text(error));
     return error;
 }
 
@@ -348,7 +308,6 @@ static void stop(struct host *host)
     if (host->is_stopping)
         return;
     host->is_stopping = true;
-    log_info("stopping: logging out");
     resolver_free(host->resolver);
     host->resolver = NULL;
     watchdog_stop(&host->watchdog);
@@ -389,10 +348,12 @@ static void reload(struct host *host)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct host *host = handle->data;
-    if (number == SIGHUP)
+    if (number == SIGHUP) {
         reload(host);
-    else
+    } else {
+        log_info("stopping: logging out");
         stop(host);
+    }
 }
 
 static int open_signals(struct host *host)
@@ -431,8 +392,13 @@ static void open_watchdog(struct host *host)
 
 static int bring_up(struct host *host)
 {
+    if (!privileges_has(PRIVILEGE_NET_ADMIN)) {
+        log_error("the network cannot be set up without CAP_NET_ADMIN: start detecd as root, or by "
+                  "`systemctl start detecd`");
+        return ERR_REFUSED;
+    }
     open_watchdog(host);
-    int error = load_identity(&host->config, true, &host->identity);
+    int error = key_load(&host->config, true, &host->identity);
     if (error == ERR_OK)
         error = open_control(host);
     if (error == ERR_OK)
@@ -543,7 +509,7 @@ int host_check(const struct host_config *config)
         log_info("%s: good; %s is made at the first start", config->file, config->key_file);
         return ERR_OK;
     }
-    int error = load_identity(config, false, &identity);
+    int error = key_load(config, false, &identity);
     identity_free(identity);
     if (error == ERR_OK)
         log_info("%s: good", config->file);

@@ -7,7 +7,6 @@
 #include "io/file.h"
 #include "names/allow.h"
 #include "names/trust.h"
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -325,8 +324,8 @@ int host_config_load(const char *file, struct host_config *ret_config, FILE *rep
     size_t len = 0;
     int error = file_read(file, FILE_CAP, &text, &len);
     if (error != ERR_OK) {
-        fprintf(report, "%s: cannot be read: %s\n", file,
-                error == ERR_IO ? strerror(errno) : error_text(error));
+        fprintf(report, "%s: cannot be read: %s%s\n", file, file_error_text(error),
+                error == ERR_NOT_FOUND ? "; detec.conf(5) tells what belongs in it" : "");
         return ERR_INVALID;
     }
     struct host_config *config = calloc(1, sizeof(*config));

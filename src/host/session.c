@@ -269,6 +269,7 @@ static void on_connect(struct session *session, uint64_t now_us)
 static void on_done(struct session *session, const struct notify_name *name, uint64_t now_us)
 {
     struct host *host = session->host;
+    char key[PUBLIC_KEY_TEXT_CAP];
     session->error[0] = '\0';
     session->since_us = now_us;
     if (session->is_own) {
@@ -280,10 +281,10 @@ static void on_done(struct session *session, const struct notify_name *name, uin
                      name->is_static ? "static" : "dynamic", name->lease_s);
         if (host->config.name[0] != '\0' && strcmp(host->config.name, name->name) != 0 &&
             !session->was_up)
-            log_warn("%s: the connector gave another name than the configured %s: add this host's "
-                     "key there "
-                     "(detec host add)",
-                     session->zone, host->config.name);
+            log_warn("%s: the connector gave another name than the configured %s, which is not "
+                     "bound to this host's key; there: detec host add %s %s",
+                     session->zone, host->config.name, host->config.name,
+                     public_key_format(identity_public(host->identity), key));
         session->was_up = true;
         session->was_good = true;
     } else {

@@ -48,6 +48,14 @@ static int set_capabilities(uint64_t effective, uint64_t permitted)
     return ERR_OK;
 }
 
+bool privileges_has(unsigned privileges)
+{
+    uint64_t mask = capability_mask(privileges);
+    uint64_t effective, permitted;
+
+    return get_capabilities(&effective, &permitted) == ERR_OK && (effective & mask) == mask;
+}
+
 /* Without CAP_SETPCAP the bounding set cannot be cut; no_new_privs then does what it is for. */
 static void cut_bounding_set(uint64_t mask)
 {

@@ -16,6 +16,8 @@ enum privilege { /* a set */
  * ambient ones are cleared, the bounding set is cut, and no program started later can gain any
  * (no_new_privs). What the process does not have in the first place is ERR_REFUSED. */
 MUST_USE int privileges_keep(unsigned privileges);
+/* Whether the calling thread has all of these now. */
+bool privileges_has(unsigned privileges);
 /* Becomes that user with its groups, then privileges_keep(privileges). For a process that is this
  * user already, the latter alone. ERR_NOT_FOUND: no such user; ERR_REFUSED: not permitted; ERR_IO.
  */
