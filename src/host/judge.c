@@ -198,6 +198,8 @@ static void decide(struct judge *judge)
 void judge_start(struct host *host, const uint8_t *query, size_t query_len, uint8_t *answer,
                  size_t len, bool is_tcp, judge_done *done, void *context, struct judge **ret_judge)
 {
+    if (rewrite_disown(answer, len, host->pool, host->name))
+        log_debug("DNS: a server's answer held pool addresses that are not its names' here");
     struct judge *judge = host->judge_count < JUDGES_MAX ? calloc(1, sizeof(*judge)) : NULL;
     *ret_judge = NULL;
     if (judge == NULL) {

@@ -65,6 +65,58 @@ int rewrite_scan(const uint8_t *message, size_t len, struct rewrite *ret_rewrite
     return ERR_OK;
 }
 
+/* Where the IPv4 address of an A record, or of an IPv4-mapped AAAA, is in its rdata; -1: neither.
+ */
+static int ipv4_place(const struct dns_record *record)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    if (record->type == DNS_TYPE_A && record->rdata_len == 4)
+        return 0;
+    if (record->type == DNS_TYPE_AAAA && record->rdata_len == 16 &&
+        memcmp(record->rdata, mapped, sizeof mapped) == 0)
+        return (int)sizeof mapped;
+    return -1;
+}
+
+static bool has_address(const struct pool *pool, const char *own_name, const struct dns_name *owner,
+                        const struct address *address)
+{
+    const struct address own = pool_own_address(pool);
+    char name[NAME_TEXT_CAP];
+    struct address assigned;
+    if (dns_name_to_host(owner, name) != ERR_OK)
+        return false;
+    if (own_name != NULL && strcmp(name, own_name) == 0 && address_is_equal(address, &own))
+        return true;
+    return pool_find_by_name(pool, name, &assigned) == ERR_OK &&
+           address_is_equal(address, &assigned);
+}
+
+bool rewrite_disown(uint8_t *message, size_t len, const struct pool *pool, const char *own_name)
+{
+    struct dns_record record;
+    struct dns_reader r;
+    bool did_any = false;
+
+    if (dns_reader_init(&r, message, len) != ERR_OK)
+        return false;
+    while (dns_reader_record(&r, &record) == ERR_OK) {
+        const int place = ipv4_place(&record);
+        if (place < 0)
+            continue;
+        uint8_t *bytes = message + record.rdata_offset + place;
+        const struct address address = address_from_bytes(ADDRESS_IPV4, bytes);
+        if (!pool_contains(pool, &address) || address_is_unspecified(&address) ||
+            memcmp(bytes, MARK, sizeof MARK) == 0 ||
+            has_address(pool, own_name, &record.name, &address))
+            continue;
+        memcpy(bytes, MARK, sizeof MARK);
+        message[3] &= (uint8_t)~DNS_FLAG_AD;
+        did_any = true;
+    }
+    return did_any;
+}
+
 static uint32_t read_u32(const uint8_t *at)
 {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];

@@ -36,6 +36,13 @@ struct rewrite {
     struct rewrite_site sites[REWRITE_SITES_MAX];
 };
 
+/* Pool addresses mean something on this host alone. A server that gives one for a name that does
+ * not have it here would lead an application to another host than it asked for: it speaks for
+ * another Detec host's pool (a shared cache whose own queries were rewritten), or means harm. Each
+ * such address (A; AAAA where IPv4-mapped), in any section, becomes 0.0.0.1, which reaches nobody
+ * and is then judged like any other. 0.0.0.0 stays, as filters use it for blocked names. own_name
+ * has the pool's own address; NULL: none. Returns whether there was any. */
+bool rewrite_disown(uint8_t *message, size_t len, const struct pool *pool, const char *own_name);
 /* ERR_OK: there is something to rewrite. ERR_NOT_FOUND: pass the message on as it is (malformed
  * ones included: they are the application's to judge). */
 MUST_USE int rewrite_scan(const uint8_t *message, size_t len, struct rewrite *ret_rewrite);

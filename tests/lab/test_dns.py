@@ -251,6 +251,18 @@ def test_rebind_protection(lab):
     assert dns.addresses(dns.ask(a, server, dns.query(f"absent.{ZONE}"))) == []
 
 
+def test_pool_addresses_from_outside(lab):
+    """A server may not say which peer address a name has: neither a cache shared with another host, nor one who means harm."""
+    net = make(lab, resolver={"options": ["--host-record=evil.test,0.0.0.2", "--host-record=ads.test,0.0.0.0", f"--address=/b.{ZONE}/0.9.9.9"]})
+    net.start()
+    def ask(name, is_tcp):
+        return dns.addresses(dns.ask(net.node_a, net.resolver.addresses[0], dns.query(name), is_tcp, timeout=10))
+    for is_tcp in (False, True):
+        assert ask("evil.test", is_tcp) == ["0.0.0.1"] and ask("ads.test", is_tcp) == ["0.0.0.0"]
+        assert is_peer_address(*ask(net.b.name, is_tcp)) and ask(net.b.name, is_tcp) != ["0.9.9.9"]
+    assert net.node_a.run(["ping", "-c1", "-W5", net.b.name]).returncode == 0
+
+
 @pytest.mark.parametrize("rebind_protection", [False, True])
 def test_local_stub(lab, rebind_protection):
     """A caching stub on 127.0.0.53, as most desktops have it, whose own queries are captured too."""

@@ -153,6 +153,56 @@ static void test_several_records(void **state)
     assert_memory_equal(before.bytes, draft.bytes, draft.len);
 }
 
+/* 0.0.0.1 in place of pool addresses that the names do not have here; nothing else changes. */
+static void test_disown(void **state)
+{
+    const struct prefix prefix = {address_from_ipv4(0), 8};
+    uint8_t mapped[16] = {[10] = 0xff, [11] = 0xff, [13] = 9, [15] = 9};
+    struct pool *pool = NULL;
+    struct address own, peer;
+    struct draft draft, before;
+    struct rewrite rewrite;
+    bool is_new;
+
+    assert_int_equal(pool_new(&prefix, SEED, &pool), ERR_OK);
+    assert_int_equal(pool_get(pool, "b.example.net", 1, &peer, &is_new), ERR_OK);
+    own = pool_own_address(pool);
+    begin(&draft, "b.example.net", DNS_TYPE_A, DNS_FLAG_QR);
+    add_a(&draft, DNS_SECTION_ANSWER, "B.example.net", 5, address_to_ipv4(&peer));
+    add_a(&draft, DNS_SECTION_ANSWER, "self.example.net", 5, address_to_ipv4(&own));
+    add_a(&draft, DNS_SECTION_ANSWER, "ads.example.org", 5, 0);
+    add_a(&draft, DNS_SECTION_ANSWER, "b.example.net", 5, 1);
+    add_a(&draft, DNS_SECTION_ANSWER, "www.example.org", 5, 0xcb007105);
+    add_raw(&draft, DNS_SECTION_ANSWER, "b.example.net", DNS_TYPE_A, "abc", 3);
+    end(&draft, 0);
+    before = draft;
+    assert_false(rewrite_disown(draft.bytes, draft.len, pool, "self.example.net"));
+    assert_memory_equal(before.bytes, draft.bytes, draft.len);
+    /* The own address is nobody else's. */
+    assert_true(rewrite_disown(draft.bytes, draft.len, pool, NULL));
+
+    begin(&draft, "evil.example.org", DNS_TYPE_A, DNS_FLAG_QR | DNS_FLAG_AD);
+    add_a(&draft, DNS_SECTION_ANSWER, "evil.example.org", 5, address_to_ipv4(&peer));
+    add_raw(&draft, DNS_SECTION_ADDITIONAL, "evil.example.org", DNS_TYPE_AAAA, mapped,
+            sizeof mapped);
+    end(&draft, 0);
+    assert_int_equal(rewrite_scan(draft.bytes, draft.len, &rewrite), ERR_NOT_FOUND);
+    for (size_t len = 0; len < draft.len; len++) {
+        struct draft cut = draft;
+        (void)rewrite_disown(cut.bytes, len, pool, NULL);
+        assert_memory_equal(cut.bytes + len, draft.bytes + len, draft.len - len);
+    }
+    assert_true(rewrite_disown(draft.bytes, draft.len, pool, NULL));
+    assert_int_equal(draft.bytes[3] & DNS_FLAG_AD, 0);
+    assert_int_equal(draft.bytes[draft.len - 1], 1);
+    assert_int_equal(draft.bytes[draft.len - 3], 0);
+    assert_int_equal(rewrite_scan(draft.bytes, draft.len, &rewrite), ERR_OK);
+    assert_string_equal(rewrite.name, "evil.example.org");
+    assert_int_equal(rewrite.count, 1);
+    assert_false(rewrite_disown(draft.bytes, draft.len, pool, NULL));
+    pool_free(pool);
+}
+
 static void test_left_alone(void **state)
 {
     static const uint8_t rrsig[20] = {0, 1};
@@ -471,15 +521,11 @@ static void test_ptr_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_truncated_and_mutated),
-        cmocka_unit_test(test_several_records),
-        cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_cname_chains),
-        cmocka_unit_test(test_completion),
-        cmocka_unit_test(test_completion_dnsmasq),
-        cmocka_unit_test(test_build_answer),
-        cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_sample),          cmocka_unit_test(test_truncated_and_mutated),
+        cmocka_unit_test(test_several_records), cmocka_unit_test(test_disown),
+        cmocka_unit_test(test_left_alone),      cmocka_unit_test(test_cname_chains),
+        cmocka_unit_test(test_completion),      cmocka_unit_test(test_completion_dnsmasq),
+        cmocka_unit_test(test_build_answer),    cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_ptr_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
