@@ -144,7 +144,7 @@ static void run_call(struct control_client *client, json_t *request)
         control_fail(client, "%s gets no peer address: %s", name, error_text(error));
         return;
     }
-    if (peer->tunnel != NULL) {
+    if (peer->tunnel != NULL && !peer->is_closing) {
         finish_up(client, peer, 0);
         return;
     }

@@ -16,7 +16,7 @@
 #define SILENCE_US    (2 * SECOND_US) /* sent, and nothing heard for so long: ask by IKE */
 #define CLOSE_WAIT_US (200 * MS_US)   /* for the close command to get on its way */
 
-static void take_down(struct peer *peer)
+static void take_down(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     peer->is_closing = false;
@@ -24,13 +24,16 @@ static void take_down(struct peer *peer)
     peer->tunnel = NULL;
     access_close(host, &peer->address);
     pool_drop(host->pool, &peer->address, (uint64_t)clock_wall_seconds());
+    /* Who came while it was closing wants the next one. */
+    if (peer->stage.count > 0 || peer->watchers != NULL)
+        call_start(peer, false, now_us);
     peer_release(peer);
 }
 
 void peer_on_close_sent(struct peer *peer, uint64_t now_us)
 {
     if (peer->tunnel != NULL && peer->is_closing)
-        take_down(peer);
+        take_down(peer, now_us);
 }
 
 static void watch(struct task *task, uint64_t now_us)
@@ -43,7 +46,7 @@ static void watch(struct task *task, uint64_t now_us)
         return;
     }
     if (peer->is_closing) {
-        take_down(peer);
+        take_down(peer, now_us);
         return;
     }
     tunnel_get_status(peer->tunnel, &status);
@@ -162,7 +165,7 @@ void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
         peer->is_closing = true;
         task_set(&host->tasks, &peer->task, now_us + CLOSE_WAIT_US);
     } else {
-        take_down(peer);
+        take_down(peer, now_us);
     }
     if (sa != NULL)
         host_pump_ike(host, sa, now_us);

@@ -7,6 +7,7 @@
 Each test says what stands in the places of nata and natb.
 """
 import errno
+import json
 import socket
 import time
 
@@ -266,6 +267,25 @@ def test_idle_close_and_reopening(lab):
         calls.a.wait_peer(NAME_B, "down")
         calls.b.wait_peer(NAME_A, "down")
     assert calls.a.process.log.count("tunnel down: idle") == 2
+
+
+def test_a_call_while_the_tunnel_closes(lab):
+    """Hung up and called in one breath: what comes while the old tunnel is closing gets a new one, not that."""
+    calls = topologies.Calls(lab)
+    calls.start()
+    first_ping(calls.a, NAME_B)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(20)
+        sock.connect(str(calls.a.socket_path))
+        sock.sendall(b"".join(json.dumps({"command": c, "name": NAME_B}).encode() + b"\n" for c in ("hangup", "call")))
+        with sock.makefile() as lines:
+            assert json.loads(lines.readline()) == {"done": True}
+            answers = [json.loads(lines.readline())]
+            while not answers[-1].get("done"):
+                answers.append(json.loads(lines.readline()))
+    assert answers[-1]["up"] and [a["step"] for a in answers[:-1]][-1] == "keys", answers
+    assert calls.a.process.log.count("tunnel up") == 2
+    first_ping(calls.a, NAME_B)
 
 
 def test_keepalives_hold_the_nats_open(lab):
