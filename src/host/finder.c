@@ -81,16 +81,32 @@ static void conclude(struct finder *finder)
     finish(finder, ERR_OK, NULL);
 }
 
-static void on_address(void *context, int error, const uint8_t *answer, size_t len)
+static void take_address(struct finder *finder, const uint8_t *answer, size_t len, uint16_t type)
 {
-    struct finder *finder = context;
     struct lookup_addresses addresses;
     finder->lookup = NULL;
     if (answer != NULL &&
-        lookup_parse_addresses(answer, len, finder->asked, DNS_TYPE_A, &addresses) == ERR_OK) {
+        lookup_parse_addresses(answer, len, finder->asked, type, &addresses) == ERR_OK) {
         finder->result.connector.address = addresses.items[0];
         finder->has_address = true;
     }
+}
+
+static void on_address6(void *context, int error, const uint8_t *answer, size_t len)
+{
+    struct finder *finder = context;
+    take_address(finder, answer, len, DNS_TYPE_AAAA);
+    conclude(finder);
+}
+
+static void on_address(void *context, int error, const uint8_t *answer, size_t len)
+{
+    struct finder *finder = context;
+    take_address(finder, answer, len, DNS_TYPE_A);
+    if (!finder->has_address &&
+        lookup_start(&finder->host->loop, HOST_MARK, finder->asked, DNS_TYPE_AAAA, on_address6,
+                     finder, &finder->lookup) == ERR_OK)
+        return;
     conclude(finder);
 }
 

@@ -35,6 +35,15 @@ def flat(records):
     return [(kind, data.replace(" ", "")) for kind, data in records]
 
 
+def test_a_connector_with_an_ipv6_address_alone(lab):
+    """Found through DNS like any other, and calls are made over IPv6."""
+    net = make(lab, listen="[::]:4500")
+    net.connector.sections["connector"]["address"] = net.connector_node.address6
+    net.start()
+    assert net.a.status()["login"]["connector"] == f"[{net.connector_node.address6}]:4500"
+    assert net.node_a.run(["ping", "-c1", "-W10", net.b.name]).returncode == 0
+
+
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
 def test_the_zone(lab, transport):
     """What anybody may ask of the zone's own server, over UDP and TCP."""
