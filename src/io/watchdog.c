@@ -127,7 +127,7 @@ static _Noreturn void run(int fd, pid_t daemon)
     watch.daemon = (int)syscall(SYS_pidfd_open, daemon, 0);
     if (getppid() != daemon || !close_others(&watch.fd, &watch.daemon) ||
         netlink_open(&watch.netlink, NETLINK_NETFILTER) < 0 ||
-        privileges_keep(PRIVILEGE_NET_ADMIN) < 0)
+        privileges_keep(PRIVILEGE_NET_ADMIN) < 0 || send(watch.fd, "", 1, MSG_NOSIGNAL) != 1)
         _exit(1);
     watch_daemon(&watch);
     _exit(0);
@@ -140,12 +140,19 @@ int watchdog_start(struct watchdog *watchdog)
     pid_t daemon = getpid();
     int fds[2];
     pid_t pid;
+    sigset_t all, before;
+    char ready;
 
     watchdog->fd = -1;
     watchdog->pid = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
         return ERR_IO;
+    /* No signal reaches the child before it has said which it ignores. */
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     pid = fork();
+    if (pid != 0)
+        sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid < 0) {
         close(fds[0]);
         close(fds[1]);
@@ -156,6 +163,9 @@ int watchdog_start(struct watchdog *watchdog)
     close(fds[1]);
     watchdog->fd = fds[0];
     watchdog->pid = pid;
+    /* Its word that it watches, or the end of its socket: then the first beat notices its death. */
+    while (recv(watchdog->fd, &ready, sizeof ready, 0) < 0 && errno == EINTR) {
+    }
     return ERR_OK;
 }
 
