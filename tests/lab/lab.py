@@ -274,7 +274,9 @@ class Segment:
         self.gateway = self.network[1]
         self.gateway6 = self.network6[1] if self.network6 else None
         self._next = 10
-        lines = [f"link add {bridge} type bridge forward_delay 0 mcast_snooping 0", f"link set dev {bridge} up",
+        # A bridge without an address of its own takes its lowest port's, so each new node could change the gateway's.
+        mac = "02:" + os.urandom(5).hex(":")
+        lines = [f"link add {bridge} address {mac} type bridge forward_delay 0 mcast_snooping 0", f"link set dev {bridge} up",
                  f"addr add {self.gateway}/{self.network.prefixlen} dev {bridge}"]
         if self.network6:
             lines.append(f"addr add {self.gateway6}/{self.network6.prefixlen} dev {bridge} nodad")
