@@ -10,6 +10,7 @@
 #include "host/host.h"
 #include "host/interface_setup.h"
 #include "host/key.h"
+#include "host/mobility.h"
 #include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
@@ -132,8 +133,10 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
             memcmp(before, host->locals, count * sizeof(before[0])) != 0)
             sessions_on_addresses(host, clock_now_us());
     }
-    if (changes & (MONITOR_ADDRESSES | MONITOR_ROUTES))
+    if (changes & (MONITOR_ADDRESSES | MONITOR_ROUTES)) {
         portmap_on_network(host->portmap, clock_now_us());
+        mobility_on_network(host, clock_now_us());
+    }
 }
 
 /* ---- interface ---- */

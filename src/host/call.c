@@ -220,11 +220,11 @@ void call_cancel(struct call *call)
     peer_stage_refuse(peer);
 }
 
-void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
+static void begin(struct peer *peer, bool checks_name, uint64_t now_us)
 {
     struct host *host = peer->host;
     uint64_t number;
-    if (peer->call != NULL || peer->tunnel != NULL || host->is_stopping)
+    if (peer->call != NULL || host->is_stopping)
         return;
     const char *zone = name_is_in_zone(peer->name, host->config.zone) ? host->config.zone
                                                                       : name_parent(peer->name);
@@ -242,6 +242,18 @@ void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
     call->checks_name = checks_name;
     call->state = CALL_NAMING;
     call_out_begin(call, now_us);
+}
+
+void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
+{
+    if (peer->tunnel == NULL)
+        begin(peer, checks_name, now_us);
+}
+
+void call_renew(struct peer *peer, uint64_t now_us)
+{
+    log_info("%s: does not answer any more; calling it anew", peer->name);
+    begin(peer, false, now_us);
 }
 
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)

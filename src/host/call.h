@@ -24,6 +24,9 @@ enum call_state {
 /* Starts one unless there is one, or the tunnel is up. checks_name: first look whether DNS has the
  * name (else it has just been seen). */
 void call_start(struct peer *peer, bool checks_name, uint64_t now_us);
+/* Calls although there is a tunnel, whose path is dead: a new one takes its place, with the same
+ * addresses. */
+void call_renew(struct peer *peer, uint64_t now_us);
 /* Ends it without a verdict: given up here, or overtaken. */
 void call_cancel(struct call *call);
 enum call_state call_state(const struct call *call);
@@ -32,6 +35,8 @@ const char *call_step_text(const struct call *call);
 
 /* What sessions report. */
 void call_on_session_up(struct session *session, uint64_t now_us);
+/* What was asked in a session that is lost is asked again in the next one. */
+void call_on_session_lost(struct session *session, uint64_t now_us);
 void call_on_session_failed(struct session *session, const char *why, uint64_t now_us);
 void call_on_call(struct session *session, const struct notify_call *notify, uint64_t now_us);
 void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us);

@@ -163,13 +163,15 @@ void call_out_begin(struct call *call, uint64_t now_us)
 
 /* The calls that wait for this session; walking the map itself would not survive what is done to
  * them. */
-static size_t collect_waiting(struct session *session, struct call *ret_calls[HOST_CALLS_MAX])
+static size_t collect_waiting(struct session *session, enum call_state state,
+                              struct call *ret_calls[HOST_CALLS_MAX])
 {
     struct host *host = session_host(session);
     size_t count = 0;
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         struct call *call = CONTAINER_OF(node, struct call, by_number);
-        if (call->session == session && call->state == CALL_CONNECTING && count < HOST_CALLS_MAX)
+        if (call->session == session && !call->is_incoming && call->state == state &&
+            count < HOST_CALLS_MAX)
             ret_calls[count++] = call;
     }
     return count;
@@ -178,7 +180,7 @@ static size_t collect_waiting(struct session *session, struct call *ret_calls[HO
 void call_on_session_up(struct session *session, uint64_t now_us)
 {
     struct call *calls[HOST_CALLS_MAX];
-    size_t count = collect_waiting(session, calls);
+    size_t count = collect_waiting(session, CALL_CONNECTING, calls);
     for (size_t i = 0; i < count; i++)
         ask(calls[i], now_us);
 }
@@ -186,7 +188,7 @@ void call_on_session_up(struct session *session, uint64_t now_us)
 void call_on_session_failed(struct session *session, const char *why, uint64_t now_us)
 {
     struct call *calls[HOST_CALLS_MAX];
-    size_t count = collect_waiting(session, calls);
+    size_t count = collect_waiting(session, CALL_CONNECTING, calls);
     for (size_t i = 0; i < count; i++)
         call_fail(calls[i], why, NULL, now_us);
 }
@@ -230,4 +232,12 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
     if (call_find(host, session, number) == call && call->state == CALL_PUNCHING &&
         call->sa == NULL)
         call_begin_early(call, &answer->candidates, now_us);
+}
+
+void call_on_session_lost(struct session *session, uint64_t now_us)
+{
+    struct call *calls[HOST_CALLS_MAX];
+    size_t count = collect_waiting(session, CALL_ASKING, calls);
+    for (size_t i = 0; i < count; i++)
+        call_attempt_failed(calls[i], "the connection to the connector was lost", now_us);
 }

@@ -86,7 +86,9 @@ struct host {
     struct guard guard;
     struct guard_filter guard_filter;
     struct task guard_task;
-    uint64_t guard_restored; /* how often somebody had taken its rules away */
+    struct task move_task;      /* addresses or routes have changed */
+    uint64_t sessions_asked_us; /* when silence last made us ask connectors */
+    uint64_t guard_restored;    /* how often somebody had taken its rules away */
     struct monitor monitor;
     uv_poll_t monitor_poll;
     struct tun tun;

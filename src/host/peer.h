@@ -46,10 +46,13 @@ struct peer {
     struct keepalive keepalive;
     struct task task; /* keepalive, idle close, liveness */
     uint64_t up_since_us;
-    uint64_t activity_us;      /* last time that data moved, as the last check saw it */
-    uint64_t activity_packets; /* counters at that time */
-    uint64_t held_until_us;    /* after a failed call: packets are refused at once until then */
-    uint64_t keepalive_us;     /* when the last one was sent */
+    uint64_t activity_us;       /* last time that data moved, as the last check saw it */
+    uint64_t activity_packets;  /* counters at that time */
+    uint64_t held_until_us;     /* after a failed call: packets are refused at once until then */
+    uint64_t keepalive_us;      /* when the last one was sent */
+    struct address source;      /* of our datagrams to it, by the routes as they were */
+    uint64_t moved_us;          /* when our own side last moved; 0: never */
+    uint64_t asked_received_us; /* the last data heard before it was asked whether it lives */
     char last_error[160];
 };
 

@@ -5,6 +5,7 @@
 #include "host/datapath.h"
 #include "host/export.h"
 #include "host/host.h"
+#include "host/mobility.h"
 #include "host/peer.h"
 #include "io/clock.h"
 #include "wire/demux.h"
@@ -12,9 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECK_US      SECOND_US       /* how often a tunnel is looked after */
-#define SILENCE_US    (2 * SECOND_US) /* sent, and nothing heard for so long: ask by IKE */
-#define CLOSE_WAIT_US (200 * MS_US)   /* for the close command to get on its way */
+#define CHECK_US      SECOND_US     /* the first look after a tunnel */
+#define CLOSE_WAIT_US (200 * MS_US) /* for the close command to get on its way */
 
 static void take_down(struct peer *peer, uint64_t now_us)
 {
@@ -65,16 +65,10 @@ static void watch(struct task *task, uint64_t now_us)
         host_send(host, &peer->path, &byte, 1);
         peer->keepalive_us = now_us;
     }
-    uint64_t heard_us = peer->up_since_us;
-    if (status.received_us > heard_us)
-        heard_us = status.received_us;
-    if (peer->sa != NULL && ike_sa_heard_us(peer->sa) > heard_us)
-        heard_us = ike_sa_heard_us(peer->sa);
-    if (peer->sa != NULL && status.sent_us > heard_us && now_us - heard_us >= SILENCE_US)
-        ike_sa_check_alive(peer->sa);
+    uint64_t next_us = mobility_watch(peer, &status, now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel))
         (void)!ike_sa_rekey_child(peer->sa);
-    task_set(&host->tasks, &peer->task, now_us + CHECK_US);
+    task_set(&host->tasks, &peer->task, next_us);
     if (peer->sa != NULL)
         host_pump_ike(host, peer->sa, now_us);
 }
@@ -114,6 +108,7 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
     peer->activity_packets = 0;
     peer->last_error[0] = '\0';
     keepalive_init(&peer->keepalive, host->config.keepalive_us);
+    mobility_on_tunnel(peer);
     peer->task.run = watch;
     task_set(&host->tasks, &peer->task, now_us + CHECK_US);
     return tunnel_set_path(host->tunnels, peer->tunnel, &peer->path, host->config.mtu);
@@ -227,6 +222,10 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
     case IKE_EVENT_CHILD_OUTBOUND:
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
             (void)!tunnel_set_outbound(peer->tunnel, event->child_outbound);
+        break;
+    case IKE_EVENT_PATH_CHANGED:
+        if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
+            mobility_on_path(peer, &event->path, now_us);
         break;
     case IKE_EVENT_CHILD_CLOSED:
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL &&

@@ -4,6 +4,7 @@
 #include "crypto/memory.h"
 #include "host/call.h"
 #include "host/claim.h"
+#include "host/mobility.h"
 #include "host/portmap.h"
 #include "io/clock.h"
 #include <stdio.h>
@@ -117,8 +118,26 @@ static void on_task(struct task *task, uint64_t now_us)
 
 /* ---- public endpoint, as this connector sees it ---- */
 
+/* Behind another public address no old TCP connection lives on; behind another port of the same one
+ * it may, and is asked. */
+static void on_public_changed(struct session *session, const struct endpoint *before,
+                              uint64_t now_us)
+{
+    const struct endpoint *now = reflexive_endpoint(session->reflexive);
+    if (now != NULL && !address_is_equal(&now->address, &before->address))
+        session_reconnect(session, "this host's public address has changed", now_us);
+    else if (session->sa != NULL)
+        ike_sa_check_alive(session->sa);
+    session->public_endpoint = now != NULL ? *now : *before;
+    session_pump(session, now_us);
+    if (session->is_own)
+        mobility_on_public_endpoint(session->host, now_us);
+}
+
 static void pump_stun(struct session *session, uint64_t now_us)
 {
+    const struct endpoint before = session->public_endpoint;
+    bool is_changed = false;
     uint8_t buffer[REFLEXIVE_DATAGRAM_CAP];
     struct writer w;
     struct endpoint to;
@@ -135,10 +154,18 @@ static void pump_stun(struct session *session, uint64_t now_us)
                      session->zone);
         else
             log_info("%s: its connector sees us at %s", session->zone, text);
-        if (event.type == REFLEXIVE_CHANGED)
+        if (event.type == REFLEXIVE_FOUND) {
+            is_changed = before.port != 0 && !endpoint_is_equal(&before, &event.endpoint);
+            session->public_endpoint = event.endpoint;
+        }
+        if (event.type == REFLEXIVE_CHANGED) {
             portmap_on_public_address(session->host->portmap, now_us);
+            is_changed = true;
+        }
     }
     task_set(&session->host->tasks, &session->stun_task, reflexive_deadline(session->reflexive));
+    if (is_changed)
+        on_public_changed(session, &before, now_us);
 }
 
 static void on_stun_task(struct task *task, uint64_t now_us)
@@ -339,6 +366,7 @@ static void on_login_event(struct session *session, const struct login_event *ev
         break;
     case LOGIN_DOWN:
         session->was_up = false;
+        call_on_session_lost(session, now_us);
         if (session->is_own && !session->host->is_stopping)
             log_warn("%s: session with the connector lost; trying again", session->zone);
         break;
@@ -477,6 +505,32 @@ void sessions_free(struct host *host)
 {
     while (host->sessions != NULL)
         free_session(host->sessions);
+}
+
+void session_on_route(struct session *session, const struct address *source, uint64_t now_us)
+{
+    if (!session_is_bound_to(session, source))
+        session_reconnect(session, "this host's address has changed", now_us);
+    else if (session->stream == NULL)
+        login_client_hurry(session->login, now_us);
+    if (session->reflexive != NULL) {
+        reflexive_refresh(session->reflexive, now_us);
+        pump_stun(session, now_us);
+    }
+    session_pump(session, now_us);
+}
+
+void sessions_check(struct host *host, uint64_t now_us)
+{
+    for (struct session *session = host->sessions; session != NULL; session = session->next) {
+        if (session->reflexive != NULL) {
+            reflexive_refresh(session->reflexive, now_us);
+            pump_stun(session, now_us);
+        }
+        if (session->sa != NULL)
+            ike_sa_check_alive(session->sa);
+        session_pump(session, now_us);
+    }
 }
 
 void sessions_on_addresses(struct host *host, uint64_t now_us)

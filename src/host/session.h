@@ -38,6 +38,11 @@ void session_pump(struct session *session, uint64_t now_us);
 /* STUN answers: ERR_NOT_FOUND if it is no answer to one of ours. */
 MUST_USE int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
                               const struct endpoint *from, uint64_t now_us);
+/* Datagrams to its connector leave from this address now: a connection from another one is dead and
+ * is made anew; one that waits is tried at once. */
+void session_on_route(struct session *session, const struct address *source, uint64_t now_us);
+/* Asks all connectors whether they are there, and how they see us. */
+void sessions_check(struct host *host, uint64_t now_us);
 /* Local addresses have changed. */
 void sessions_on_addresses(struct host *host, uint64_t now_us);
 /* Public endpoints as connectors see them; returns the count. */

@@ -31,6 +31,7 @@ struct session {
     struct ike_sa *sa;
     struct reflexive *reflexive;
     struct task stun_task;
+    struct endpoint public_endpoint; /* the last one that the connector has seen; port 0: none */
     uint64_t since_us;
     char error[256];
 };
@@ -38,6 +39,10 @@ struct session {
 void session_note_error(struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Opens TCP and IKE; what comes of it reaches the login engine. */
 void session_connect(struct session *session, uint64_t now_us);
+/* The connection is dead, whatever TCP believes: a new one at once. */
+void session_reconnect(struct session *session, const char *why, uint64_t now_us);
+/* Does the connection, if there is one, leave from this address? */
+bool session_is_bound_to(const struct session *session, const struct address *source);
 /* Says goodbye, if there is somebody to say it to, and lets go of connection and SA. */
 void session_disconnect(struct session *session);
 /* Sends what the SA has to and takes its events. True if there were any. */

@@ -79,6 +79,28 @@ static void on_lost(struct stream *stream, const char *why)
     session_pump(session, now_us);
 }
 
+void session_reconnect(struct session *session, const char *why, uint64_t now_us)
+{
+    if (session->stream == NULL)
+        return;
+    on_lost(session->stream, why);
+    login_client_hurry(session->login, now_us);
+    session_pump(session, now_us);
+}
+
+bool session_is_bound_to(const struct session *session, const struct address *source)
+{
+    struct sockaddr_storage name;
+    struct endpoint local;
+    int len = sizeof(name);
+    if (session->stream == NULL)
+        return true;
+    if (uv_tcp_getsockname(&session->stream->tcp, (struct sockaddr *)&name, &len) != 0 ||
+        endpoint_from_sockaddr((struct sockaddr *)&name, &local) != ERR_OK)
+        return false;
+    return address_is_equal(&local.address, source);
+}
+
 static void on_written(uv_write_t *request, int status)
 {
     free(request->data);

@@ -4,6 +4,7 @@
 #include "ike/child.h"
 #include "ike/exchange.h"
 #include "ike/life.h"
+#include "ike/mobility.h"
 #include "ike/queue.h"
 #include <string.h>
 
@@ -36,6 +37,7 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
         ike_child_offer(sa, &out.b, g->handshake->child_spi, false);
         ike_child_offer_ts(sa, &out.b);
     }
+    ike_mobility_offer(sa, &out.b);
     return ike_generation_request(g, &out, IKE_REQUEST_AUTH, now_us);
 }
 
@@ -90,10 +92,13 @@ int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming 
     if (error != ERR_OK)
         return error;
     sa->remote = *in->remote;
+    ike_mobility_read(sa, in->message);
     bool is_initial = ike_message_find_notify(in->message, IKE_NOTIFY_INITIAL_CONTACT, NULL);
     error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
     if (error == ERR_OK && in->message->sa.body != NULL)
         error = answer_child(g, in, &nonces, b);
+    if (error == ERR_OK)
+        ike_mobility_offer(sa, b);
     ike_generation_free_handshake(g);
     return error;
 }
@@ -189,6 +194,7 @@ int ike_authenticate_finish(struct ike_generation *g, struct ike_request *reques
     if (result.reason != IKE_REASON_NONE)
         return ike_authenticate_refuse(g, result.reason, 0, in->now_us);
     bool is_initial = ike_message_find_notify(m, IKE_NOTIFY_INITIAL_CONTACT, NULL);
+    ike_mobility_read(g->sa, m);
     error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
     if (error == ERR_OK)
         error = finish_child(g, in, &nonces, g->handshake->child_spi);

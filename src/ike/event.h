@@ -11,6 +11,7 @@ enum ike_event_type {
     IKE_EVENT_CHILD_OUTBOUND, /* send with this child from now on */
     IKE_EVENT_CHILD_CLOSED,   /* forget it; id 0: the wished child did not come up */
     IKE_EVENT_NOTIFY,         /* a private status notify (56800 up) of the authenticated peer */
+    IKE_EVENT_PATH_CHANGED,   /* the peer has proven to be at another endpoint: send there now */
     IKE_EVENT_CLOSED,         /* the last event: free the SA. No CHILD_CLOSED precedes it */
 };
 
@@ -81,6 +82,7 @@ struct ike_event {
         uint32_t child_outbound;
         struct ike_event_child_closed child_closed;
         struct ike_event_notify notify;
+        struct endpoint path;
         struct ike_event_closed closed;
     };
 };

@@ -2,6 +2,7 @@
  * (RFC 7296, 2.1 to 2.3, 2.21). Until it has been decrypted nothing changes. */
 #include "ike/exchange.h"
 #include "ike/life.h"
+#include "ike/mobility.h"
 #include <string.h>
 
 #define STATE_BIT(state) (1u << (state))
@@ -29,8 +30,15 @@ static const struct {
 static int finish_notify(struct ike_generation *g, struct ike_request *request,
                          const struct ike_incoming *in)
 {
+    /* Any answer says "arrived". */
+    return ike_mobility_finish(g->sa, request, in->message, in->remote);
+}
+
+static int finish_farewell(struct ike_generation *g, struct ike_request *request,
+                           const struct ike_incoming *in)
+{
     (void)g, (void)request, (void)in;
-    return ERR_OK; /* any answer says "arrived" */
+    return ERR_OK;
 }
 
 /* Responses that we wait for, by what we asked. */
@@ -45,7 +53,7 @@ static const struct {
     {IKE_REQUEST_REKEY_IKE, IKE_EXCHANGE_CREATE_CHILD_SA, ike_rekey_ike_finish},
     {IKE_REQUEST_DELETE_CHILD, IKE_EXCHANGE_INFORMATIONAL, ike_delete_child_finish},
     {IKE_REQUEST_DELETE_IKE, IKE_EXCHANGE_INFORMATIONAL, ike_delete_finish},
-    {IKE_REQUEST_FAREWELL, IKE_EXCHANGE_INFORMATIONAL, finish_notify},
+    {IKE_REQUEST_FAREWELL, IKE_EXCHANGE_INFORMATIONAL, finish_farewell},
 };
 
 /* What a decrypted message holds. */
@@ -151,6 +159,8 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
     if (was_proven || is_proven(g))
         sa->heard_us = now_us;
+    if (was_proven)
+        ike_mobility_heard(sa, remote, now_us);
     return ERR_OK;
 }
 
@@ -203,6 +213,8 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
     ike_request_done(&request);
     if (was_proven || is_proven(g))
         sa->heard_us = now_us;
+    if (was_proven)
+        ike_mobility_heard(sa, remote, now_us);
     return ERR_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "ike/child.h"
 #include "ike/exchange.h"
 #include "ike/life.h"
+#include "ike/mobility.h"
 #include "ike/queue.h"
 
 /* What a closed child was replaced by is what to send with now: the peer has it, as its DELETE or
@@ -99,6 +100,8 @@ int ike_informational_answer(struct ike_generation *g, const struct ike_incoming
     }
     if (error == ERR_OK && count > 0)
         ike_build_delete_children(b, IKE_PROTOCOL_SPUT, spis, count);
+    if (error == ERR_OK)
+        ike_mobility_answer(g, in->message, in->remote, b);
     return error;
 }
 
@@ -111,6 +114,9 @@ int ike_notify_begin(struct ike_generation *g, uint64_t now_us)
     for (const struct ike_notify_node *n = notifies; n != NULL; n = n->next)
         ike_build_notify(&out.b, n->type, n->data, n->len);
     g->request.notifies = notifies;
+    int error = ike_mobility_ask(g, &out.b);
+    if (error != ERR_OK)
+        return error;
     return ike_generation_request(g, &out, IKE_REQUEST_NOTIFY, now_us);
 }
 

@@ -5,6 +5,7 @@
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote)
 {
     sa->remote = *remote;
+    sa->has_candidate = false;
 }
 
 void ike_sa_set_user(struct ike_sa *sa, void *user)

@@ -58,6 +58,12 @@ MUST_USE int ike_sa_close_child(struct ike_sa *sa);
 /* Says goodbye (DELETE). CLOSED follows with the answer or after close_timeout_us; at once when it
  * was not established. */
 void ike_sa_close(struct ike_sa *sa, uint64_t now_us);
+/* Our address, or the route to the peer, has changed: tells it (UPDATE_SA_ADDRESSES, RFC 4555), and
+ * sends again at once what is under way. The peer's path moves when we have answered its challenge.
+ */
+void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
+/* For how long the request under way has not been answered; 0: there is none. */
+uint64_t ike_sa_unanswered_us(const struct ike_sa *sa, uint64_t now_us);
 /* Where requests go from now on; the owner has verified that the peer is there. */
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote);
 

@@ -19,6 +19,7 @@
 #define IKE_BUNDLE_LEN      1100      /* notifies put into one request, in bytes: one datagram */
 #define IKE_CHILDREN_MAX    8         /* replaced and redundant ones included */
 #define IKE_GENERATIONS_MAX 8
+#define IKE_COOKIE2_LEN     16
 
 /* What an outstanding request of ours is about. */
 enum ike_request_kind {
@@ -70,6 +71,12 @@ struct ike_request {
     uint32_t child;                   /* IKE_REQUEST_DELETE_CHILD: its number */
     struct ike_rekey *rekey;          /* IKE_REQUEST_REKEY_* */
     struct ike_notify_node *notifies; /* IKE_REQUEST_NOTIFY: those under way */
+    /* IKE_REQUEST_NOTIFY with MOBIKE: what whoever answers must have read. */
+    bool has_cookie2;
+    uint8_t cookie2[IKE_COOKIE2_LEN];
+    bool is_challenge;      /* it has gone to the SA's candidate, and nowhere else */
+    uint32_t challenges;    /* how often */
+    bool goes_to_candidate; /* the next time, where it is no challenge */
 };
 
 /* The last response, kept for the peer's retransmissions (RFC 7296, 2.1). */
@@ -187,6 +194,12 @@ struct ike_sa {
     struct ike_notify_node *notifies, **notifies_end;
     uint32_t notify_count;
     bool wants_check, wants_rekey;
+    bool is_mobile;     /* both sides do MOBIKE */
+    bool is_symmetric;  /* and either may move */
+    bool wants_update;  /* tell the peer that our addresses have changed */
+    bool has_candidate; /* the peer seems to have moved there */
+    bool wants_challenge;
+    struct endpoint candidate;
     bool is_nat_here, is_nat_there;
     bool has_peer_key;
     struct public_key peer_key;

@@ -97,9 +97,14 @@ enum ike_notify_type {
     IKE_NOTIFY_COOKIE = 16390,
     IKE_NOTIFY_USE_TRANSPORT_MODE = 16391,
     IKE_NOTIFY_REKEY_SA = 16393,
+    IKE_NOTIFY_MOBIKE_SUPPORTED = 16396, /* RFC 4555, like the next two */
+    IKE_NOTIFY_UPDATE_SA_ADDRESSES = 16400,
+    IKE_NOTIFY_COOKIE2 = 16401,
     IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED = 16418, /* RFC 6023 */
     IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS = 16431, /* RFC 7427 */
     IKE_NOTIFY_PRIVATE_MIN = 40960,
+    /* Detec hosts, in IKE_AUTH: MOBIKE, and not only the initiator may move. */
+    IKE_NOTIFY_EITHER_SIDE_MOVES = 56820,
 };
 
 /* The RFC's name of a notify type, NULL where unknown. */

@@ -159,6 +159,12 @@ static void take_event(struct watch *w, const struct ike_event *event)
         w->is_initial_contact = event->established.is_initial_contact;
         strcpy(w->peer_id, event->established.peer_id);
         break;
+    case IKE_EVENT_PATH_CHANGED:
+        assert_true(w->is_established);
+        assert_true(endpoint_is_equal(&event->path, ike_sa_remote(w->sa)));
+        w->move_count++;
+        w->path = event->path;
+        break;
     case IKE_EVENT_NOTIFY:
         assert_true(w->is_established);
         w->notify_count++;

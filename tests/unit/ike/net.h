@@ -41,6 +41,8 @@ struct watch {
     struct ike_event_closed closed;
     struct kid kids[NET_KIDS];
     size_t kid_count;
+    unsigned move_count; /* PATH_CHANGED, and the last path told */
+    struct endpoint path;
     unsigned notify_count;
     uint16_t notify_type;
     uint8_t notify_data[IKE_NOTIFY_LEN_MAX];

@@ -358,7 +358,7 @@ static void test_set_remote(void **state)
     ike_sa_set_remote(a->sa, &net.nodes[1].endpoint);
     assert_int_equal(ike_sa_send_notify(a->sa, 56800, NULL, 0), ERR_OK);
     net_drive(a);
-    net_run(&net, NET_MS(21));
+    net_run(&net, NET_MS(41)); /* behind the challenge of the new endpoint */
     assert_int_equal(b->notify_count, 1);
     net_done(&net);
     (void)state;

@@ -1,0 +1,154 @@
+/* What moves, and what is done about it: tell the peers by IKE, look through connectors how we are
+ * seen now, and where the peers do not answer any more, punch again by a call. */
+#include "host/mobility.h"
+
+#include "host/call.h"
+#include "host/session.h"
+#include "io/route.h"
+
+#define BURST_US        (50 * MS_US)     /* addresses and routes change one after the other */
+#define CHECK_US        SECOND_US        /* how often a tunnel is looked after */
+#define SILENCE_US      (2 * SECOND_US)  /* nothing heard for so long: ask by IKE */
+#define ASK_SESSIONS_US SECOND_US        /* not more often than this */
+#define MOVED_US        (10 * SECOND_US) /* our own move is behind what happens now */
+/* Unanswered for so long: punch anew. Whoever has moved does so first: two calls that cross each
+ * other, one of them through a connection that is dead, would take longer. */
+#define PATIENCE_MOVED_US (400 * MS_US)
+#define PATIENCE_US       (1500 * MS_US)
+
+static bool find_source(struct host *host, const struct endpoint *to, struct address *ret_source)
+{
+    struct route_lookup lookup;
+    if (route_lookup(&host->netlink, &to->address, HOST_MARK, &lookup) != ERR_OK ||
+        lookup.is_unreachable)
+        return false;
+    *ret_source = lookup.source;
+    return true;
+}
+
+void mobility_on_tunnel(struct peer *peer)
+{
+    struct address source;
+    if (find_source(peer->host, &peer->path, &source))
+        peer->source = source;
+    peer->moved_us = 0;
+    peer->asked_received_us = 0;
+}
+
+/* Our side of the path is another one. */
+static void announce(struct peer *peer, uint64_t now_us)
+{
+    peer->moved_us = now_us;
+    if (peer->sa == NULL)
+        return;
+    ike_sa_announce_move(peer->sa, now_us);
+    task_set(&peer->host->tasks, &peer->task, now_us + PATIENCE_MOVED_US);
+    host_pump_ike(peer->host, peer->sa, now_us);
+}
+
+static void announce_all(struct host *host, bool only_moved, uint64_t now_us)
+{
+    struct map_node *next;
+    for (struct map_node *node = map_walk(&host->peers_by_name, NULL); node != NULL; node = next) {
+        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        struct address source;
+        next = map_walk(&host->peers_by_name, node);
+        if (peer->tunnel == NULL || peer->is_closing)
+            continue;
+        bool has_source = find_source(host, &peer->path, &source);
+        bool has_moved = has_source && !address_is_equal(&source, &peer->source);
+        if (has_source)
+            peer->source = source;
+        if (has_moved || !only_moved)
+            announce(peer, now_us);
+    }
+}
+
+static void on_move_task(struct task *task, uint64_t now_us)
+{
+    struct host *host = CONTAINER_OF(task, struct host, move_task);
+    if (host->is_stopping)
+        return;
+    for (struct session *session = sessions_first(host); session != NULL;
+         session = session_next(session)) {
+        struct address source;
+        if (session_connector(session)->port != 0 &&
+            find_source(host, session_connector(session), &source))
+            session_on_route(session, &source, now_us);
+    }
+    announce_all(host, true, now_us);
+}
+
+void mobility_on_network(struct host *host, uint64_t now_us)
+{
+    host->move_task.run = on_move_task;
+    task_set(&host->tasks, &host->move_task, now_us + BURST_US);
+}
+
+void mobility_on_public_endpoint(struct host *host, uint64_t now_us)
+{
+    announce_all(host, false, now_us);
+}
+
+void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t now_us)
+{
+    struct host *host = peer->host;
+    char text[ENDPOINT_TEXT_CAP];
+    char before[ENDPOINT_TEXT_CAP];
+    struct address source;
+    if (tunnel_set_path(host->tunnels, peer->tunnel, path, host->config.mtu) != ERR_OK) {
+        log_error("%s: out of memory for its new path", peer->name);
+        return;
+    }
+    log_info("%s: moved from %s to %s", peer->name,
+             endpoint_format(&peer->path, before, sizeof(before)),
+             endpoint_format(path, text, sizeof(text)));
+    peer->path = *path;
+    peer->keepalive_us = now_us;
+    if (find_source(host, path, &source))
+        peer->source = source;
+}
+
+/* Is the connectors' view of us still right, and are our connections to them alive? */
+static void ask_sessions(struct host *host, uint64_t now_us)
+{
+    if (now_us - host->sessions_asked_us < ASK_SESSIONS_US)
+        return;
+    host->sessions_asked_us = now_us;
+    sessions_check(host, now_us);
+}
+
+uint64_t mobility_watch(struct peer *peer, const struct tunnel_status *status, uint64_t now_us)
+{
+    struct ike_sa *sa = peer->sa;
+    uint64_t heard_us = peer->up_since_us;
+    if (sa == NULL)
+        return now_us + CHECK_US;
+    if (status->received_us > heard_us)
+        heard_us = status->received_us;
+    if (ike_sa_heard_us(sa) > heard_us)
+        heard_us = ike_sa_heard_us(sa);
+    bool was_sent = status->sent_us > heard_us;
+    /* A stream that stops is asked about once: who only receives sends nothing when it breaks. */
+    bool has_stopped = status->received_us != peer->asked_received_us;
+    uint64_t at_us = now_us + CHECK_US;
+    if (was_sent || has_stopped) {
+        if (now_us - heard_us >= SILENCE_US) {
+            peer->asked_received_us = status->received_us;
+            ike_sa_check_alive(sa);
+            ask_sessions(peer->host, now_us);
+        } else {
+            at_us = deadline_min(at_us, heard_us + SILENCE_US);
+        }
+    }
+    bool has_moved = peer->moved_us != 0 && now_us - peer->moved_us < MOVED_US;
+    uint64_t patience_us = has_moved ? PATIENCE_MOVED_US : PATIENCE_US;
+    uint64_t unanswered_us = ike_sa_unanswered_us(sa, now_us);
+    if (unanswered_us == 0) /* what has just been asked, if anything, goes out in a moment */
+        return deadline_min(at_us, now_us + patience_us);
+    if (unanswered_us < patience_us)
+        return deadline_min(at_us, now_us + patience_us - unanswered_us);
+    if (peer->call == NULL && now_us >= peer->held_until_us)
+        call_renew(peer, now_us);
+    return at_us;
+}

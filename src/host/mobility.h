@@ -1,0 +1,20 @@
+/* Mobility: this host's addresses, routes or NAT change, or a peer's do, and tunnels move. */
+#ifndef HOST_MOBILITY_H
+#define HOST_MOBILITY_H
+
+#include "host/host.h"
+#include "host/peer.h"
+
+/* Addresses or routes have changed; acted on a little later, when the burst of changes is over. */
+void mobility_on_network(struct host *host, uint64_t now_us);
+/* A connector sees us at another endpoint than before. */
+void mobility_on_public_endpoint(struct host *host, uint64_t now_us);
+/* The peer has proven (by IKE) to be at another endpoint. */
+void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t now_us);
+/* The tunnel is new: notes how its datagrams leave this host. */
+void mobility_on_tunnel(struct peer *peer);
+/* Looks whether the path is still alive, by what was heard of the peer, and does what is needed.
+ * Returns when to look again at the latest. */
+uint64_t mobility_watch(struct peer *peer, const struct tunnel_status *status, uint64_t now_us);
+
+#endif
