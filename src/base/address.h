@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum address_family { ADDRESS_NONE = 0, ADDRESS_IPV4 = 4, ADDRESS_IPV6 = 6 };
+/* ADDRESS_RELAY: no address of the network, but a relay channel that stands where one would
+ * (host/relay.h); its 16 bytes are its owner's. */
+enum address_family { ADDRESS_NONE = 0, ADDRESS_RELAY = 1, ADDRESS_IPV4 = 4, ADDRESS_IPV6 = 6 };
 
 struct address {
     uint8_t family;    /* enum address_family */

@@ -249,6 +249,8 @@ static void fill_peer(struct table *table, const json_t *peer)
     table_set_text(table, 4, STYLE_PLAIN, format_get_text(peer, "suite"));
     table_set_text(table, 5, STYLE_PLAIN, format_get_text(peer, "direction"));
     table_set_text(table, 11, STYLE_BAD, format_get_text(peer, "last_error"));
+    if (format_has(peer, "path_reason"))
+        table_set_text(table, 11, STYLE_PLAIN, format_get_text(peer, "path_reason"));
     if (strcmp(state, "up") != 0 && strcmp(state, "closing") != 0)
         return; /* no tunnel to tell figures of */
     table_set_text(table, 6, STYLE_PLAIN,

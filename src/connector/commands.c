@@ -159,6 +159,15 @@ static json_t *run_status(struct connector *connector, const json_t *request)
                                                        (json_int_t)counters->invalid, "forged",
                                                        (json_int_t)counters->forged, "limited",
                                                        (json_int_t)counters->limited));
+    const struct relay_counters *relay = relay_counters(connector->relay);
+    if (status != NULL)
+        (void)json_object_set_new(
+            status, "relay",
+            json_pack("{s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "is_on", connector->config.has_relay,
+                      "channels", (json_int_t)relay_channel_count(connector->relay), "frames",
+                      (json_int_t)relay->frames, "bytes", (json_int_t)relay->bytes, "limited",
+                      (json_int_t)relay->limited, "refused", (json_int_t)relay->refused, "dropped",
+                      (json_int_t)connector->relay_dropped));
     return json_pack("{s:b, s:o}", "done", 1, "status", status);
 }
 

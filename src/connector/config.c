@@ -11,6 +11,9 @@
 #define SESSIONS_DEFAULT 100000
 #define PER_ADDRESS      256 /* a carrier's NAT has many homes behind it */
 #define SESSIONS_LIMIT   2000000
+#define RELAY_RATE       20000 /* kbit/s of one host: work goes on, bulk waits for a direct path */
+#define RELAY_RATE_TOTAL 200000
+#define RELAY_RATE_LEAST 8
 #define LISTEN_PORT      4500
 #define DNS_PORT         53
 
@@ -28,6 +31,14 @@ static int parse_count(const char *value, void *target, const struct config_key 
     const uint32_t result = (uint32_t)count;
     memcpy((uint8_t *)target + key->offset, &result, sizeof result);
     return ERR_OK;
+}
+
+static int parse_rate(const char *value, void *target, const struct config_key *key)
+{
+    uint32_t rate;
+    const int error = parse_count(value, target, key);
+    memcpy(&rate, (const uint8_t *)target + key->offset, sizeof rate);
+    return error == ERR_OK && rate < RELAY_RATE_LEAST ? ERR_INVALID : error;
 }
 
 static int parse_listen(const char *value, void *target, const struct config_key *key)
@@ -139,6 +150,11 @@ static const struct config_key keys[] = {
     {"connector", "sessions", parse_count, AT(sessions_max), 0, "a number from 1 to 2000000", 0},
     {"connector", "sessions-per-address", parse_count, AT(sessions_per_address_max), 0,
      "a number from 1 to 2000000", 0},
+    {"connector", "relay", config_parse_bool, AT(has_relay), 0, "yes or no", 0},
+    {"connector", "relay-rate", parse_rate, AT(relay_rate), 0, "kbit/s, a number from 8 to 2000000",
+     0},
+    {"connector", "relay-rate-total", parse_rate, AT(relay_rate_total), 0,
+     "kbit/s, a number from 8 to 2000000", 0},
     {"connector", "log", parse_log, 0, 0, "error, warn, info or debug", 0},
     {NULL, NULL, NULL, 0, 0, NULL, 0},
 };
@@ -160,6 +176,9 @@ static void set_defaults(struct connector_config *config, const char *file)
     config->lease_us = (uint64_t)120 * 1000000;
     config->sessions_max = SESSIONS_DEFAULT;
     config->sessions_per_address_max = PER_ADDRESS;
+    config->has_relay = true;
+    config->relay_rate = RELAY_RATE;
+    config->relay_rate_total = RELAY_RATE_TOTAL;
     config->log_level = LOG_LEVEL_INFO;
 }
 

@@ -37,6 +37,9 @@ struct connector_config {
     uint64_t lease_us;
     uint32_t sessions_max;
     uint32_t sessions_per_address_max;
+    bool has_relay;
+    uint32_t relay_rate;       /* kbit/s that one host may send through the relay */
+    uint32_t relay_rate_total; /* … all together */
     enum log_level log_level;
 };
 

@@ -14,6 +14,7 @@
 #include "crypto/identity.h"
 #include "ike/table.h"
 #include "login/registry.h"
+#include "login/relay.h"
 #include "names/zone.h"
 
 #define READ_CAP 65536
@@ -42,6 +43,8 @@ struct connector {
     /* engines */
     struct registry *registry;
     struct zone *zone;
+    struct relay *relay;
+    uint64_t relay_dropped; /* datagrams for hosts that did not read them in time */
     struct ike_table *ike;
     struct ike_profile *profile; /* of new sessions */
 
@@ -68,6 +71,8 @@ struct connector {
     struct control *control;
 };
 
+/* Of the relay, by the present configuration. */
+struct relay_config connector_relay_config(const struct connector *connector);
 /* Fills config of the registry from that of the connector. */
 void connector_registry_config(struct connector *connector, struct registry_config *ret_config);
 /* The profile of new sessions, by the present configuration. */

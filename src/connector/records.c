@@ -70,10 +70,47 @@ static void withdraw(struct connector *connector, const char *name)
         log_info("%s: logged out", name);
 }
 
+static void tell_relay(struct connector *connector, const struct relay_end *end, bool is_closed)
+{
+    const struct notify_relay notify = {
+        .is_closed = is_closed,
+        .number = end->number,
+        .channel = end->channel,
+        .rate = is_closed ? 0 : relay_get_config(connector->relay)->rate,
+        .len_max = is_closed ? 0 : RELAY_LEN_MAX,
+    };
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_relay(&w, &notify);
+    if (writer_is_ok(&w))
+        session_send(connector, end->session, NOTIFY_RELAY, buffer, w.len);
+}
+
+static void open_relay(struct connector *connector, const struct registry_event *event,
+                       uint64_t now_us)
+{
+    struct relay_end caller = {.session = event->session, .number = event->relay.number};
+    struct relay_end called = {.session = event->relay.called,
+                               .number = event->relay.called_number};
+    const int error = relay_open(connector->relay, &caller, &called, now_us);
+    if (error != ERR_OK) {
+        log_debug("no relay channel for a call: %s", error_text(error));
+        return;
+    }
+    tell_relay(connector, &caller, false);
+    tell_relay(connector, &called, false);
+}
+
 bool records_drain(struct connector *connector, uint64_t now_us)
 {
     const struct registry_event *event;
+    struct relay_end closed;
     bool has_done = false;
+    while (relay_next_closed(connector->relay, &closed)) {
+        has_done = true;
+        tell_relay(connector, &closed, true);
+    }
     while ((event = registry_next_event(connector->registry)) != NULL) {
         has_done = true;
         switch (event->type) {
@@ -85,6 +122,9 @@ bool records_drain(struct connector *connector, uint64_t now_us)
             break;
         case REGISTRY_CLOSE:
             session_close(connector, event->session, now_us);
+            break;
+        case REGISTRY_RELAY:
+            open_relay(connector, event, now_us);
             break;
         case REGISTRY_PUBLISH:
             publish(connector, event, now_us);

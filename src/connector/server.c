@@ -36,8 +36,17 @@ void connector_registry_config(struct connector *connector, struct registry_conf
     ret_config->lease_s = (uint16_t)(config->lease_us / SECOND_US);
     ret_config->stun_port = connector->stun != NULL ? stun_server_port(connector->stun) : 0;
     ret_config->sessions_max = config->sessions_max;
+    ret_config->has_relay = config->has_relay;
     ret_config->find_static = session_find_static;
     ret_config->context = connector;
+}
+
+struct relay_config connector_relay_config(const struct connector *connector)
+{
+    const struct connector_config *config = &connector->config;
+    const uint32_t bytes = 1000 / 8; /* in a kbit */
+    return (struct relay_config){.rate = config->has_relay ? config->relay_rate * bytes : 0,
+                                 .rate_total = config->relay_rate_total * bytes};
 }
 
 int connector_make_profile(const struct connector *connector, struct ike_profile **ret_profile)
@@ -120,6 +129,7 @@ static uint64_t next_deadline(const struct connector *connector)
     uint64_t at_us = connector->is_stopping ? connector->stop_at_us : connector->check_at_us;
     at_us = deadline_min(at_us, registry_deadline(connector->registry));
     at_us = deadline_min(at_us, sessions_deadline(connector));
+    at_us = deadline_min(at_us, relay_deadline(connector->relay));
     return deadline_min(at_us, dns_server_deadline(connector->dns));
 }
 
@@ -129,6 +139,7 @@ static void on_timer(uv_timer_t *timer)
     const uint64_t now_us = clock_now_us();
     sessions_expire(connector, now_us);
     registry_expire(connector->registry, now_us);
+    relay_expire(connector->relay, now_us);
     dns_server_expire(connector->dns, now_us);
     if (!connector->is_stopping && now_us >= connector->check_at_us) {
         connector->check_at_us = now_us + CHECK_US;
@@ -188,6 +199,8 @@ static void reload(struct connector *connector)
     }
     ike_profile_free(connector->profile);
     connector->profile = profile;
+    const struct relay_config relay = connector_relay_config(connector);
+    relay_set_config(connector->relay, &relay);
     log_set_level(config.log_level);
     log_info("%s: read again; sessions that are up keep their lease until they log in anew", file);
 }
@@ -276,6 +289,14 @@ static int open_database(struct connector *connector)
     return error;
 }
 
+static int make_relay(struct connector *connector)
+{
+    const struct relay_config config = connector_relay_config(connector);
+    uint8_t seed[16];
+    const int error = crypto_random(seed, sizeof seed);
+    return error == ERR_OK ? relay_new(&config, seed, &connector->relay) : error;
+}
+
 static int make_engines(struct connector *connector)
 {
     const struct connector_config *config = &connector->config;
@@ -299,6 +320,8 @@ static int make_engines(struct connector *connector)
         error = zone_new(&zone, &connector->zone);
     if (error == ERR_OK)
         error = registry_new(&registry, &connector->registry);
+    if (error == ERR_OK)
+        error = make_relay(connector);
     if (error == ERR_OK)
         error = ike_table_new(&limits, clock_now_us(), &connector->ike);
     if (error == ERR_OK)
@@ -369,6 +392,7 @@ static void free_all(struct connector *connector)
     ike_table_free(connector->ike);
     ike_profile_free(connector->profile);
     registry_free(connector->registry);
+    relay_free(connector->relay);
     zone_free(connector->zone);
     database_close(connector->database);
     identity_free(connector->identity);

@@ -3,6 +3,7 @@
 #include "connector/session_internal.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,10 +11,13 @@
 
 #define BACKLOG         1024
 #define WRITE_QUEUE_MAX ((size_t)64 * 1024) /* calls to a host that does not read */
-#define KEEPALIVE_S     60                  /* TCP's own, beside the IKE checks */
-#define FLUSH_US        (5 * SECOND_US)     /* a goodbye that is not read within is dropped */
-#define BURST           10
-#define BURST_US        (60 * SECOND_US)
+#define RELAY_QUEUE_MAX                                                                            \
+    ((size_t)32 * 1024)                  /* … and relayed datagrams, which leave room for calls */
+#define RELAY_UNSENT_MAX (32 * 1024)     /* of the kernel's own queue */
+#define KEEPALIVE_S      60              /* TCP's own, beside the IKE checks */
+#define FLUSH_US         (5 * SECOND_US) /* a goodbye that is not read within is dropped */
+#define BURST            10
+#define BURST_US         (60 * SECOND_US)
 
 struct outgoing {
     uv_write_t request;
@@ -127,6 +131,7 @@ void session_end(struct session *session, bool is_logout, uint64_t now_us)
     address_counts_remove(&connector->session_addresses, &session->remote.address);
     ike_sa_free(session->sa);
     session->sa = NULL;
+    relay_session_closed(connector->relay, session->number);
     if (session->is_registered)
         registry_session_closed(connector->registry, session->number, is_logout, now_us);
     flush_stream(session, now_us);
@@ -137,18 +142,19 @@ static void on_written(uv_write_t *request, int status)
     free(request->data);
 }
 
-int session_write(struct session *session, const uint8_t *message, size_t len)
+static int write_frame(struct session *session, uint32_t channel, const uint8_t *message,
+                       size_t len, size_t queue_max)
 {
     uv_stream_t *stream = (uv_stream_t *)&session->tcp;
     const size_t cap = len + IKE_STREAM_HEADER_LEN;
     struct writer w;
-    if (uv_stream_get_write_queue_size(stream) + cap > WRITE_QUEUE_MAX)
+    if (uv_stream_get_write_queue_size(stream) + cap > queue_max)
         return ERR_LIMIT;
     struct outgoing *outgoing = malloc(sizeof *outgoing + cap);
     if (outgoing == NULL)
         return ERR_NOMEM;
     writer_init(&w, outgoing->data, cap);
-    ike_stream_put_frame(&w, 0, message, len);
+    ike_stream_put_frame(&w, channel, message, len);
     uv_buf_t buffer = uv_buf_init((char *)outgoing->data, (unsigned)w.len);
     /* Almost always the kernel takes it at once, and nothing is kept. */
     int taken = uv_try_write(stream, &buffer, 1);
@@ -163,6 +169,34 @@ int session_write(struct session *session, const uint8_t *message, size_t len)
     }
     free(outgoing);
     return error;
+}
+
+int session_write(struct session *session, const uint8_t *message, size_t len)
+{
+    return write_frame(session, 0, message, len, WRITE_QUEUE_MAX);
+}
+
+/* One datagram on a relay channel, dropped where the host does not read fast enough: what waits
+ * long is of no use to anyone. */
+static void write_datagram(struct session *session, uint32_t channel, const uint8_t *data,
+                           size_t len)
+{
+    if (write_frame(session, channel, data, len, RELAY_QUEUE_MAX) != ERR_OK)
+        session->connector->relay_dropped++;
+}
+
+/* A datagram that the host wants passed on. */
+static void pass_frame(struct session *session, const struct ike_frame *frame, uint64_t now_us)
+{
+    struct connector *connector = session->connector;
+    uint64_t number;
+    uint32_t channel;
+    if (!session->is_registered || relay_pass(connector->relay, session->number, frame->channel,
+                                              frame->len, now_us, &number, &channel) != ERR_OK)
+        return;
+    struct session *other = session_find(connector, number);
+    if (other != NULL)
+        write_datagram(other, channel, frame->data, frame->len);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *ret_buffer)
@@ -182,9 +216,10 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
     error = got > 0 ? ike_stream_feed(&session->parser, buffer->base, (size_t)got) : ERR_IO;
     while (error == ERR_OK && !session->is_ended) {
         error = ike_stream_next(&session->parser, &frame);
-        /* Frames of other channels would be relayed datagrams; there is no relay here. */
         if (error == ERR_OK && frame.channel == 0)
             session_take_message(session, frame.data, frame.len, now_us);
+        else if (error == ERR_OK)
+            pass_frame(session, &frame, now_us);
     }
     if (error != ERR_OK && error != ERR_AGAIN)
         session_end(session, false, now_us);
@@ -234,6 +269,15 @@ static void tell_refused(struct connector *connector, const struct session *sess
              connector->config.file);
 }
 
+/* The kernel's own queue would keep relayed datagrams for seconds. */
+static void limit_unsent(struct session *session)
+{
+    const int unsent = RELAY_UNSENT_MAX;
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&session->tcp, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+}
+
 static void start_session(struct session *session, uint64_t now_us)
 {
     const int error = register_session(session, now_us);
@@ -245,6 +289,7 @@ static void start_session(struct session *session, uint64_t now_us)
         return;
     }
     uv_tcp_nodelay(&session->tcp, 1);
+    limit_unsent(session);
     uv_tcp_keepalive(&session->tcp, 1, KEEPALIVE_S);
     if (uv_read_start((uv_stream_t *)&session->tcp, on_alloc, on_read) != 0)
         session_end(session, false, now_us);

@@ -2,6 +2,7 @@
 #include "host/call_internal.h"
 
 #include "crypto/memory.h"
+#include "host/relay.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,8 @@ static void on_timeout(struct task *task, uint64_t now_us)
         [CALL_KEYING] = "the key negotiation gets no answer",
     };
     struct call *call = CONTAINER_OF(task, struct call, task);
-    call_attempt_failed(call, reasons[call->state], now_us);
+    if (call->state != CALL_PUNCHING || !call_try_relay(call, reasons[call->state], now_us))
+        call_attempt_failed(call, reasons[call->state], now_us);
 }
 
 bool call_has_room(struct host *host, const char *zone)
@@ -101,6 +103,8 @@ static void drop_attempt(struct call *call)
     ike_profile_free(call->profile);
     call->profile = NULL;
     crypto_wipe(&call->credentials, sizeof(call->credentials));
+    task_clear(&call->host->tasks, &call->relay_task);
+    call->has_relay = call->is_relaying = false;
 }
 
 void call_free(struct call *call)
@@ -155,6 +159,18 @@ static void tell_done(struct peer *peer, const char *failed_step, const char *wh
     }
 }
 
+/* The tunnel that was there already goes on. */
+static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
+{
+    struct peer *peer = call->peer;
+    log_debug("%s: no other path: %s: %s", peer->name, call_step_text(call), why);
+    call_free(call);
+    peer_stage_flush(peer);
+    tell_done(peer, NULL, NULL, NULL);
+    if (peer->sa == NULL)
+        peer_down(peer, "closed by the peer", false, now_us);
+}
+
 void call_fail(struct call *call, const char *why, const char *hint, uint64_t now_us)
 {
     static const char *const hints[] = {
@@ -167,6 +183,10 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
     };
     struct peer *peer = call->peer;
     const char *step = call_step_text(call);
+    if (peer->tunnel != NULL && !peer->is_closing) {
+        keep_tunnel(call, why, now_us);
+        return;
+    }
     char reason[sizeof(peer->last_error)];
     snprintf(reason, sizeof(reason), "%s: %s", step, why);
     memcpy(peer->last_error, reason, sizeof(reason));
@@ -199,7 +219,7 @@ void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
         call_start(peer, false, now_us);
         return;
     }
-    if (call->is_incoming || call->attempt >= CALL_ATTEMPTS) {
+    if (call->is_incoming || call->is_upgrade || call->attempt >= CALL_ATTEMPTS) {
         char reason[sizeof(call->why)];
         memcpy(reason, call->why, sizeof(reason));
         call_fail(call, reason, NULL, now_us);
@@ -220,27 +240,46 @@ void call_cancel(struct call *call)
     peer_stage_refuse(peer);
 }
 
-static void begin(struct peer *peer, bool checks_name, uint64_t now_us)
+static struct call *make_call(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     uint64_t number;
-    if (peer->call != NULL || host->is_stopping)
-        return;
     const char *zone = name_is_in_zone(peer->name, host->config.zone) ? host->config.zone
                                                                       : name_parent(peer->name);
-    struct call *call = NULL;
-    if (zone != NULL && crypto_random(&number, sizeof(number)) == ERR_OK &&
-        call_has_room(host, zone))
-        call = call_new(peer, false, number, now_us);
+    if (zone == NULL || crypto_random(&number, sizeof(number)) != ERR_OK ||
+        !call_has_room(host, zone))
+        return NULL;
+    struct call *call = call_new(peer, false, number, now_us);
+    if (call == NULL)
+        return NULL;
+    strcpy(call->zone, zone);
+    call->state = CALL_NAMING;
+    return call;
+}
+
+static void begin(struct peer *peer, bool checks_name, uint64_t now_us)
+{
+    if (peer->call != NULL || peer->host->is_stopping)
+        return;
+    struct call *call = make_call(peer, now_us);
     if (call == NULL) {
         snprintf(peer->last_error, sizeof(peer->last_error), "too many calls at once");
         peer_stage_refuse(peer);
         tell_done(peer, CALL_STEP_NAME, "too many calls at once", "try again in a few seconds");
         return;
     }
-    strcpy(call->zone, zone);
     call->checks_name = checks_name;
-    call->state = CALL_NAMING;
+    call_out_begin(call, now_us);
+}
+
+void call_start_upgrade(struct peer *peer, uint64_t now_us)
+{
+    if (peer->call != NULL || peer->tunnel == NULL || peer->is_closing || peer->host->is_stopping)
+        return;
+    struct call *call = make_call(peer, now_us);
+    if (call == NULL)
+        return; /* the next time */
+    call->is_upgrade = true;
     call_out_begin(call, now_us);
 }
 
@@ -259,14 +298,15 @@ void call_renew(struct peer *peer, uint64_t now_us)
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
 {
     struct call *call = peer->call;
-    char detail[ENDPOINT_TEXT_CAP + 32];
-    char text[ENDPOINT_TEXT_CAP];
+    char detail[RELAY_TEXT_CAP + 32];
+    char text[RELAY_TEXT_CAP];
     if (call == NULL || call->sa != sa)
         return;
     snprintf(detail, sizeof(detail), "%s over %s", suite_name(ike_sa_suite(sa)),
-             endpoint_format(ike_sa_remote(sa), text, sizeof(text)));
+             relay_format(peer->host, ike_sa_remote(sa), text));
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
-    punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
+    if (!relay_is_endpoint(ike_sa_remote(sa)))
+        punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
     call->sa = NULL;
     call_flush_early(call, ike_sa_remote(sa));
     log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,

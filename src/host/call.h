@@ -27,6 +27,8 @@ void call_start(struct peer *peer, bool checks_name, uint64_t now_us);
 /* Calls although there is a tunnel, whose path is dead: a new one takes its place, with the same
  * addresses. */
 void call_renew(struct peer *peer, uint64_t now_us);
+/* A tunnel is relayed: looks for a direct path, which replaces it once it carries. */
+void call_start_upgrade(struct peer *peer, uint64_t now_us);
 /* Ends it without a verdict: given up here, or overtaken. */
 void call_cancel(struct call *call);
 enum call_state call_state(const struct call *call);
@@ -41,6 +43,10 @@ void call_on_session_failed(struct session *session, const char *why, uint64_t n
 void call_on_call(struct session *session, const struct notify_call *notify, uint64_t now_us);
 void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us);
 void call_on_key(struct session *session, const struct notify_key *key, uint64_t now_us);
+
+void call_on_relay(struct session *session, const struct notify_relay *notify, uint64_t now_us);
+/* Does a call need this relay channel? */
+bool call_uses_relay(struct host *host, const struct endpoint *relay);
 
 /* Does a call need this session? */
 bool call_uses_session(const struct session *session);
@@ -57,6 +63,8 @@ struct ike_profile *call_responder_profile(struct host *host, const struct endpo
 /* IKE events of a peer with a call. Only of an SA that call_is_for() says so may a tunnel be made.
  */
 bool call_is_for(const struct call *call, const struct ike_sa *sa);
+/* Are keys being negotiated for a tunnel that takes the place of the one that is up? */
+bool call_is_replacing(const struct call *call);
 /* A datagram that no tunnel takes, while keys are negotiated: waits until they are there. */
 void call_on_early(struct host *host, const uint8_t *data, size_t len, const struct endpoint *from);
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us);

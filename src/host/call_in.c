@@ -30,8 +30,7 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     if (error == ERR_OK)
         error = call_punch_open(call, &own, now_us);
     if (error == ERR_OK)
-        error = punch_table_set_remote(host->punches, call->punch, &notify->credentials,
-                                       &notify->candidates, now_us);
+        error = call_punch_at(call, &notify->credentials, &notify->candidates, now_us);
     if (error != ERR_OK) {
         call_attempt_failed(call, error_text(error), now_us);
         return;

@@ -33,7 +33,12 @@ struct call {
     struct ike_profile *profile;
     struct ike_sa *sa;
     struct stage early; /* datagrams of the tunnel that is not there yet */
-    char why[160];      /* the last attempt's failure */
+    bool is_upgrade;    /* of a tunnel that is up: for a better path, or for none */
+    bool has_relay;     /* the connector has opened a channel */
+    bool is_relaying;   /* keys are negotiated over it, or may be: punching has had its time */
+    struct endpoint relay;
+    struct task relay_task; /* when to give up waiting for a direct path */
+    char why[160];          /* the last attempt's failure */
 };
 
 #define CALL_STEP_NAME       "name"
@@ -69,9 +74,19 @@ void call_refuse(struct host *host, const struct notify_call *notify, const char
                  uint64_t now_us);
 /* call_out.c: begins (another) attempt. */
 void call_out_begin(struct call *call, uint64_t now_us);
-/* call_punch.c: opens the punch; the peer's side may follow later. ERR_LIMIT and others: no call.
+/* call_relay.c: punching has failed. True: the call goes on by its relay channel. */
+bool call_try_relay(struct call *call, const char *why, uint64_t now_us);
+/* The called side's: the call with this channel, or NULL. */
+struct call *call_find_relayed(struct host *host, const struct endpoint *relay);
+/* call_punch.c: keys over this path. */
+void call_begin_keys(struct call *call, const struct endpoint *path, uint64_t now_us);
+/* opens the punch; the peer's side may follow later. ERR_LIMIT and others: no call.
  */
 MUST_USE int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us);
+/* The other side's credentials and candidates: punching begins. With `relay = always` nothing is
+ * probed, whatever the candidates. */
+MUST_USE int call_punch_at(struct call *call, const struct credentials *credentials,
+                           const struct candidate_list *candidates, uint64_t now_us);
 /* Begins the key negotiation while the hole is being punched, towards the likeliest of the
  * candidates; the nomination begins it anew if that was wrong. */
 void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us);

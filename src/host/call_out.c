@@ -221,8 +221,7 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
     }
     snprintf(detail, sizeof(detail), "%zu from the called host", answer->candidates.count);
     call_step(call, CALL_PUNCHING, CALL_STEP_CANDIDATES, detail, now_us);
-    int error = punch_table_set_remote(host->punches, call->punch, &answer->credentials,
-                                       &answer->candidates, now_us);
+    int error = call_punch_at(call, &answer->credentials, &answer->candidates, now_us);
     if (error != ERR_OK) {
         call_attempt_failed(call, "the called host's answer makes no sense", now_us);
         return;

@@ -2,6 +2,7 @@
 #include "host/call_internal.h"
 
 #include "host/datapath.h"
+#include "host/relay.h"
 #include "io/clock.h"
 #include "io/route.h"
 #include <stdio.h>
@@ -28,6 +29,16 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
     for (size_t i = 0; i < call->host->local_count && i < PUNCH_SUBNET_MAX; i++)
         config.subnets[config.subnet_count++] = call->host->subnets[i];
     return punch_table_open(call->host->punches, &config, call, now_us, &call->punch);
+}
+
+int call_punch_at(struct call *call, const struct credentials *credentials,
+                  const struct candidate_list *candidates, uint64_t now_us)
+{
+    const struct candidate_list none = {.count = 0};
+    if (call->host->config.relay == RELAY_MODE_ALWAYS)
+        candidates = &none;
+    return punch_table_set_remote(call->host->punches, call->punch, credentials, candidates,
+                                  now_us);
 }
 
 int call_make_profile(struct call *call)
@@ -81,7 +92,8 @@ static const struct endpoint *guess_path(const struct call *call,
 
 void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us)
 {
-    const struct endpoint *path = guess_path(call, candidates);
+    const struct endpoint *path =
+        call->host->config.relay != RELAY_MODE_ALWAYS ? guess_path(call, candidates) : NULL;
     if (path == NULL || call_make_profile(call) != ERR_OK ||
         ike_sa_initiate(call->host->ike, call->profile, path, now_us, &call->sa) != ERR_OK)
         return; /* the nomination begins it */
@@ -98,7 +110,8 @@ static bool is_answered(const struct ike_sa *sa)
     return responder != 0;
 }
 
-static void start_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
+/* Keys over this path. */
+void call_begin_keys(struct call *call, const struct endpoint *path, uint64_t now_us)
 {
     struct host *host = call->host;
     ike_sa_free(call->sa);
@@ -121,7 +134,7 @@ static void on_keys_task(struct task *task, uint64_t now_us)
     if (call->state != CALL_KEYING || call->sa == NULL || is_answered(call->sa))
         return;
     const struct endpoint path = *ike_sa_remote(call->sa);
-    start_keys(call, &path, now_us);
+    call_begin_keys(call, &path, now_us);
 }
 
 /* The caller has chosen a path: keys. Those begun early go on where they went the same way: the
@@ -129,7 +142,7 @@ static void on_keys_task(struct task *task, uint64_t now_us)
 static void begin_keys(struct call *call, const struct punch_event *event, uint64_t now_us)
 {
     if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), &event->endpoint)) {
-        start_keys(call, &event->endpoint, now_us);
+        call_begin_keys(call, &event->endpoint, now_us);
         return;
     }
     const uint64_t wait_us = event->round_trip_us / 4;
@@ -159,7 +172,8 @@ static void on_failed(struct call *call, const struct punch_event *event, uint64
         return;
     snprintf(why, sizeof(why), "%s (%zu address%s probed)", punch_failure_text(event->failure),
              event->address_count, event->address_count == 1 ? "" : "es");
-    call_attempt_failed(call, why, now_us);
+    if (!call_try_relay(call, why, now_us))
+        call_attempt_failed(call, why, now_us);
 }
 
 static void on_punch_task(struct task *task, uint64_t now_us)
@@ -226,11 +240,10 @@ struct ike_profile *call_responder_profile(struct host *host, const struct endpo
                                            struct peer **ret_peer)
 {
     void *context = NULL;
-    struct punch *punch = punch_table_find_validated(host->punches, from, &context);
-    if (punch == NULL || context == NULL)
-        return NULL;
-    struct call *call = context;
-    if (!call->is_incoming || call->profile == NULL)
+    struct call *call = call_find_relayed(host, from);
+    if (call == NULL && punch_table_find_validated(host->punches, from, &context) != NULL)
+        call = context;
+    if (call == NULL || !call->is_incoming || call->profile == NULL)
         return NULL;
     *ret_peer = call->peer;
     return call->profile;
@@ -302,9 +315,9 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
         log_warn("%s: its key cannot be written down, so the next first contact trusts anew",
                  peer->name);
     if (call->state == CALL_PUNCHING) { /* overtook the nomination */
-        char text[ENDPOINT_TEXT_CAP];
-        call_step(call, CALL_KEYING, CALL_STEP_PUNCH,
-                  endpoint_format(ike_sa_remote(sa), text, sizeof(text)), now_us);
+        char text[RELAY_TEXT_CAP];
+        call_step(call, CALL_KEYING, CALL_STEP_PUNCH, relay_format(host, ike_sa_remote(sa), text),
+                  now_us);
     }
     call->sa = sa;
     peer->key = call->key;

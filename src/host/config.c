@@ -178,6 +178,22 @@ static int parse_mtu(const char *value, void *target, const struct config_key *k
     return ERR_OK;
 }
 
+static int parse_relay(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const modes[] = {
+        [RELAY_MODE_YES] = "yes",
+        [RELAY_MODE_NO] = "no",
+        [RELAY_MODE_ALWAYS] = "always",
+    };
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            ((struct host_config *)target)->relay = (enum relay_mode)i;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
 static int parse_mac(const char *value, void *target, const struct config_key *key)
 {
     struct host_config *config = target;
@@ -234,6 +250,7 @@ static const struct config_key KEYS[] = {
      "too)",
      0},
     {"host", "port-mapping", parse_port_mapping, 0, 0, "auto or off", 0},
+    {"host", "relay", parse_relay, 0, 0, "yes, no or always", 0},
     {"host", "idle", config_parse_duration, AT(idle_us), 0, DURATION, 0},
     {"host", "attempt-timeout", config_parse_duration, AT(attempt_us), 0, DURATION, 0},
     {"host", "lease", config_parse_duration, AT(lease_us), 0, DURATION, 0},

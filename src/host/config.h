@@ -15,6 +15,9 @@
 #define HOST_RULE_CAP      320
 #define HOST_INTERFACE_CAP 16 /* IFNAMSIZ */
 
+/* Through the connector: where nothing else opens; never; always, for tests and for the shy. */
+enum relay_mode { RELAY_MODE_YES, RELAY_MODE_NO, RELAY_MODE_ALWAYS };
+
 enum dns_mode { DNS_MODE_CAPTURE, DNS_MODE_OFF };
 
 /* A key given by the configuration: of a host, or of a zone's connector. */
@@ -35,6 +38,7 @@ struct host_config {
     uint16_t port;
     struct prefix pool;
     enum dns_mode dns;
+    enum relay_mode relay;
     bool has_port_mapping; /* asked of the gateway */
     uint64_t idle_us;
     uint64_t attempt_us;   /* one of three attempts of a call */

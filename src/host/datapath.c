@@ -70,8 +70,27 @@ void datapath_flush(struct datapath *dp)
     dp->batch_count = 0;
 }
 
+/* TCP is the control thread's. */
+static void hand_to_relay(struct datapath *dp, const struct packet *packet)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, packet->data, packet->len);
+    if (slot == NULL) {
+        drop_count(&dp->drops, DROP_CONGESTION);
+        return;
+    }
+    slot->kind = HANDOFF_RELAY;
+    slot->from = packet->peer;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}
+
 void datapath_queue(struct datapath *dp, struct packet *packet)
 {
+    if (packet->peer.address.family == ADDRESS_RELAY) {
+        hand_to_relay(dp, packet);
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
     dp->batch[dp->batch_count++] = packet;
     if (dp->batch_count == BATCH_MAX)
         datapath_flush(dp);

@@ -20,6 +20,7 @@ enum handoff_kind {
     HANDOFF_PROBE_REPLY,  /* to control: authentic reply to probe `number` */
     HANDOFF_EARLY,        /* to control: datagram that no tunnel takes, while keys are negotiated */
     HANDOFF_TOO_BIG,      /* to control: the kernel knows a smaller MTU of the path to `from` */
+    HANDOFF_RELAY,        /* to control: sealed datagram to send on the relay channel `from` */
     HANDOFF_PACKET,       /* to data: local IP packet to send now */
     HANDOFF_DATAGRAM,     /* to data: datagram from `from`, to be opened once more */
     HANDOFF_COMMAND,      /* to data: seal a command towards `peer` (its peer address) */

@@ -6,6 +6,7 @@
 #include "host/datapath.h"
 #include "host/ping.h"
 #include "host/portmap.h"
+#include "host/relay.h"
 #include "host/session.h"
 #include "io/clock.h"
 #include "io/udp.h"
@@ -23,6 +24,10 @@
 
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
 {
+    if (relay_is_endpoint(to)) {
+        relay_send(host, to, data, len);
+        return;
+    }
     int error = udp_send(&host->udp, to, 0, data, len);
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("datagram not sent: %s", error_text(error));
@@ -84,6 +89,10 @@ void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us)
 void host_candidates(struct host *host, struct candidate_list *ret_list)
 {
     struct endpoint reflexive[REFLEXIVE_MAX], mapped[MAPPED_MAX];
+    if (host->config.relay == RELAY_MODE_ALWAYS) {
+        ret_list->count = 0;
+        return;
+    }
     const struct candidate_sources sources = {
         .addresses = host->locals,
         .address_count = host->local_count,
@@ -128,14 +137,14 @@ void host_note_refused(struct host *host, const char *name, const struct public_
 
 /* ---- what the data path hands over ---- */
 
-static void on_ike(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
+void host_take_ike(struct host *host, const uint8_t *message, size_t len,
+                   const struct endpoint *from, uint64_t now_us)
 {
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
-    struct ike_profile *profile = call_responder_profile(host, &slot->from, &peer);
+    struct ike_profile *profile = call_responder_profile(host, from, &peer);
     const uint32_t count = ike_table_count(host->ike);
-    int error =
-        ike_table_receive(host->ike, profile, slot->data, slot->len, &slot->from, now_us, &sa);
+    int error = ike_table_receive(host->ike, profile, message, len, from, now_us, &sa);
     struct writer w;
     struct endpoint to;
     uint8_t reply[IKE_MESSAGE_CAP];
@@ -225,7 +234,7 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
         on_no_tunnel(host, slot, now_us);
         break;
     case HANDOFF_IKE:
-        on_ike(host, slot, now_us);
+        host_take_ike(host, slot->data, slot->len, &slot->from, now_us);
         break;
     case HANDOFF_STUN:
         on_stun(host, slot, now_us);
@@ -248,6 +257,9 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
         break;
     case HANDOFF_TOO_BIG:
         on_path_mtu(host, &slot->from);
+        break;
+    case HANDOFF_RELAY:
+        relay_send(host, &slot->from, slot->data, slot->len);
         break;
     case HANDOFF_PACKET:
     case HANDOFF_DATAGRAM:

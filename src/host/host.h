@@ -42,6 +42,7 @@ struct call;
 struct claim;
 struct handoff;
 struct ping;
+struct relay;
 struct control;
 struct datapath;
 struct policy;
@@ -123,6 +124,9 @@ struct host {
     struct allow allow;
 
     struct session *sessions;
+    uint64_t session_next; /* ids */
+    struct relay *relays;
+    size_t relay_count;
     struct map peers_by_name;
     struct map peers_by_address;
     struct map calls_by_number;
@@ -145,7 +149,8 @@ static inline uv_loop_t *host_loop(struct host *host)
     return &host->loop;
 }
 
-/* Sends one datagram from the tunnel socket; failures are the network's and show as silence. */
+/* Sends one datagram from the tunnel socket, or on a relay channel; failures are the network's and
+ * show as silence. */
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len);
 /* The same with the non-ESP marker in front (RFC 3948, 2.2). */
 void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len);
@@ -156,6 +161,9 @@ void host_send_opener(struct host *host, const struct endpoint *to, const void *
 void host_pump_ike(struct host *host, struct ike_sa *sa, uint64_t now_us);
 /* Answers a local packet with ICMP host unreachable. */
 void host_refuse_packet(struct host *host, const uint8_t *data, size_t len);
+/* An IKE message of another host, marker stripped. */
+void host_take_ike(struct host *host, const uint8_t *message, size_t len,
+                   const struct endpoint *from, uint64_t now_us);
 /* Takes what the data path has handed over. */
 void host_take_handoff(struct host *host, struct handoff *handoff);
 /* Own candidates as of now. */

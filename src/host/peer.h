@@ -44,7 +44,10 @@ struct peer {
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;
-    struct task task; /* keepalive, idle close, liveness */
+    uint64_t upgrade_us;      /* when a relayed tunnel next looks for a direct path */
+    uint64_t upgrade_wait_us; /* and how long after that */
+    char relay_why[160];      /* why it is relayed */
+    struct task task;         /* keepalive, idle close, liveness */
     uint64_t up_since_us;
     uint64_t activity_us;       /* last time that data moved, as the last check saw it */
     uint64_t activity_packets;  /* counters at that time */

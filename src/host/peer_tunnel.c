@@ -7,14 +7,18 @@
 #include "host/host.h"
 #include "host/mobility.h"
 #include "host/peer.h"
+#include "host/relay.h"
 #include "io/clock.h"
 #include "wire/demux.h"
 #include "wire/sput.h"
 #include <stdio.h>
 #include <string.h>
 
-#define CHECK_US      SECOND_US     /* the first look after a tunnel */
-#define CLOSE_WAIT_US (200 * MS_US) /* for the close command to get on its way */
+#define CHECK_US SECOND_US /* the first look after a tunnel */
+/* How soon a relayed tunnel looks for a direct path; doubled, up to the second: */
+#define UPGRADE_US     (3 * SECOND_US)
+#define UPGRADE_MAX_US (300 * SECOND_US)
+#define CLOSE_WAIT_US  (200 * MS_US) /* for the close command to get on its way */
 
 static void take_down(struct peer *peer, uint64_t now_us)
 {
@@ -34,6 +38,20 @@ void peer_on_close_sent(struct peer *peer, uint64_t now_us)
 {
     if (peer->tunnel != NULL && peer->is_closing)
         take_down(peer, now_us);
+}
+
+/* Its caller calls once more, now and then: a tunnel over a direct path replaces this one as soon
+ * as that has carried a key negotiation. */
+static void look_for_direct(struct peer *peer, uint64_t now_us)
+{
+    if (!relay_is_endpoint(&peer->path) || peer->is_caller || peer->call != NULL ||
+        peer->host->config.relay == RELAY_MODE_ALWAYS || now_us < peer->upgrade_us)
+        return;
+    peer->upgrade_us = now_us + peer->upgrade_wait_us;
+    peer->upgrade_wait_us *= 2;
+    if (peer->upgrade_wait_us > UPGRADE_MAX_US)
+        peer->upgrade_wait_us = UPGRADE_MAX_US;
+    call_start_upgrade(peer, now_us);
 }
 
 static void watch(struct task *task, uint64_t now_us)
@@ -66,6 +84,7 @@ static void watch(struct task *task, uint64_t now_us)
         peer->keepalive_us = now_us;
     }
     uint64_t next_us = mobility_watch(peer, &status, now_us);
+    look_for_direct(peer, now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel))
         (void)!ike_sa_rekey_child(peer->sa);
     task_set(&host->tasks, &peer->task, next_us);
@@ -107,6 +126,8 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
     peer->up_since_us = peer->activity_us = peer->keepalive_us = now_us;
     peer->activity_packets = 0;
     peer->last_error[0] = '\0';
+    peer->upgrade_us = now_us + UPGRADE_US;
+    peer->upgrade_wait_us = UPGRADE_US;
     keepalive_init(&peer->keepalive, host->config.keepalive_us);
     mobility_on_tunnel(peer);
     peer->task.run = watch;
@@ -194,7 +215,8 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
     if (peer->sa == sa) {
         peer->sa = NULL;
         snprintf(peer->last_error, sizeof(peer->last_error), "%s", closed->text);
-        if (peer->tunnel != NULL)
+        /* The called host has the new one already, and its answer is on its way here. */
+        if (peer->tunnel != NULL && !call_is_replacing(peer->call))
             peer_down(peer, closed->text, false, now_us);
     }
     if (!closed->was_established)

@@ -3,6 +3,7 @@
 #include "host/commands.h"
 #include "host/datapath.h"
 #include "host/portmap.h"
+#include "host/relay.h"
 #include "host/resolver.h"
 #include "host/session.h"
 #include "io/clock.h"
@@ -202,13 +203,17 @@ json_t *report_peer(struct peer *peer)
 {
     uint64_t now_us = clock_now_us();
     char address[ADDRESS_TEXT_CAP], key[PUBLIC_KEY_TEXT_CAP], endpoint[ENDPOINT_TEXT_CAP],
-        path[80] = "";
+        path[RELAY_TEXT_CAP + 8] = "";
     struct tunnel_status status = {0};
     bool is_up = peer->tunnel != NULL;
+    bool is_relayed = is_up && relay_is_endpoint(&peer->path);
     if (is_up) {
         tunnel_get_status(peer->tunnel, &status);
-        snprintf(path, sizeof(path), "direct %s",
-                 endpoint_format(&peer->path, endpoint, sizeof(endpoint)));
+        if (is_relayed)
+            relay_format(peer->host, &peer->path, path);
+        else
+            snprintf(path, sizeof(path), "direct %s",
+                     endpoint_format(&peer->path, endpoint, sizeof(endpoint)));
     }
     uint64_t round_trip_us = peer->sa != NULL ? ike_sa_round_trip_us(peer->sa) : 0;
     json_t *report = json_pack(
@@ -219,12 +224,13 @@ json_t *report_peer(struct peer *peer)
         : is_up          ? "up"
         : peer->call     ? "calling"
                          : "down",
-        "path", text_or_null(path), "endpoint", is_up ? endpoint_json(&peer->path) : json_null(),
-        "suite",
+        "path", text_or_null(path), "endpoint",
+        is_up && !is_relayed ? endpoint_json(&peer->path) : json_null(), "suite",
         is_up && status.outbound_id != 0 ? json_string(suite_name(status.suite)) : json_null(),
         "direction", peer->is_caller ? "in" : "out");
     if (report == NULL)
         return NULL;
+    json_object_set_new(report, "path_reason", text_or_null(is_relayed ? peer->relay_why : NULL));
     json_object_update_new(
         report,
         json_pack("{s:f, s:f, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "age_s",

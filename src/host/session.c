@@ -361,6 +361,9 @@ static void on_login_event(struct session *session, const struct login_event *ev
     case LOGIN_ANSWER:
         call_on_answer(session, &event->answer, now_us);
         break;
+    case LOGIN_RELAY:
+        call_on_relay(session, &event->relay, now_us);
+        break;
     case LOGIN_KEY:
         call_on_key(session, &event->key, now_us);
         break;
@@ -405,7 +408,9 @@ void session_pump(struct session *session, uint64_t now_us)
 static int make(struct host *host, const char *zone, bool is_own, uint64_t now_us,
                 struct session **ret_session)
 {
-    struct login_config config = {.is_guest = !is_own, .port = host->config.port};
+    struct login_config config = {.is_guest = !is_own,
+                                  .wants_relay = host->config.relay != RELAY_MODE_NO,
+                                  .port = host->config.port};
     struct session *session = calloc(1, sizeof(*session));
     if (session == NULL)
         return ERR_NOMEM;
@@ -419,6 +424,7 @@ static int make(struct host *host, const char *zone, bool is_own, uint64_t now_u
             config.addresses[config.address_count++] = host->locals[i];
     }
     session->host = host;
+    session->id = ++host->session_next;
     session->is_own = is_own;
     strcpy(session->zone, zone);
     session->task.run = on_task;

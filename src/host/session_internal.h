@@ -12,6 +12,7 @@ struct stream;
 struct session {
     struct session *next;
     struct host *host;
+    uint64_t id; /* never used again */
     char zone[NAME_TEXT_CAP];
     bool is_own;
     bool is_configured; /* the connector's address is from the configuration, not from DNS */
@@ -43,6 +44,9 @@ void session_connect(struct session *session, uint64_t now_us);
 void session_reconnect(struct session *session, const char *why, uint64_t now_us);
 /* Does the connection, if there is one, leave from this address? */
 bool session_is_bound_to(const struct session *session, const struct address *source);
+/* One frame on a relay channel. ERR_STATE: no connection; ERR_LIMIT: it does not take more now. */
+MUST_USE int session_write_frame(struct session *session, uint32_t channel, const uint8_t *data,
+                                 size_t len);
 /* Says goodbye, if there is somebody to say it to, and lets go of connection and SA. */
 void session_disconnect(struct session *session);
 /* Sends what the SA has to and takes its events. True if there were any. */

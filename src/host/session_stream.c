@@ -3,16 +3,20 @@
 
 #include "crypto/memory.h"
 #include "host/call.h"
+#include "host/relay.h"
 #include "io/clock.h"
 #include "io/ike_stream.h"
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPALIVE_S     30
-#define WRITE_QUEUE_MAX (256 * 1024)
-#define READ_CAP        16384
+#define KEEPALIVE_S      30
+#define WRITE_QUEUE_MAX  (256 * 1024)
+#define RELAY_QUEUE_MAX  (32 * 1024) /* relayed datagrams wait no longer than this takes */
+#define RELAY_UNSENT_MAX (32 * 1024)
+#define READ_CAP         16384
 
 /* Lives on until libuv has let go of it, longer than its session may. */
 struct stream {
@@ -106,22 +110,35 @@ static void on_written(uv_write_t *request, int status)
     free(request->data);
 }
 
-static void write_message(struct stream *stream, const uint8_t *message, size_t len)
+static int write_frame(struct stream *stream, uint32_t channel, const uint8_t *message, size_t len,
+                       size_t queue_max)
 {
     struct outgoing *outgoing = malloc(sizeof(*outgoing) + IKE_STREAM_HEADER_LEN + len);
     if (outgoing == NULL ||
-        uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) > WRITE_QUEUE_MAX) {
+        uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) > queue_max) {
+        const int error = outgoing == NULL ? ERR_NOMEM : ERR_LIMIT;
         free(outgoing);
-        return;
+        return error;
     }
     struct writer w;
     writer_init(&w, outgoing->data, IKE_STREAM_HEADER_LEN + len);
-    ike_stream_put_frame(&w, 0, message, len);
+    ike_stream_put_frame(&w, channel, message, len);
     outgoing->request.data = outgoing;
     uv_buf_t buffer = uv_buf_init((char *)outgoing->data, (unsigned int)w.len);
     if (!writer_is_ok(&w) ||
-        uv_write(&outgoing->request, (uv_stream_t *)&stream->tcp, &buffer, 1, on_written) != 0)
+        uv_write(&outgoing->request, (uv_stream_t *)&stream->tcp, &buffer, 1, on_written) != 0) {
         free(outgoing);
+        return ERR_IO;
+    }
+    return ERR_OK;
+}
+
+int session_write_frame(struct session *session, uint32_t channel, const uint8_t *data, size_t len)
+{
+    struct stream *stream = session->stream;
+    if (stream == NULL || !stream->is_connected)
+        return ERR_STATE;
+    return write_frame(stream, channel, data, len, RELAY_QUEUE_MAX);
 }
 
 static void take_message(struct session *session, const uint8_t *message, size_t len)
@@ -159,6 +176,8 @@ static void on_read(uv_stream_t *handle, ssize_t got, const uv_buf_t *buffer)
         error = ike_stream_next(&stream->parser, &frame);
         if (error == ERR_OK && frame.channel == 0)
             take_message(stream->session, frame.data, frame.len);
+        else if (error == ERR_OK)
+            relay_receive(stream->session, frame.channel, frame.data, frame.len, clock_now_us());
     }
     if (error != ERR_OK && error != ERR_AGAIN)
         on_lost(stream, "it does not speak IKE in TCP");
@@ -186,6 +205,15 @@ static int make_profile(struct session *session)
     return ike_profile_new(&config, &session->profile);
 }
 
+/* The kernel's own queue would keep relayed datagrams for seconds. */
+static void limit_unsent(struct stream *stream)
+{
+    const int unsent = RELAY_UNSENT_MAX;
+    uv_os_fd_t fd;
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 static void on_connected(uv_connect_t *request, int status)
 {
     struct stream *stream = request->data;
@@ -198,6 +226,7 @@ static void on_connected(uv_connect_t *request, int status)
     }
     stream->is_connected = true;
     uv_tcp_nodelay(&stream->tcp, 1);
+    limit_unsent(stream);
     uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
     uint8_t prefix_bytes[IKE_STREAM_PREFIX_LEN];
     uv_buf_t prefix = uv_buf_init((char *)prefix_bytes, sizeof(prefix_bytes));
@@ -259,6 +288,7 @@ void session_disconnect(struct session *session)
         return;
     session->stream = NULL;
     stream->session = NULL;
+    relay_remove_all(session, clock_now_us());
     /* What was written last, the DELETE, goes out before the end of the stream does. */
     if (!stream->is_connected ||
         uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown) != 0)
@@ -340,7 +370,7 @@ static bool send_messages(struct session *session, uint64_t now_us)
             return has_sent;
         has_sent = true;
         if (session->stream != NULL)
-            write_message(session->stream, message, w.len);
+            (void)!write_frame(session->stream, 0, message, w.len, WRITE_QUEUE_MAX);
     }
 }
 

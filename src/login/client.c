@@ -302,16 +302,20 @@ static int take_name(struct login_client *client, const struct notify_name *name
 /* Parses straight into the event: it is the largest thing there is. */
 static int take_message(struct login_client *client, uint16_t type, const void *data, size_t len)
 {
-    static const enum login_event_type event_types[] = {[NOTIFY_CALL - NOTIFY_LOGIN] = LOGIN_CALL,
-                                                        [NOTIFY_ANSWER - NOTIFY_LOGIN] =
-                                                            LOGIN_ANSWER,
-                                                        [NOTIFY_KEY - NOTIFY_LOGIN] = LOGIN_KEY};
+    static const enum login_event_type event_types[] = {
+        [NOTIFY_CALL - NOTIFY_LOGIN] = LOGIN_CALL,
+        [NOTIFY_ANSWER - NOTIFY_LOGIN] = LOGIN_ANSWER,
+        [NOTIFY_RELAY - NOTIFY_LOGIN] = LOGIN_RELAY,
+        [NOTIFY_KEY - NOTIFY_LOGIN] = LOGIN_KEY,
+    };
     struct login_event event = {.type = event_types[type - NOTIFY_LOGIN]};
     int error;
     if (type == NOTIFY_CALL)
         error = notify_parse_call(data, len, &event.call);
     else if (type == NOTIFY_ANSWER)
         error = notify_parse_answer(data, len, &event.answer);
+    else if (type == NOTIFY_RELAY)
+        error = notify_parse_relay(data, len, &event.relay);
     else
         error = notify_parse_key(data, len, &event.key);
     if (error != ERR_OK)
@@ -338,6 +342,7 @@ int login_client_notify(struct login_client *client, uint16_t type, const void *
         return error != ERR_OK ? error : take_name(client, &name, now_us);
     case NOTIFY_CALL:
     case NOTIFY_ANSWER:
+    case NOTIFY_RELAY:
     case NOTIFY_KEY:
         client->last_use_us = now_us;
         return take_message(client, type, data, len);
@@ -412,8 +417,10 @@ int login_client_call(struct login_client *client, uint64_t number, const char *
                       const char *own, const struct credentials *credentials,
                       const struct candidate_list *candidates, uint64_t now_us)
 {
-    struct notify_call call = {
-        .number = number, .credentials = *credentials, .candidates = *candidates};
+    struct notify_call call = {.wants_relay = client->config.wants_relay,
+                               .number = number,
+                               .credentials = *credentials,
+                               .candidates = *candidates};
     if (copy_name(call.called, called) != ERR_OK || copy_name(call.caller, own) != ERR_OK)
         return ERR_INVALID;
     uint8_t buffer[NOTIFY_LEN_MAX];
@@ -462,6 +469,11 @@ int login_client_lookup(struct login_client *client, uint64_t number, const char
     writer_init(&w, buffer, sizeof buffer);
     notify_build_lookup(&w, &lookup);
     return send_or_wait(client, NOTIFY_LOOKUP, &w, now_us);
+}
+
+void login_client_use(struct login_client *client, uint64_t now_us)
+{
+    client->last_use_us = now_us;
 }
 
 void login_client_set_addresses(struct login_client *client, const struct address *addresses,

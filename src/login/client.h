@@ -26,6 +26,7 @@ struct login_config {
     char name[NAME_TEXT_CAP]; /* wanted; "": whatever the key has */
     bool has_mac;
     uint8_t mac[NOTIFY_MAC_LEN];
+    bool wants_relay; /* told with every call */
     uint16_t port;    /* of the tunnel socket */
     uint16_t lease_s; /* 0: LOGIN_LEASE_S */
     struct address addresses[NOTIFY_ADDRESS_MAX];
@@ -41,6 +42,7 @@ enum login_event_type {
     LOGIN_REFUSED,   /* NAME with another result; a LOGIN_CLOSE follows */
     LOGIN_CALL,      /* another host calls */
     LOGIN_ANSWER,    /* to a call of ours; key is from the connector's word */
+    LOGIN_RELAY,     /* a relay channel for a call in either direction, or its end */
     LOGIN_KEY,       /* answer to a look-up */
     LOGIN_DOWN,      /* the session that was LOGIN_DONE is lost */
 };
@@ -56,6 +58,7 @@ struct login_event {
         struct notify_name name;     /* DONE, REFUSED */
         struct notify_call call;     /* CALL */
         struct notify_answer answer; /* ANSWER */
+        struct notify_relay relay;   /* RELAY */
         struct notify_key key;       /* KEY */
         struct {
             uint64_t retry_us; /* wait until the next attempt; DEADLINE_NEVER: when needed */
@@ -107,6 +110,8 @@ MUST_USE int login_client_answer(struct login_client *client, uint64_t number,
 /* Asks for a host's key; as login_client_call. */
 MUST_USE int login_client_lookup(struct login_client *client, uint64_t number, const char *name,
                                  uint64_t now_us);
+/* The session carries relayed datagrams: a guest stays. */
+void login_client_use(struct login_client *client, uint64_t now_us);
 /* Local addresses have changed: tells the connector; while waiting, tries again soon. */
 void login_client_set_addresses(struct login_client *client, const struct address *addresses,
                                 size_t count, uint64_t now_us);

@@ -49,6 +49,7 @@ struct registry_config {
     uint16_t lease_s;      /* the longest; 0: REGISTRY_LEASE_S */
     uint16_t stun_port;    /* told to hosts */
     uint32_t sessions_max; /* 0: REGISTRY_SESSIONS_MAX */
+    bool has_relay;        /* calls that want it get a REGISTRY_RELAY */
     struct prefix pool;    /* refused as candidates, beside 0.0.0.0/8; family ADDRESS_NONE: none */
     registry_find_static *find_static;
     void *context;
@@ -57,6 +58,7 @@ struct registry_config {
 enum registry_event_type {
     REGISTRY_SEND,     /* send this notify; those of one drain may share an exchange, in order */
     REGISTRY_CLOSE,    /* close the session, after what was sent before; it is forgotten already */
+    REGISTRY_RELAY,    /* a call was answered that may need a relay channel */
     REGISTRY_PUBLISH,  /* the name's records exist from now on (or have changed) */
     REGISTRY_WITHDRAW, /* … no longer */
 };
@@ -70,7 +72,7 @@ enum registry_close {
 
 struct registry_event {
     enum registry_event_type type;
-    uint64_t session; /* SEND, CLOSE */
+    uint64_t session; /* SEND, CLOSE; RELAY: the caller's */
     union {
         struct {
             uint16_t type; /* enum notify_type */
@@ -78,6 +80,11 @@ struct registry_event {
             const uint8_t *data;
         } send;
         enum registry_close close;
+        struct {
+            uint64_t number; /* of the call at the caller */
+            uint64_t called; /* session of the called host */
+            uint64_t called_number;
+        } relay; /* RELAY */
         struct {
             const char *name;
             uint8_t key[NOTIFY_KEY_LEN]; /* PUBLISH */

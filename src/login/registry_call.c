@@ -128,6 +128,7 @@ int registry_take_call(struct registry *registry, struct session *session, const
     error = new_call(registry, session, caller_number, called->session, now_us, &call);
     if (error != ERR_OK)
         return error;
+    call->wants_relay = message.wants_relay;
     message.number = call->number;
     memcpy(message.caller_key, session->key, sizeof message.caller_key);
     candidate_list_sanitize(&message.candidates, pool_of(registry));
@@ -153,15 +154,17 @@ int registry_take_answer(struct registry *registry, struct session *session, con
         return ERR_NOT_FOUND; /* late, twice, or made up */
     if (call->called != session->id)
         return ERR_REFUSED;
-    const uint64_t caller_id = call->caller;
+    const struct call answered = *call;
     answer.number = call->caller_number;
     registry_call_forget(registry, call);
-    const struct session *caller = registry_find_session(registry, caller_id);
+    const struct session *caller = registry_find_session(registry, answered.caller);
     if (caller == NULL)
         return ERR_OK;
     memcpy(answer.called_key, session->key, sizeof answer.called_key);
     candidate_list_sanitize(&answer.candidates, pool_of(registry));
     send_answer(registry, caller, &answer);
+    if (answered.wants_relay && registry->config.has_relay && answer.result == ANSWER_ACCEPTED)
+        registry_emit_relay(registry, &answered);
     registry->counters.answers++;
     return ERR_OK;
 }

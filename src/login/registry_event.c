@@ -58,6 +58,16 @@ void registry_emit_close(struct registry *registry, const struct session *sessio
         event->close = reason;
 }
 
+void registry_emit_relay(struct registry *registry, const struct call *call)
+{
+    struct registry_event *event = emit(registry, REGISTRY_RELAY, call->caller, NULL, 0);
+    if (event == NULL)
+        return;
+    event->relay.number = call->caller_number;
+    event->relay.called = call->called;
+    event->relay.called_number = call->number;
+}
+
 static void emit_record(struct registry *registry, enum registry_event_type type, const char *name,
                         const struct host *host)
 {

@@ -43,6 +43,7 @@ struct call {
     uint64_t caller_number;
     uint64_t caller; /* session ids: sessions may go while the call is pending */
     uint64_t called;
+    bool wants_relay;
 };
 
 struct registry_node;
@@ -66,6 +67,7 @@ void registry_emit_send(struct registry *registry, const struct session *session
                         const struct writer *w);
 void registry_emit_close(struct registry *registry, const struct session *session,
                          enum registry_close reason);
+void registry_emit_relay(struct registry *registry, const struct call *call);
 void registry_emit_publish(struct registry *registry, const struct host *host);
 void registry_emit_withdraw(struct registry *registry, const char *name);
 void registry_events_free(struct registry *registry);

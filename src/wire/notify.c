@@ -8,6 +8,7 @@
 enum login_flag { LOGIN_FLAG_MAC = 1, LOGIN_FLAG_GUEST = 2 };
 enum name_flag { NAME_FLAG_STATIC = 1 };
 enum call_flag { CALL_FLAG_RELAY = 1, CALL_FLAG_VOUCHED = 2, CALL_FLAG_STATIC = 4 };
+enum relay_flag { RELAY_FLAG_CLOSED = 1 };
 enum key_flag { KEY_FLAG_STATIC = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
 
@@ -330,6 +331,47 @@ void notify_build_answer(struct writer *w, const struct notify_answer *answer)
     writer_bytes(w, answer->credentials.password, CREDENTIALS_PASSWORD_LEN);
     build_candidates(w, &answer->candidates);
     build_text(w, answer->reason, sizeof answer->reason);
+}
+
+/* Open with both limits, or closed with none. */
+static bool relay_is_consistent(const struct notify_relay *relay)
+{
+    if (relay->channel == 0)
+        return false;
+    return relay->is_closed ? relay->rate == 0 && relay->len_max == 0
+                            : relay->rate > 0 && relay->len_max > 0;
+}
+
+int notify_parse_relay(const void *data, size_t len, struct notify_relay *ret_relay)
+{
+    struct notify_relay relay = {0};
+    struct reader r;
+    start_parse(&r, data, len);
+    relay.is_closed = reader_u8(&r) & RELAY_FLAG_CLOSED;
+    relay.number = reader_u64(&r);
+    relay.channel = reader_u32(&r);
+    relay.rate = reader_u32(&r);
+    relay.len_max = reader_u16(&r);
+    if (reader_is_ok(&r) && !relay_is_consistent(&relay))
+        reader_fail(&r, ERR_INVALID);
+    const int error = end_parse(&r);
+    if (error == ERR_OK)
+        *ret_relay = relay;
+    return error;
+}
+
+void notify_build_relay(struct writer *w, const struct notify_relay *relay)
+{
+    if (!relay_is_consistent(relay)) {
+        writer_fail(w, ERR_INVALID);
+        return;
+    }
+    writer_u8(w, NOTIFY_VERSION);
+    writer_u8(w, relay->is_closed ? RELAY_FLAG_CLOSED : 0);
+    writer_u64(w, relay->number);
+    writer_u32(w, relay->channel);
+    writer_u32(w, relay->rate);
+    writer_u16(w, relay->len_max);
 }
 
 int notify_parse_lookup(const void *data, size_t len, struct notify_lookup *ret_lookup)

@@ -16,7 +16,7 @@ enum notify_type {
     NOTIFY_NAME = 56801,
     NOTIFY_CALL = 56802,
     NOTIFY_ANSWER = 56803,
-    NOTIFY_RELAY = 56804, /* reserved */
+    NOTIFY_RELAY = 56804,
     NOTIFY_LOOKUP = 56805,
     NOTIFY_KEY = 56806,
 };
@@ -118,6 +118,16 @@ struct notify_answer {
     char reason[NOTIFY_TEXT_CAP];
 };
 
+/* A channel for a call, or its end. Datagrams travel as frames of the same TCP stream (RFC 9329)
+ * with the channel number in place of the SPI. */
+struct notify_relay {
+    bool is_closed;   /* the channel is no more; the limits are 0 */
+    uint64_t number;  /* of the call, as its receiver knows it */
+    uint32_t channel; /* never 0 */
+    uint32_t rate;    /* bytes a second that the receiver may send through the relay */
+    uint16_t len_max; /* of one datagram */
+};
+
 struct notify_lookup {
     uint64_t number;
     char name[NAME_TEXT_CAP]; /* never empty */
@@ -136,6 +146,7 @@ MUST_USE int notify_parse_login(const void *data, size_t len, struct notify_logi
 MUST_USE int notify_parse_name(const void *data, size_t len, struct notify_name *ret_name);
 MUST_USE int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call);
 MUST_USE int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer);
+MUST_USE int notify_parse_relay(const void *data, size_t len, struct notify_relay *ret_relay);
 MUST_USE int notify_parse_lookup(const void *data, size_t len, struct notify_lookup *ret_lookup);
 MUST_USE int notify_parse_key(const void *data, size_t len, struct notify_key *ret_key);
 
@@ -145,6 +156,7 @@ void notify_build_login(struct writer *w, const struct notify_login *login);
 void notify_build_name(struct writer *w, const struct notify_name *name);
 void notify_build_call(struct writer *w, const struct notify_call *call);
 void notify_build_answer(struct writer *w, const struct notify_answer *answer);
+void notify_build_relay(struct writer *w, const struct notify_relay *relay);
 void notify_build_lookup(struct writer *w, const struct notify_lookup *lookup);
 void notify_build_key(struct writer *w, const struct notify_key *key);
 

@@ -47,6 +47,12 @@ static int check_answer(const uint8_t *data, size_t len)
     return 0;
 }
 
+static int check_relay(const uint8_t *data, size_t len)
+{
+    CHECK(relay);
+    return 0;
+}
+
 static int check_lookup(const uint8_t *data, size_t len)
 {
     CHECK(lookup);
@@ -89,6 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return check_call(data, len);
     case NOTIFY_ANSWER:
         return check_answer(data, len);
+    case NOTIFY_RELAY:
+        return check_relay(data, len);
     case NOTIFY_LOOKUP:
         return check_lookup(data, len);
     case NOTIFY_KEY:

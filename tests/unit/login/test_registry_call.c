@@ -466,6 +466,39 @@ static void test_sessions_come_and_go(void **state)
     finish(f);
 }
 
+/* Only for calls that want one, and where the connector has one: after the answer, once. */
+static void test_relay(void **state)
+{
+    struct fixture *f = start();
+    const struct login_config relaying = {.wants_relay = true, .port = 1};
+    struct world_host *fourth = world_add_host(&f->world, 5, &relaying);
+    struct registry_config config = {.zone = ZONE, .has_dynamic = true, .has_relay = true};
+    world_run(&f->world, SECOND_US);
+    f->called->answers_calls = true;
+    assert_int_equal(call(f, fourth, 1, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(f->world.relays, 0); /* the connector has none */
+    config.find_static = world_find_static;
+    config.context = &f->world;
+    assert_int_equal(registry_set_config(f->world.registry, &config), ERR_OK);
+    assert_int_equal(call(f, f->third, 2, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(f->world.relays, 0); /* the caller wants none */
+    assert_int_equal(call(f, fourth, 3, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(fourth->answers, 2);
+    assert_int_equal(f->world.relays, 1);
+    const struct registry_event *event = &f->world.last_relay;
+    assert_true(event->session == fourth->session && event->relay.number == 3);
+    assert_true(event->relay.called == f->called->session);
+    assert_true(event->relay.called_number == f->called->call.number);
+    f->called->answers_calls = false;
+    assert_int_equal(call(f, fourth, 4, "called." ZONE, ""), ERR_OK);
+    assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_BUSY,
+                                         NULL, NULL, "busy", f->world.now_us),
+                     ERR_OK);
+    world_drain(&f->world);
+    assert_int_equal(f->world.relays, 1); /* refused */
+    finish(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +514,7 @@ int main(void)
         cmocka_unit_test(test_called_limit),
         cmocka_unit_test(test_pending_limit),
         cmocka_unit_test(test_pending_limit_of_all),
+        cmocka_unit_test(test_relay),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_sessions_come_and_go),
     };

@@ -12,7 +12,7 @@ const struct credentials world_credentials = {"fragment", "passwordpasswordpassw
 const struct candidate_list world_candidates = {
     .count = 1, .items = {{CANDIDATE_REFLEXIVE, {{ADDRESS_IPV4, {203, 0, 113, 9}}, 32589}}}};
 
-static int find_static(void *context, const char *name, struct registry_static *ret_row)
+int world_find_static(void *context, const char *name, struct registry_static *ret_row)
 {
     const struct world *world = context;
     if (world->is_database_broken)
@@ -43,7 +43,7 @@ void world_init(struct world *world, const struct registry_config *config)
     if (config != NULL)
         full = *config;
     strcpy(full.zone, ZONE);
-    full.find_static = find_static;
+    full.find_static = world_find_static;
     full.context = world;
     assert_int_equal(registry_new(&full, &world->registry), ERR_OK);
 }
@@ -141,6 +141,10 @@ static void take_client_event(struct world_host *host, const struct login_event 
         host->answers++;
         host->answer = event->answer;
         break;
+    case LOGIN_RELAY:
+        host->relays++;
+        host->relay = event->relay;
+        break;
     case LOGIN_KEY:
         host->keys++;
         host->looked_up = event->key;
@@ -178,6 +182,10 @@ static void take_registry_event(struct world *world, const struct registry_event
             host->session = 0;
             login_client_disconnected(host->client, LOGIN_END_LOST, world->now_us);
         }
+        break;
+    case REGISTRY_RELAY:
+        world->relays++;
+        world->last_relay = *event;
         break;
     case REGISTRY_PUBLISH:
         world->published++;

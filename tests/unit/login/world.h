@@ -25,7 +25,8 @@ struct world_host {
     struct notify_call call;
     struct notify_answer answer;
     struct notify_key looked_up;
-    unsigned calls, answers, keys;
+    struct notify_relay relay;
+    unsigned calls, answers, keys, relays;
     uint64_t down_retry_us;
     bool answers_calls;
 };
@@ -39,7 +40,8 @@ struct world {
     bool is_database_broken;
     struct world_host hosts[WORLD_HOSTS];
     size_t host_count;
-    unsigned published, withdrawn, closed;
+    unsigned published, withdrawn, closed, relays;
+    struct registry_event last_relay;
     char last_published[NAME_TEXT_CAP];
     char last_withdrawn[NAME_TEXT_CAP];
     bool last_is_static;
@@ -51,6 +53,8 @@ extern const struct candidate_list world_candidates;
 
 /* config: zone and find_static are filled in; NULL: dynamic names, nothing special. */
 void world_init(struct world *world, const struct registry_config *config);
+/* The rows, for a configuration of one's own; context: struct world. */
+int world_find_static(void *context, const char *name, struct registry_static *ret_row);
 void world_done(struct world *world);
 void world_add_row(struct world *world, const char *name, uint8_t key, const uint8_t *mac);
 /* key: 32 bytes of this value. config may be NULL: a host that wants no name in particular. */

@@ -67,6 +67,9 @@ static void check_notify(unsigned long type, const uint8_t *data, size_t len)
     case NOTIFY_ANSWER:
         CHECK(answer);
         break;
+    case NOTIFY_RELAY:
+        CHECK(relay);
+        break;
     case NOTIFY_LOOKUP:
         CHECK(lookup);
         break;
@@ -93,7 +96,7 @@ static void test_notifies(void **state)
         assert_quoted(vector_text(&c, "data"));
     }
     fclose(in);
-    assert_int_equal(cases, 10);
+    assert_int_equal(cases, 12);
 }
 
 /* The fields, not only the form. */

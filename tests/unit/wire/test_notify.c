@@ -83,6 +83,9 @@ static const struct notify_lookup some_lookup = {.number = 7, .name = "a.example
 static const struct notify_key some_key = {
     .number = 7, .is_known = true, .is_static = true, .key = {9}};
 
+static const struct notify_relay some_relay = {
+    .number = 0x1112131415161718, .channel = 0x21222324, .rate = 0x31323334, .len_max = 4000};
+
 /* One row for each payload: builds the sample, and parses into memory of the right size. */
 struct codec {
     const char *name;
@@ -108,13 +111,15 @@ CODEC(login, make_login())
 CODEC(name, make_name())
 CODEC(call, make_call())
 CODEC(answer, make_answer())
+CODEC(relay, some_relay)
 CODEC(lookup, some_lookup)
 CODEC(key, some_key)
 
 static const struct codec codecs[] = {
-    {"login", build_login, parse_login},    {"name", build_name, parse_name},
-    {"call", build_call, parse_call},       {"answer", build_answer, parse_answer},
-    {"lookup", build_lookup, parse_lookup}, {"key", build_key, parse_key},
+    {"login", build_login, parse_login}, {"name", build_name, parse_name},
+    {"call", build_call, parse_call},    {"answer", build_answer, parse_answer},
+    {"relay", build_relay, parse_relay}, {"lookup", build_lookup, parse_lookup},
+    {"key", build_key, parse_key},
 };
 #define CODEC_COUNT (sizeof codecs / sizeof codecs[0])
 
@@ -123,6 +128,7 @@ union any {
     struct notify_name name;
     struct notify_call call;
     struct notify_answer answer;
+    struct notify_relay relay;
     struct notify_lookup lookup;
     struct notify_key key;
     uint8_t bytes[2048];
@@ -302,6 +308,31 @@ static void test_answer_refused(void **state)
     assert_int_equal(notify_parse_answer(buffer, w.len, &parsed), ERR_INVALID);
 }
 
+static void test_relay(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_relay closed = {.is_closed = true, .number = 7, .channel = 9}, parsed;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_relay(&w, &closed);
+    assert_int_equal(w.len, 1 + 1 + 8 + 4 + 4 + 2);
+    assert_int_equal(notify_parse_relay(buffer, w.len, &parsed), ERR_OK);
+    assert_true(parsed.is_closed && parsed.number == 7 && parsed.channel == 9);
+    buffer[1] = 0; /* open, without limits */
+    assert_int_equal(notify_parse_relay(buffer, w.len, &parsed), ERR_INVALID);
+    buffer[1] = 1;
+    buffer[19] = 1; /* closed, with one */
+    assert_int_equal(notify_parse_relay(buffer, w.len, &parsed), ERR_INVALID);
+    const struct notify_relay bad[] = {{.number = 1, .channel = 0, .rate = 1, .len_max = 1},
+                                       {.number = 1, .channel = 1, .rate = 0, .len_max = 1},
+                                       {.number = 1, .channel = 1, .rate = 1, .len_max = 0}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        writer_init(&w, buffer, sizeof buffer);
+        notify_build_relay(&w, &bad[i]);
+        assert_int_equal(w.error, ERR_INVALID);
+    }
+}
+
 static void test_key(void **state)
 {
     uint8_t buffer[NOTIFY_LEN_MAX];
@@ -479,13 +510,14 @@ static void test_credentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_length), cmocka_unit_test(test_every_byte_changed),
-        cmocka_unit_test(test_login_bytes),  cmocka_unit_test(test_name_bytes),
-        cmocka_unit_test(test_call_bytes),   cmocka_unit_test(test_answer_refused),
-        cmocka_unit_test(test_key),          cmocka_unit_test(test_bad_names),
-        cmocka_unit_test(test_caps),         cmocka_unit_test(test_bad_candidates),
-        cmocka_unit_test(test_acceptable),   cmocka_unit_test(test_sanitize),
-        cmocka_unit_test(test_credentials),  cmocka_unit_test(test_bad_credentials),
+        cmocka_unit_test(test_every_length),    cmocka_unit_test(test_every_byte_changed),
+        cmocka_unit_test(test_login_bytes),     cmocka_unit_test(test_name_bytes),
+        cmocka_unit_test(test_call_bytes),      cmocka_unit_test(test_answer_refused),
+        cmocka_unit_test(test_relay),           cmocka_unit_test(test_key),
+        cmocka_unit_test(test_bad_names),       cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_bad_candidates),  cmocka_unit_test(test_acceptable),
+        cmocka_unit_test(test_sanitize),        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_bad_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
