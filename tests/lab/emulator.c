@@ -49,8 +49,9 @@ enum allocation { PORTS_PRESERVE, PORTS_SEQUENTIAL, PORTS_RANDOM };
 struct link {
     double loss, reorder, duplicate, corrupt;
     uint64_t delay_us, jitter_us, reorder_by_us;
-    uint64_t random;   /* state of this direction's generator */
-    uint64_t last_due; /* jitter never overtakes: due times of ordinary frames do not go back */
+    uint64_t random;     /* state of this direction's generator */
+    uint64_t background; /* of the one for the kernels' own housekeeping */
+    uint64_t last_due;   /* jitter never overtakes: due times of ordinary frames do not go back */
     uint64_t received, lost, reordered, duplicated, corrupted;
 };
 
@@ -253,7 +254,7 @@ static struct frame *heap_pop(struct box *box)
 }
 
 static void frame_queue(struct box *box, int port, const uint8_t *data, size_t len, uint64_t due,
-                        bool corrupt)
+                        uint64_t *corrupt_by)
 {
     if (box->heap_count == QUEUE_MAX) {
         box->overflows++;
@@ -264,24 +265,38 @@ static void frame_queue(struct box *box, int port, const uint8_t *data, size_t l
         fail("out of memory");
     *frame = (struct frame){.due = due, .order = box->order++, .port = port, .len = len};
     memcpy(frame->data, data, len);
-    if (corrupt && len > ETHER_LEN) {
-        uint64_t r = random_next(&box->ports[port].link.random);
+    if (corrupt_by && len > ETHER_LEN) {
+        uint64_t r = random_next(corrupt_by);
         frame->data[ETHER_LEN + (r >> 3) % (len - ETHER_LEN)] ^= (uint8_t)(1u << (r & 7));
     }
     heap_push(box, frame);
 }
 
+/* What kernels send by themselves, at times of their own: address resolution, router and neighbour
+ * discovery (RFC 4861), multicast listener reports (RFC 3810). */
+static bool is_housekeeping(const uint8_t *data, size_t len)
+{
+    if (get16(data + 12) == ETHERTYPE_IP)
+        return false;
+    if (get16(data + 12) != ETHERTYPE_IPV6 || len < ETHER_LEN + 41)
+        return true;
+    const uint8_t *ip = data + ETHER_LEN;
+    return ip[24] == 0xff || (ip[6] == IPPROTO_ICMPV6 && ip[40] >= 133 && ip[40] <= 137);
+}
+
 /* What the link does to one frame. Every chance is drawn for every frame, so that changing one
- * probability leaves the others' decisions as they were. Address resolution is delayed only. */
+ * probability leaves the others' decisions as they were; housekeeping has a generator of its own,
+ * so that the fate of what a test sends never depends on it. Address resolution is delayed only. */
 static void link_pass(struct box *box, int port, const uint8_t *data, size_t len)
 {
     struct link *link = &box->ports[port].link;
+    uint64_t *random = is_housekeeping(data, len) ? &link->background : &link->random;
     bool is_ip = get16(data + 12) == ETHERTYPE_IP || get16(data + 12) == ETHERTYPE_IPV6;
-    bool lose = chance(&link->random, link->loss) && is_ip;
-    bool duplicate = chance(&link->random, link->duplicate) && is_ip;
-    bool corrupt = chance(&link->random, link->corrupt) && is_ip;
-    bool reorder = chance(&link->random, link->reorder) && is_ip;
-    uint64_t jitter = random_next(&link->random) % (link->jitter_us + 1);
+    bool lose = chance(random, link->loss) && is_ip;
+    bool duplicate = chance(random, link->duplicate) && is_ip;
+    bool corrupt = chance(random, link->corrupt) && is_ip;
+    bool reorder = chance(random, link->reorder) && is_ip;
+    uint64_t jitter = random_next(random) % (link->jitter_us + 1);
 
     link->received++;
     if (lose) {
@@ -299,9 +314,9 @@ static void link_pass(struct box *box, int port, const uint8_t *data, size_t len
     }
     link->corrupted += corrupt;
     link->duplicated += duplicate;
-    frame_queue(box, port, data, len, due, corrupt);
+    frame_queue(box, port, data, len, due, corrupt ? random : NULL);
     if (duplicate)
-        frame_queue(box, port, data, len, due, false);
+        frame_queue(box, port, data, len, due, NULL);
 }
 
 static void port_send(struct port *port, const uint8_t *data, size_t len)
@@ -889,6 +904,7 @@ static int port_add(struct box *box, char *text, bool has_address)
     snprintf(port->name, sizeof(port->name), "%s", text);
     port->link.reorder_by_us = 5000;
     port->link.random = box->seed * 1000003 + (uint64_t)box->port_count;
+    port->link.background = ~port->link.random;
     if (settings)
         link_set(port, settings);
     port->fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
