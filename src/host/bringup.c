@@ -2,10 +2,10 @@
  * policy, TUN, data path, and only then names that lead there. */
 #include "host/bringup.h"
 
-#include "crypto/memory.h"
 #include "host/call.h"
 #include "host/control.h"
 #include "host/datapath.h"
+#include "host/engines.h"
 #include "host/export.h"
 #include "host/host.h"
 #include "host/interface_setup.h"
@@ -221,55 +221,6 @@ static int open_datapath(struct host *host)
     return error;
 }
 
-/* ---- engines ---- */
-
-static int load_allow(struct host *host, const struct host_config *config)
-{
-    char message[ALLOW_MESSAGE_CAP];
-    struct allow fresh;
-    allow_init(&fresh);
-    for (uint32_t i = 0; i < config->allow_count; i++) {
-        int error = allow_add(&fresh, config->allow[i], message);
-        if (error != ERR_OK) {
-            log_error("%s: [allow] %s: %s", config->file, config->allow[i], message);
-            allow_done(&fresh);
-            return error;
-        }
-    }
-    allow_done(&host->allow);
-    host->allow = fresh;
-    return ERR_OK;
-}
-
-static int open_engines(struct host *host)
-{
-    struct ike_table_limits limits;
-    uint64_t now_us = clock_now_us();
-    ike_table_limits_init(&limits);
-    int error = crypto_random(host->seed, sizeof(host->seed));
-    if (error == ERR_OK)
-        error = map_init(&host->peers_by_name, host->seed);
-    if (error == ERR_OK)
-        error = map_init(&host->peers_by_address, host->seed);
-    if (error == ERR_OK)
-        error = map_init(&host->calls_by_number, host->seed);
-    if (error == ERR_OK)
-        error = ike_table_new(&limits, now_us, &host->ike);
-    if (error == ERR_OK)
-        error = ike_table_new(&limits, now_us, &host->ike_tcp);
-    if (error == ERR_OK)
-        error = punch_table_new(&host->punches);
-    if (error == ERR_OK)
-        error = tunnel_table_new(host->seed, &host->tunnels);
-    if (error == ERR_OK)
-        error = load_allow(host, &host->config);
-    if (error == ERR_OK)
-        error = state_load(host);
-    if (error == ERR_OK)
-        host->own = pool_own_address(host->pool);
-    return error;
-}
-
 /* ---- stopping ---- */
 
 static void close_handles(struct host *host)
@@ -333,7 +284,7 @@ static void reload(struct host *host)
 {
     struct host_config *config = calloc(1, sizeof(*config));
     if (config == NULL || host_config_load(host->config.file, config, stderr) != ERR_OK ||
-        load_allow(host, config) != ERR_OK) {
+        engines_load_allow(host, config) != ERR_OK) {
         log_error("configuration not reloaded: the one before stays in force");
         free(config);
         return;
@@ -407,7 +358,7 @@ static int bring_up(struct host *host)
     if (error == ERR_OK)
         error = open_signals(host);
     if (error == ERR_OK)
-        error = open_engines(host);
+        error = engines_open(host);
     if (error == ERR_OK)
         error = install_guard(&host->config, &host->guard, &host->netlink, &host->guard_filter);
     if (error == ERR_OK)
@@ -444,10 +395,7 @@ static void take_down(struct host *host)
     portmap_free(host->portmap);
     datapath_stop(host->datapath);
     export_close(host);
-    tunnel_table_free(host->tunnels);
-    punch_table_free(host->punches);
-    ike_table_free(host->ike);
-    ike_table_free(host->ike_tcp);
+    engines_close(host);
     tun_close(&host->tun);
     if (host->policy != NULL)
         policy_close(host->policy);
@@ -456,12 +404,6 @@ static void take_down(struct host *host)
     udp_close(&host->udp);
     guard_filter_close(&host->guard_filter);
     netlink_close(&host->netlink);
-    pool_free(host->pool);
-    trust_free(host->trust);
-    allow_done(&host->allow);
-    map_done(&host->peers_by_name);
-    map_done(&host->peers_by_address);
-    map_done(&host->calls_by_number);
     identity_free(host->identity);
     task_queue_done(&host->tasks);
 }
