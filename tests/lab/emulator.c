@@ -9,6 +9,11 @@
  *   lab_emulator nat    [--seed N] [nat options] --lan IF=ADDR/LEN[,key=value…] … --wan
  * IF=ADDR/LEN[,key=value…]
  *
+ * NAT options: --mapping, --filtering ei|ad|apd, --ports preserve|sequential|random, --step N (of
+ * sequential ports), --traffic N (ports a second that other hosts take), --public A (one more
+ * address), --arbitrary (which of them a mapping gets), --hairpin, --lifetime MS, --reject,
+ * --outbound-refresh-only, --gateway A.
+ *
  * Keys of an interface concern what comes in there: delay, jitter, reorder-by (ms), loss, reorder,
  * duplicate, corrupt (0…1). Jitter alone keeps the order. Commands on standard input, one a line:
  * `stats`, `flush` (a NAT that was switched off and on), `address A` (a new public address), `set
@@ -37,7 +42,7 @@
 #define FRAME_MAX      9018
 #define ETHER_LEN      14
 #define MAPPINGS_MAX   4096
-#define PEERS_MAX      64 /* remembered destinations of one mapping */
+#define PEERS_MAX      4096 /* remembered destinations of one mapping */
 #define NEIGHBOURS_MAX 64
 #define PENDING_MAX    16 /* packets that wait for one neighbour's address */
 #define FRAGMENTS_MAX  64
@@ -83,8 +88,8 @@ struct mapping {
     uint32_t to; /* with address-dependent mapping */
     uint16_t to_port;
     uint64_t expires;
-    struct peer peers[PEERS_MAX];
-    int peer_next;
+    struct peer *peers;
+    int peer_count, peer_next;
 };
 
 struct neighbour {
@@ -107,7 +112,10 @@ struct fragment {
 struct nat {
     enum scope mapping, filtering;
     enum allocation allocation;
-    bool hairpin, inbound_refreshes, rejects;
+    bool hairpin, inbound_refreshes, rejects, pools_arbitrarily;
+    int step;       /* sequential: from one port to the next */
+    double traffic; /* sequential: ports that other hosts take in a second */
+    uint64_t traffic_at;
     uint64_t lifetime_us;
     uint32_t gateway;
     uint32_t publics[4];
@@ -594,6 +602,7 @@ static void mappings_expire(struct nat *nat, uint64_t now)
             i++;
             continue;
         }
+        free(nat->mappings[i]->peers);
         free(nat->mappings[i]);
         nat->mappings[i] = nat->mappings[--nat->mapping_count];
     }
@@ -626,24 +635,56 @@ static struct mapping *mapping_find_inner(struct nat *nat, const struct mapping 
     return NULL;
 }
 
-static bool port_allocate(struct nat *nat, const struct mapping *m, uint16_t *ret_port)
+/* Ports that hosts which are not here have taken since the last one was given out. */
+static void others_take_ports(struct nat *nat, uint64_t now)
 {
+    if (nat->traffic <= 0)
+        return;
+    const double ports = (double)(now - nat->traffic_at) / 1e6 * nat->traffic;
+    const uint64_t count = (uint64_t)ports + chance(&nat->random, ports - (double)(uint64_t)ports);
+    nat->next_port = (uint16_t)(nat->next_port + (count % 65536) * (uint64_t)nat->step);
+    nat->traffic_at = now;
+}
+
+static bool port_allocate(struct nat *nat, const struct mapping *m, uint16_t *ret_port,
+                          uint64_t now)
+{
+    others_take_ports(nat, now);
     uint16_t port = m->inner_port;
     for (int tries = 0; tries < 60000; tries++) {
         if (nat->allocation == PORTS_RANDOM)
             port = (uint16_t)(1024 + random_next(&nat->random) % 64512);
-        else if (nat->allocation == PORTS_SEQUENTIAL)
-            port = nat->next_port++;
-        else if (tries)
+        else if (nat->allocation == PORTS_SEQUENTIAL) {
+            port = nat->next_port;
+            nat->next_port = (uint16_t)(nat->next_port + nat->step);
+        } else if (tries)
             port++; /* taken: the next one */
         if (nat->next_port < 1024)
-            nat->next_port = 1024;
+            nat->next_port = nat->step > 0 ? 1024 : 65535;
         if (port && !mapping_find_outer(nat, m->protocol, m->outer, port)) {
             *ret_port = port;
             return true;
         }
     }
     return false;
+}
+
+/* Where this mapping remembers that destination: a new place, or the oldest one's. */
+static struct peer *peer_slot(struct mapping *m, uint32_t address, uint16_t port)
+{
+    for (int i = 0; i < m->peer_count; i++)
+        if (m->peers[i].address == address && m->peers[i].port == port)
+            return &m->peers[i];
+    if (m->peer_count == PEERS_MAX)
+        return &m->peers[m->peer_next++ % PEERS_MAX];
+    if (!(m->peer_count & (m->peer_count - 1))) { /* grows at powers of two */
+        int cap = m->peer_count ? 2 * m->peer_count : 1;
+        struct peer *grown = realloc(m->peers, (size_t)cap * sizeof(*grown));
+        if (!grown)
+            fail("out of memory");
+        m->peers = grown;
+    }
+    return &m->peers[m->peer_count++];
 }
 
 /* The mapping for a packet that goes out, made where there is none, and kept alive. */
@@ -655,12 +696,16 @@ static struct mapping *mapping_outbound(struct nat *nat, const struct ip *ip, ui
                              .inner_port = source_port,
                              .to = ip->destination,
                              .to_port = ip->protocol == IPPROTO_ICMP ? 0 : destination_port};
-    /* One inner host keeps one public address: "paired" pooling (RFC 4787, REQ-2). */
+    /* One inner host keeps one public address: "paired" pooling (RFC 4787, REQ-2); or each mapping
+     * has another one: "arbitrary". */
     wanted.outer = nat->publics[(int)(ip->source % (uint32_t)nat->public_count)];
     uint64_t lifetime = ip->protocol == IPPROTO_TCP ? 7200000000u : nat->lifetime_us;
     struct mapping *m = mapping_find_inner(nat, &wanted);
     if (!m) {
-        if (nat->mapping_count == MAPPINGS_MAX || !port_allocate(nat, &wanted, &wanted.outer_port))
+        if (nat->pools_arbitrarily)
+            wanted.outer = nat->publics[random_next(&nat->random) % (uint64_t)nat->public_count];
+        if (nat->mapping_count == MAPPINGS_MAX ||
+            !port_allocate(nat, &wanted, &wanted.outer_port, now))
             return NULL;
         m = malloc(sizeof(*m));
         if (!m)
@@ -669,14 +714,8 @@ static struct mapping *mapping_outbound(struct nat *nat, const struct ip *ip, ui
         nat->mappings[nat->mapping_count++] = m;
     }
     m->expires = now + lifetime;
-    struct peer *peer = NULL;
-    for (int i = 0; i < PEERS_MAX && !peer; i++)
-        if (m->peers[i].expires && m->peers[i].address == wanted.to &&
-            m->peers[i].port == wanted.to_port)
-            peer = &m->peers[i];
-    if (!peer)
-        peer = &m->peers[m->peer_next++ % PEERS_MAX];
-    *peer = (struct peer){wanted.to, wanted.to_port, now + lifetime};
+    *peer_slot(m, wanted.to, wanted.to_port) =
+        (struct peer){wanted.to, wanted.to_port, now + lifetime};
     return m;
 }
 
@@ -685,7 +724,7 @@ static bool mapping_admits(const struct nat *nat, const struct mapping *m, uint3
 {
     if (nat->filtering == SCOPE_ANY)
         return true;
-    for (int i = 0; i < PEERS_MAX; i++) {
+    for (int i = 0; i < m->peer_count; i++) {
         const struct peer *p = &m->peers[i];
         if (p->expires > now && p->address == from &&
             (nat->filtering == SCOPE_ADDRESS || p->port == port))
@@ -763,9 +802,8 @@ static void nat_inbound(struct box *box, int port, struct ip *ip)
         uint64_t expires =
             box->now + (ip->protocol == IPPROTO_TCP ? 7200000000u : nat->lifetime_us);
         m->expires = expires;
-        for (int i = 0; i < PEERS_MAX; i++)
-            if (m->peers[i].expires && m->peers[i].address == ip->source &&
-                m->peers[i].port == source_port)
+        for (int i = 0; i < m->peer_count; i++)
+            if (m->peers[i].address == ip->source && m->peers[i].port == source_port)
                 m->peers[i].expires = expires;
     }
     rewrite(ip, 1, m->inner, m->inner_port);
@@ -1077,14 +1115,22 @@ static void parse_options(struct box *box, int argc, char **argv, bool is_nat)
 {
     static const char *const scopes[] = {"ei", "ad", "apd", NULL};
     static const char *const allocations[] = {"preserve", "sequential", "random", NULL};
-    static const struct option options[] = {
-        {"seed", 1, NULL, 's'},     {"lan", 1, NULL, 'l'},
-        {"wan", 1, NULL, 'w'},      {"gateway", 1, NULL, 'g'},
-        {"mapping", 1, NULL, 'm'},  {"filtering", 1, NULL, 'f'},
-        {"ports", 1, NULL, 'p'},    {"hairpin", 0, NULL, 'h'},
-        {"lifetime", 1, NULL, 't'}, {"public", 1, NULL, 'a'},
-        {"reject", 0, NULL, 'r'},   {"outbound-refresh-only", 0, NULL, 'o'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", 1, NULL, 's'},
+                                            {"lan", 1, NULL, 'l'},
+                                            {"wan", 1, NULL, 'w'},
+                                            {"gateway", 1, NULL, 'g'},
+                                            {"mapping", 1, NULL, 'm'},
+                                            {"filtering", 1, NULL, 'f'},
+                                            {"ports", 1, NULL, 'p'},
+                                            {"hairpin", 0, NULL, 'h'},
+                                            {"lifetime", 1, NULL, 't'},
+                                            {"public", 1, NULL, 'a'},
+                                            {"step", 1, NULL, 'S'},
+                                            {"traffic", 1, NULL, 'T'},
+                                            {"arbitrary", 0, NULL, 'A'},
+                                            {"reject", 0, NULL, 'r'},
+                                            {"outbound-refresh-only", 0, NULL, 'o'},
+                                            {NULL, 0, NULL, 0}};
     struct nat *nat = &box->nat;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (c == '?' || (c != 's' && !is_nat))
@@ -1111,6 +1157,11 @@ static void parse_options(struct box *box, int argc, char **argv, bool is_nat)
             nat->allocation = (enum allocation)choose("ports", optarg, allocations);
         else if (c == 't')
             nat->lifetime_us = (uint64_t)(strtod(optarg, NULL) * 1000);
+        else if (c == 'S')
+            nat->step = atoi(optarg);
+        else if (c == 'T')
+            nat->traffic = strtod(optarg, NULL);
+        nat->pools_arbitrarily |= c == 'A';
         nat->hairpin |= c == 'h';
         nat->rejects |= c == 'r';
         nat->inbound_refreshes &= c != 'o';
@@ -1127,8 +1178,12 @@ int main(int argc, char **argv)
     bool is_nat = argc > 1 && !strcmp(argv[1], "nat");
     if (argc < 2 || (!is_nat && strcmp(argv[1], "bridge")))
         fail("usage: lab_emulator bridge|nat OPTIONS (see the head of emulator.c)");
-    box.nat = (struct nat){
-        .lifetime_us = 120000000, .inbound_refreshes = true, .next_port = 20000, .random = 1};
+    box.nat = (struct nat){.lifetime_us = 120000000,
+                           .inbound_refreshes = true,
+                           .next_port = 20000,
+                           .random = 1,
+                           .step = 1,
+                           .traffic_at = clock_us()};
     parse_options(&box, argc - 1, argv + 1, is_nat);
     run(&box);
 }

@@ -450,8 +450,12 @@ class Lab:
 
     def emulated_nat(self, name, outside, lan="10.0.1.0/24", address=None, quality=None, lan_quality=None,
                      mapping="ei", filtering="apd", ports="preserve", hairpin=False, lifetime=120000,
-                     inbound_refreshes=True, unsolicited="drop", publics=(), seed=1):
-        """A NAT of a kind that the kernel lacks (see emulator.c); node.lan is the segment behind it, node.box the emulator."""
+                     inbound_refreshes=True, unsolicited="drop", publics=(), pooling="paired", step=1, traffic=0, seed=1):
+        """A NAT of a kind that the kernel lacks (see emulator.c); node.lan is the segment behind it, node.box the emulator.
+
+        step, traffic: of sequential ports, and how many a second other hosts take. pooling: paired | arbitrary, which of
+        several public addresses a mapping gets.
+        """
         node = Node(self, name, is_quiet=True)
         network = ipaddress.ip_network(lan)
         switch = Node(self, f"{name}lan", is_quiet=True)
@@ -466,9 +470,10 @@ class Lab:
         args = ["nat", "--seed", seed, "--lan", f"lan={network[1]}/{network.prefixlen}{link_settings(lan_quality)}",
                 "--wan", f"wan={node.address}/{outside.network.prefixlen}{link_settings(quality)}",
                 "--gateway", outside.gateway, "--mapping", mapping, "--filtering", filtering, "--ports", ports,
-                "--lifetime", lifetime]
+                "--lifetime", lifetime, "--step", step, "--traffic", traffic]
         args += [word for public in publics for word in ("--public", public)]
         args += ["--hairpin"] if hairpin else []
+        args += ["--arbitrary"] if pooling == "arbitrary" else []
         args += ["--reject"] if unsolicited == "reject" else []
         args += [] if inbound_refreshes else ["--outbound-refresh-only"]
         node.box = Emulator(node, args)

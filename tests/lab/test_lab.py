@@ -7,6 +7,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -155,6 +156,37 @@ def test_several_public_addresses(lab):
     mine = {o.seen(s)[0] for s in o.sockets}
     its = {exchange(other, s.getsockname(), s)[1][0] for s in o.sockets}
     assert len(mine) == len(its) == 1 and mine | its == {"198.51.100.90", o.nat.address}
+
+
+def test_a_mapping_gets_any_of_several_public_addresses(lab):
+    """Arbitrary pooling (RFC 4787, REQ-2 forbids it, carriers do it): one inner socket, several public addresses."""
+    o = Outside(lab, emulated(mapping="apd", publics=["198.51.100.90", "198.51.100.91"], pooling="arbitrary", ports="random"))
+    socks = o.sockets + [o.q.socket(bind=(o.q.address, port)) for port in range(4100, 4108)]
+    seen = {o.seen(s)[0] for s in socks}
+    assert seen == {"198.51.100.90", "198.51.100.91", o.nat.address}
+
+
+@pytest.mark.parametrize("step, traffic", [(2, 0), (-1, 0), (1, 50)])
+def test_sequential_ports_with_a_step_and_other_hosts_traffic(lab, step, traffic):
+    o = Outside(lab, emulated(mapping="apd", ports="sequential", step=step, traffic=traffic))
+    ports = [o.seen(s)[1] for s in o.sockets]
+    steps = [b - a for a, b in zip(ports, ports[1:])]
+    if traffic:
+        time.sleep(0.2)  # the others' ports are a matter of time
+        more = o.seen(o.q.socket(bind=(o.q.address, 4100)))[1]
+        assert all(s >= 1 for s in steps) and 10 <= more - ports[-1] <= 60
+    else:
+        assert steps == [step] * 3
+
+
+def test_a_mapping_remembers_a_thousand_destinations(lab):
+    """What a birthday attempt asks of the easy side's NAT: each of them may answer afterwards."""
+    o = Outside(lab, emulated(filtering="apd"))
+    public = o.seen(o.sockets[0])
+    for port in range(10000, 11000):
+        o.inner.sendto(b"x", (o.q.address, port))
+    early = o.q.socket(bind=(o.q.address, 10001))
+    assert o.gets_in(early, public) and not o.gets_in(o.sockets[3], public)
 
 
 @pytest.mark.parametrize("make", [kernel("port-restricted"), emulated()], ids=["kernel", "emulated"])
