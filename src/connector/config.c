@@ -88,7 +88,19 @@ static int parse_dns(const char *value, void *target, const struct config_key *k
 
 static int parse_address(const char *value, void *target, const struct config_key *key)
 {
-    return parse_single_address(value, &((struct connector_config *)target)->address);
+    struct connector_config *config = target;
+    struct address address;
+    const int error = parse_single_address(value, &address);
+    if (error != ERR_OK)
+        return error;
+    if (config->address.family == ADDRESS_NONE)
+        config->address = address;
+    else if (config->other_address.family == ADDRESS_NONE &&
+             config->address.family != address.family)
+        config->other_address = address;
+    else
+        return ERR_INVALID;
+    return ERR_OK;
 }
 
 static int parse_lease(const char *value, void *target, const struct config_key *key)
@@ -130,7 +142,7 @@ static const struct config_key keys[] = {
     {"connector", "zone", config_parse_name, AT(zone), SIZE(zone),
      "the DNS zone to serve, such as detec.example.net", 0},
     {"connector", "address", parse_address, 0, 0,
-     "the public IPv4 or IPv6 address of this machine, without a port", 0},
+     "the public IPv4 or IPv6 address of this machine, without a port, once for each family", 1},
     {"connector", "name-server", config_parse_name, AT(name_server), SIZE(name_server),
      "the host name of this DNS server, such as ns.example.net", 0},
     {"connector", "listen", parse_listen, 0, 0, "an address and port, such as 0.0.0.0:4500", 0},
@@ -163,10 +175,8 @@ static void set_defaults(struct connector_config *config, const char *file)
 {
     memset(config, 0, sizeof *config);
     snprintf(config->file, sizeof config->file, "%s", file);
-    config->listen.address = address_from_ipv4(INADDR_ANY);
     config->listen.port = LISTEN_PORT;
     config->has_dns = true;
-    config->dns.address = address_from_ipv4(INADDR_ANY);
     config->dns.port = DNS_PORT;
     snprintf(config->key, sizeof config->key, "/var/lib/detec-connector/connector.key");
     snprintf(config->database, sizeof config->database, "/var/lib/detec-connector/hosts.db");
@@ -180,6 +190,18 @@ static void set_defaults(struct connector_config *config, const char *file)
     config->relay_rate = RELAY_RATE;
     config->relay_rate_total = RELAY_RATE_TOTAL;
     config->log_level = LOG_LEVEL_INFO;
+}
+
+/* Unless listen or dns says otherwise: one socket for both families where the zone has an IPv6
+ * address. */
+static void choose_any(const struct connector_config *config, struct endpoint *listen)
+{
+    static const uint8_t any[16];
+    if (listen->address.family == ADDRESS_NONE &&
+        (config->address.family == ADDRESS_IPV6 || config->other_address.family == ADDRESS_IPV6))
+        listen->address = address_from_bytes(ADDRESS_IPV6, any);
+    else if (listen->address.family == ADDRESS_NONE)
+        listen->address = address_from_ipv4(INADDR_ANY);
 }
 
 /* What no single value shows. */
@@ -203,6 +225,8 @@ static int check_whole(struct connector_config *config, FILE *report)
                 config->file, config->zone, NAME_TEXT_CAP - 1 - 64);
         result = ERR_INVALID;
     }
+    choose_any(config, &config->listen);
+    choose_any(config, &config->dns);
     if (config->address.family == ADDRESS_NONE && !address_is_unspecified(&config->listen.address))
         config->address = config->listen.address;
     if (config->address.family == ADDRESS_NONE) {
@@ -277,7 +301,8 @@ const char *connector_config_fixed_change(const struct connector_config *a,
 {
     if (strcmp(a->zone, b->zone) != 0)
         return "zone";
-    if (!address_is_equal(&a->address, &b->address))
+    if (!address_is_equal(&a->address, &b->address) ||
+        !address_is_equal(&a->other_address, &b->other_address))
         return "address";
     if (strcmp(a->name_server, b->name_server) != 0)
         return "name-server";

@@ -21,6 +21,7 @@ struct connector_config {
     char zone[NAME_TEXT_CAP];
     char name_server[NAME_TEXT_CAP]; /* in NS and SOA; empty: the zone's own name */
     struct address address;          /* of the zone's own name */
+    struct address other_address;    /* … of the other family; ADDRESS_NONE: there is none */
     struct endpoint listen;          /* TCP for log-ins, UDP for STUN */
     /* The second port and address of NAT behaviour discovery (RFC 5780). */
     bool has_stun_alternate;

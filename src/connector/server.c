@@ -306,6 +306,7 @@ static int make_engines(struct connector *connector)
         .name = config->zone,
         .name_server = config->name_server[0] != '\0' ? config->name_server : NULL,
         .address = config->address,
+        .other_address = config->other_address,
         .port = config->listen.port,
         .key = *identity_public(connector->identity),
         .serial = (uint32_t)clock_wall_seconds(),

@@ -1,6 +1,7 @@
-/* Finding a zone's connector through DNS: SRV `_detec._tcp.ZONE`, its address, and the connector's
- * key from IPSECKEY at the zone; where there is no SRV, the zone's own address, if the host's name
- * has an IPSECKEY. (An answer of 0.0.0.1 alone proves no connector.) */
+/* Finding a zone's connector through DNS: SRV `_detec._tcp.ZONE`, the addresses of its targets, and
+ * the connector's key from IPSECKEY at the zone; where there is no SRV, the zone's own addresses,
+ * if the host's name has an IPSECKEY. (An answer of 0.0.0.1 alone proves no connector.) A and AAAA
+ * are asked for side by side; all addresses go to whoever connects, in the order to try them. */
 #ifndef HOST_FINDER_H
 #define HOST_FINDER_H
 
@@ -12,9 +13,16 @@
 struct finder;
 struct host;
 
+#define FINDER_CONNECTORS_MAX 8
+
 struct finder_result {
     char zone[NAME_TEXT_CAP];
-    struct endpoint connector;
+    /* At least one, in the order to try them: the targets of SRV by priority and weight (RFC 2782),
+     * the addresses of each with families in turn, IPv6 first (RFC 8305, 4), those that this host
+     * has no route to last. What cannot be a connector's is left out. IPv4 behind a NAT64 is given
+     * as the IPv6 address by which it is reached from here. */
+    struct endpoint connectors[FINDER_CONNECTORS_MAX];
+    size_t connector_count;
     bool has_key;
     struct public_key key; /* as DNS says: enough for a first contact only */
 };

@@ -241,7 +241,7 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
 
 static void take_found(struct session *session, const struct finder_result *found)
 {
-    session->connector = found->connector;
+    session->connector = found->connectors[0];
     session->has_dns_key = found->has_key;
     session->dns_key = found->key;
 }

@@ -60,6 +60,17 @@ MUST_USE int lookup_parse_keys(const uint8_t *response, size_t len, const char *
 /* type: DNS_TYPE_A or DNS_TYPE_AAAA. */
 MUST_USE int lookup_parse_addresses(const uint8_t *response, size_t len, const char *name,
                                     uint16_t type, struct lookup_addresses *ret_addresses);
+/* One host that offers a service, and what was found for it. */
+struct lookup_target {
+    uint16_t port;
+    struct lookup_addresses ipv6, ipv4;
+};
+
+/* The endpoints of these targets in the order to try them: target by target, and in each the
+ * families in turn, IPv6 first (RFC 8305, 4). At most cap (at least count), a share for each
+ * target; none twice. Returns how many. */
+size_t lookup_order(const struct lookup_target *targets, size_t count, struct endpoint *ret_order,
+                    size_t cap);
 /* Did the resolver say it validated this by DNSSEC (AD, RFC 4035)? Worth as much as the way to it.
  */
 bool lookup_is_validated(const uint8_t *response, size_t len);

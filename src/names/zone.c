@@ -133,12 +133,14 @@ static int set_names(struct zone *zone, const struct zone_config *config)
 
 int zone_new(const struct zone_config *config, struct zone **ret_zone)
 {
-    if (config->address.family == ADDRESS_NONE || config->port == 0)
+    if (config->address.family == ADDRESS_NONE || config->port == 0 ||
+        config->address.family == config->other_address.family)
         return ERR_INVALID;
     struct zone *zone = calloc(1, sizeof *zone);
     if (zone == NULL)
         return ERR_NOMEM;
-    zone->address = config->address;
+    zone->addresses[0] = config->address;
+    zone->addresses[1] = config->other_address;
     zone->port = config->port;
     zone->key = config->key;
     zone->serial = config->serial;

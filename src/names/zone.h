@@ -1,7 +1,7 @@
 /* The connector's own authoritative zone: query in, response out. Holds the apex (SOA, NS, A,
- * IPSECKEY of the connector), SRV _detec._tcp, and for each host that is logged in `A 0.0.0.1` and
- * IPSECKEY. No wildcards, no transfers, no other zones. RFC 1034, 1035, 2181, 2308, 4343, 6891,
- * 8482. */
+ * AAAA, IPSECKEY of the connector), SRV _detec._tcp, and for each host that is logged in `A
+ * 0.0.0.1` and IPSECKEY. No wildcards, no transfers, no other zones. RFC 1034, 1035, 2181, 2308,
+ * 4343, 6891, 8482. */
 #ifndef NAMES_ZONE_H
 #define NAMES_ZONE_H
 
@@ -23,11 +23,12 @@ struct zone_config {
     const char *name; /* canonical */
     const char
         *name_server; /* canonical; NULL: the zone's name itself. Inside the zone it gets address */
-    struct address address; /* of the zone's name: A or AAAA */
-    uint16_t port;          /* TCP port of the connector, for SRV */
-    struct public_key key;  /* the connector's */
-    uint32_t serial;        /* first serial, e.g. wall-clock seconds: it must grow over restarts */
-    uint8_t seed[16];       /* random, for the table */
+    struct address address;       /* of the zone's name: A or AAAA */
+    struct address other_address; /* … of the other family; ADDRESS_NONE: there is none */
+    uint16_t port;                /* TCP port of the connector, for SRV */
+    struct public_key key;        /* the connector's */
+    uint32_t serial;  /* first serial, e.g. wall-clock seconds: it must grow over restarts */
+    uint8_t seed[16]; /* random, for the table */
 };
 
 /* Copies the configuration. ERR_INVALID: a bad name or address. */

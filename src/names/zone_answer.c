@@ -64,17 +64,28 @@ static void write_soa(struct response *response, enum dns_section section, uint3
 }
 
 /* Spares the asker another question. */
-static void add_address(struct response *response, const struct dns_name *name)
+static void add_addresses(struct response *response, const struct dns_name *name)
 {
-    dns_writer_address(&response->d, DNS_SECTION_ADDITIONAL, name, ZONE_TTL_S,
-                       &response->zone->address);
+    for (size_t i = 0; i < 2; i++) {
+        if (response->zone->addresses[i].family != ADDRESS_NONE)
+            dns_writer_address(&response->d, DNS_SECTION_ADDITIONAL, name, ZONE_TTL_S,
+                               &response->zone->addresses[i]);
+    }
+}
+
+static void answer_addresses(struct response *response)
+{
+    for (size_t i = 0; i < 2; i++) {
+        if (response->zone->addresses[i].family != ADDRESS_NONE)
+            answer_address(response, &response->zone->addresses[i], ZONE_TTL_S);
+    }
 }
 
 static void answer_apex(struct response *response)
 {
     const struct zone *zone = response->zone;
 
-    answer_address(response, &zone->address, ZONE_TTL_S);
+    answer_addresses(response);
     answer_key(response, &zone->key, ZONE_TTL_S);
     if (is_asked(response, DNS_TYPE_SOA)) {
         write_soa(response, DNS_SECTION_ANSWER, ZONE_TTL_S);
@@ -85,7 +96,7 @@ static void answer_apex(struct response *response)
                         &zone->name_server);
         response->answer_count++;
         if (zone->is_name_server_inside)
-            add_address(response, &zone->name_server);
+            add_addresses(response, &zone->name_server);
     }
 }
 
@@ -99,7 +110,7 @@ static void answer_service(struct response *response)
     dns_writer_srv(&response->d, DNS_SECTION_ANSWER, &response->query->question.name, ZONE_TTL_S,
                    &srv);
     response->answer_count++;
-    add_address(response, &zone->name);
+    add_addresses(response, &zone->name);
 }
 
 static void answer_node(struct response *response, const struct zone_node *node)
@@ -109,7 +120,7 @@ static void answer_node(struct response *response, const struct zone_node *node)
     if ((node->roles & ZONE_ROLE_APEX) != 0) {
         answer_apex(response); /* also where the zone's name is its name server */
     } else if ((node->roles & ZONE_ROLE_NAME_SERVER) != 0) {
-        answer_address(response, &response->zone->address, ZONE_TTL_S);
+        answer_addresses(response);
     }
     if ((node->roles & ZONE_ROLE_SERVICE) != 0)
         answer_service(response);

@@ -30,7 +30,7 @@ struct zone {
     struct dns_name name_server;
     struct dns_name mailbox;
     bool is_name_server_inside;
-    struct address address;
+    struct address addresses[2]; /* of the two families, or the second one NONE */
     uint16_t port;
     struct public_key key;
     uint32_t serial;

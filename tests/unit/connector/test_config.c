@@ -106,6 +106,33 @@ static void test_address_from_listen(void **state)
     assert_string_equal(address_format(&config.address, text, sizeof text), "192.0.2.7");
 }
 
+static void test_address_of_each_family(void **state)
+{
+    struct connector_config config, other;
+    int error;
+    char text[ENDPOINT_TEXT_CAP];
+    free(parse("[connector]\nzone = z.example\naddress = 192.0.2.7\naddress = 2001:db8::7\n",
+               &error, &config));
+    assert_int_equal(error, ERR_OK);
+    assert_string_equal(address_format(&config.address, text, sizeof text), "192.0.2.7");
+    assert_string_equal(address_format(&config.other_address, text, sizeof text), "2001:db8::7");
+    assert_string_equal(endpoint_format(&config.listen, text, sizeof text), "[::]:4500");
+    assert_string_equal(endpoint_format(&config.dns, text, sizeof text), "[::]:53");
+    free(parse("[connector]\nzone = z.example\naddress = 192.0.2.7\n", &error, &other));
+    assert_string_equal(connector_config_fixed_change(&config, &other), "address");
+    free(parse("[connector]\nzone = z.example\naddress = 192.0.2.7\naddress = 2001:db8::7\n"
+               "listen = 192.0.2.7\ndns = 0.0.0.0:5353\n",
+               &error, &config));
+    assert_string_equal(endpoint_format(&config.listen, text, sizeof text), "192.0.2.7:4500");
+    assert_string_equal(endpoint_format(&config.dns, text, sizeof text), "0.0.0.0:5353");
+    char *report =
+        parse("[connector]\nzone = z.example\naddress = 192.0.2.7\naddress = 192.0.2.8\n", &error,
+              &config);
+    assert_int_equal(error, ERR_INVALID);
+    assert_non_null(strstr(report, "once for each family"));
+    free(report);
+}
+
 #define GOOD "[connector]\nzone = z.example\naddress = 192.0.2.1\n"
 
 static void test_mistakes(void **state)
@@ -257,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_address_from_listen),
+        cmocka_unit_test(test_address_of_each_family),
         cmocka_unit_test(test_mistakes),
         cmocka_unit_test(test_missing),
         cmocka_unit_test(test_zone_leaves_room),

@@ -465,6 +465,32 @@ static void test_bad_configuration(void **state)
     assert_int_equal(reply->answers[0].type, DNS_TYPE_AAAA);
     assert_negative(ask(zone, ZONE, DNS_TYPE_A), DNS_RCODE_NOERROR);
     zone_free(zone);
+    config.other_address = config.address;
+    assert_int_equal(zone_new(&config, &zone), ERR_INVALID);
+}
+
+static void test_addresses_of_both_families(void **state)
+{
+    struct zone_config config = {
+        .name = ZONE,
+        .address = address_from_bytes(ADDRESS_IPV6, (const uint8_t *)" 123456789abcdef"),
+        .other_address = address_from_ipv4(0xcb00710a),
+        .port = 4500};
+    struct zone *zone = NULL;
+
+    assert_int_equal(zone_new(&config, &zone), ERR_OK);
+    struct reply *reply = ask(zone, ZONE, DNS_TYPE_AAAA);
+    assert_positive(reply);
+    assert_int_equal(reply->header.record_counts[DNS_SECTION_ANSWER], 1);
+    assert_int_equal(reply->answers[0].type, DNS_TYPE_AAAA);
+    reply = ask(zone, ZONE, DNS_TYPE_A);
+    assert_positive(reply);
+    assert_int_equal(reply->header.record_counts[DNS_SECTION_ANSWER], 1);
+    assert_address(&reply->answers[0], 0xcb00710a, ZONE_TTL_S);
+    reply = ask(zone, "_detec._tcp." ZONE, DNS_TYPE_SRV);
+    assert_positive(reply);
+    assert_int_equal(reply->header.record_counts[DNS_SECTION_ADDITIONAL], 3); /* and OPT */
+    zone_free(zone);
 }
 
 static void test_many_hosts(void **state)
@@ -504,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bad_configuration),
+        cmocka_unit_test(test_addresses_of_both_families),
         cmocka_unit_test(test_many_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
