@@ -44,7 +44,9 @@ int address_compare(const struct address *a, const struct address *b)
 {
     if (a->family != b->family)
         return a->family < b->family ? -1 : 1;
-    return memcmp(a->bytes, b->bytes, address_len(a));
+    /* A relay channel's name has no length on any wire, yet all of it counts. */
+    return memcmp(a->bytes, b->bytes,
+                  a->family == ADDRESS_RELAY ? sizeof(a->bytes) : address_len(a));
 }
 
 bool address_is_equal(const struct address *a, const struct address *b)

@@ -36,7 +36,7 @@ struct address address_from_ipv4(uint32_t host_order);
 /* Only for IPv4 addresses. */
 uint32_t address_to_ipv4(const struct address *a);
 struct address address_from_bytes(enum address_family family, const uint8_t *bytes);
-/* 4, 16, or 0 for ADDRESS_NONE. */
+/* On the wire: 4, 16, or 0 for ADDRESS_NONE and ADDRESS_RELAY. */
 size_t address_len(const struct address *a);
 bool address_is_equal(const struct address *a, const struct address *b);
 /* Total order, as memcmp. */

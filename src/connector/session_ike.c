@@ -196,6 +196,7 @@ void session_drive(struct session *session, uint64_t now_us)
             return;
         case IKE_EVENT_CHILD_READY:  /* sessions are childless */
         case IKE_EVENT_PATH_CHANGED: /* nor do they move */
+        case IKE_EVENT_MOVE_FAILED:
         case IKE_EVENT_CHILD_OUTBOUND:
         case IKE_EVENT_CHILD_CLOSED:
             break;

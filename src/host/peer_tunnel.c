@@ -261,6 +261,7 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
         if (peer != NULL)
             on_sa_closed(peer, sa, &event->closed, now_us);
         return false;
+    case IKE_EVENT_MOVE_FAILED: /* the path is as it was */
     case IKE_EVENT_NOTIFY:
     case IKE_EVENT_NONE:
         break;

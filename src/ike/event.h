@@ -12,6 +12,7 @@ enum ike_event_type {
     IKE_EVENT_CHILD_CLOSED,   /* forget it; id 0: the wished child did not come up */
     IKE_EVENT_NOTIFY,         /* a private status notify (56800 up) of the authenticated peer */
     IKE_EVENT_PATH_CHANGED,   /* the peer has proven to be at another endpoint: send there now */
+    IKE_EVENT_MOVE_FAILED,    /* path: nobody answered there; the path is the one before */
     IKE_EVENT_CLOSED,         /* the last event: free the SA. No CHILD_CLOSED precedes it */
 };
 

@@ -1,6 +1,7 @@
 /* Generations and their windows; see ike/generation.h. */
 #include "ike/generation.h"
 #include "crypto/memory.h"
+#include "ike/mobility.h"
 #include "ike/queue.h"
 #include <stdlib.h>
 #include <string.h>
@@ -267,8 +268,10 @@ void ike_generation_repeat(struct ike_generation *g, uint64_t now_us)
         return;
     r->is_to_send = true;
     r->was_repeated = true;
-    r->interval_us = deadline_min(
-        r->interval_us * ike_sa_config(g->sa)->retransmit_factor_percent / 100, INTERVAL_MAX_US);
+    if (!ike_mobility_is_urgent(g->sa))
+        r->interval_us =
+            deadline_min(r->interval_us * ike_sa_config(g->sa)->retransmit_factor_percent / 100,
+                         INTERVAL_MAX_US);
     r->repeat_us = now_us + r->interval_us;
 }
 
@@ -277,7 +280,9 @@ uint64_t ike_sa_first_interval(const struct ike_sa *sa)
     const struct ike_config *config = ike_sa_config(sa);
 
     if (sa->round_trip_us == 0)
-        return config->retransmit_first_us;
+        return ike_mobility_is_urgent(sa)
+                   ? deadline_min(config->retransmit_first_us, IKE_MOVE_US / 4)
+                   : config->retransmit_first_us;
     uint64_t interval_us = sa->round_trip_us + 4 * sa->round_trip_var_us;
     if (interval_us < config->retransmit_min_us)
         interval_us = config->retransmit_min_us;

@@ -31,7 +31,7 @@ static int finish_notify(struct ike_generation *g, struct ike_request *request,
                          const struct ike_incoming *in)
 {
     /* Any answer says "arrived". */
-    return ike_mobility_finish(g->sa, request, in->message, in->remote);
+    return ike_mobility_finish(g->sa, request, in->message, in->remote, in->now_us);
 }
 
 static int finish_farewell(struct ike_generation *g, struct ike_request *request,
@@ -141,6 +141,7 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
             return ERR_REPLAY;
         g->response.is_to_send = true;
         g->response.remote = *remote;
+        ike_mobility_repeated(sa, remote);
         return ERR_OK;
     }
     if (header->message_id != g->receive_id)
@@ -160,7 +161,7 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
     if (was_proven || is_proven(g))
         sa->heard_us = now_us;
     if (was_proven)
-        ike_mobility_heard(sa, remote, now_us);
+        ike_mobility_heard(sa, remote, true, now_us);
     return ERR_OK;
 }
 
@@ -214,7 +215,7 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
     if (was_proven || is_proven(g))
         sa->heard_us = now_us;
     if (was_proven)
-        ike_mobility_heard(sa, remote, now_us);
+        ike_mobility_heard(sa, remote, false, now_us);
     return ERR_OK;
 }
 

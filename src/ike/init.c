@@ -15,7 +15,7 @@ void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
 {
     ike_build_ke(b, IKE_GROUP_CURVE25519, handshake->kex.public_key, KEX_PUBLIC_LEN);
     ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
-    ike_nat_build(sa, b, spi_i, spi_r);
+    ike_nat_build(sa, b, spi_i, spi_r, &sa->remote);
     ike_auth_build_hashes(b);
 }
 

@@ -24,7 +24,7 @@ int ike_sa_new(struct ike_table *table, struct ike_profile *profile, const struc
     sa->state = IKE_STATE_CONNECTING;
     sa->events_end = &sa->events;
     sa->notifies_end = &sa->notifies;
-    sa->close_by_us = sa->rekey_us = sa->hard_us = DEADLINE_NEVER;
+    sa->close_by_us = sa->rekey_us = sa->hard_us = sa->move_by_us = DEADLINE_NEVER;
     sa->establish_by_us =
         now_us + (is_initiator ? config->establish_timeout_us : config->half_open_timeout_us);
     /* The place in the heap is kept to the end, so that moving the deadline cannot fail. */

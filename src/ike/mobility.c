@@ -52,22 +52,105 @@ static void hurry(struct ike_sa *sa, uint64_t now_us)
     r->repeat_us = now_us + r->interval_us;
 }
 
-void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us)
+/* By when a move that begins now is through on both sides, or never. */
+static uint64_t move_end(const struct ike_sa *sa, uint64_t now_us)
 {
-    if (sa->state != IKE_STATE_ESTABLISHED || !peer_may_move(sa) || sa->current == NULL)
-        return;
-    if (endpoint_is_equal(remote, &sa->remote)) {
-        sa->has_candidate = false; /* it is where it was */
-        return;
-    }
-    if (sa->has_candidate && endpoint_is_equal(remote, &sa->candidate))
-        return;
+    return now_us + IKE_MOVE_US + 3 * sa->round_trip_us;
+}
+
+static void set_candidate(struct ike_sa *sa, const struct endpoint *remote, bool is_own,
+                          uint64_t now_us)
+{
     sa->candidate = *remote;
     sa->has_candidate = true;
-    sa->wants_challenge = true;
+    sa->is_candidate_own = is_own;
+    sa->is_candidate_asked = false;
+    sa->challenges = 0;
     sa->current->request.goes_to_candidate = true;
     sa->current->request.is_challenge = false;
     hurry(sa, now_us);
+}
+
+/* Nobody answers there. */
+static void fail_candidate(struct ike_sa *sa, uint64_t now_us)
+{
+    sa->has_candidate = false;
+    if (!sa->has_spare || sa->current == NULL)
+        return;
+    sa->has_spare = false;
+    if (!endpoint_is_equal(&sa->spare, &sa->remote))
+        set_candidate(sa, &sa->spare, false, now_us);
+}
+
+static void set_spare(struct ike_sa *sa, const struct endpoint *remote)
+{
+    sa->spare = *remote;
+    sa->has_spare = true;
+}
+
+/* Does what the peer now shows, or asks for, take the candidate's place? Not where it has asked for
+ * that one and only shows itself elsewhere: it may still send the old way. And where both sides
+ * move at once, each elsewhere, the way of the first exchange's initiator goes first. */
+static bool gives_way(const struct ike_sa *sa, bool is_asked)
+{
+    if (sa->is_candidate_own)
+        return is_asked && !sa->is_initiator;
+    return is_asked || !sa->is_candidate_asked;
+}
+
+void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, bool is_request,
+                        uint64_t now_us)
+{
+    const bool is_asked = sa->heard_update;
+
+    sa->heard_update = false;
+    if (sa->state != IKE_STATE_ESTABLISHED || !peer_may_move(sa) || sa->current == NULL)
+        return;
+    const bool is_here = endpoint_is_equal(remote, &sa->remote);
+    /* What it had sent before it could know of the move. */
+    if (!is_asked && !is_here && now_us < sa->left_until_us && endpoint_is_equal(remote, &sa->left))
+        return;
+    if (sa->has_candidate && endpoint_is_equal(remote, &sa->candidate)) {
+        sa->is_candidate_asked |= is_asked;
+    } else if (sa->has_candidate && !gives_way(sa, is_asked)) {
+        if (!is_here)
+            set_spare(sa, remote);
+    } else if (is_here) {
+        if (is_request) /* it is where it was; an answer only comes back the way of the question */
+            sa->has_candidate = sa->has_spare = false;
+    } else {
+        set_candidate(sa, remote, false, now_us);
+        sa->is_candidate_asked = is_asked;
+        sa->has_spare = false;
+    }
+}
+
+void ike_mobility_repeated(struct ike_sa *sa, const struct endpoint *remote)
+{
+    if (sa->state == IKE_STATE_ESTABLISHED && peer_may_move(sa) && sa->has_candidate &&
+        !sa->has_spare && !endpoint_is_equal(remote, &sa->candidate) &&
+        !endpoint_is_equal(remote, &sa->remote))
+        set_spare(sa, remote);
+}
+
+bool ike_mobility_is_urgent(const struct ike_sa *sa)
+{
+    return sa->has_candidate && sa->is_candidate_own;
+}
+
+int ike_mobility_expire(struct ike_sa *sa, uint64_t now_us)
+{
+    sa->move_by_us = DEADLINE_NEVER;
+    if (!sa->has_move)
+        return ERR_OK;
+    sa->has_move = false;
+    if (sa->has_candidate && sa->is_candidate_own)
+        fail_candidate(sa, now_us);
+    struct ike_event *event = ike_events_add(sa, IKE_EVENT_MOVE_FAILED, 0);
+    if (event == NULL)
+        return ERR_NOMEM;
+    event->path = sa->move;
+    return ERR_OK;
 }
 
 int ike_mobility_ask(struct ike_generation *g, struct ike_builder *b)
@@ -75,19 +158,20 @@ int ike_mobility_ask(struct ike_generation *g, struct ike_builder *b)
     struct ike_sa *sa = g->sa;
     struct ike_request *r = &g->request;
 
-    sa->wants_challenge = false;
     r->has_cookie2 = false;
-    if (!sa->is_mobile)
+    if (!sa->is_mobile) {
+        sa->wants_update = false;
         return ERR_OK;
+    }
     int error = crypto_random(r->cookie2, sizeof(r->cookie2));
     if (error != ERR_OK)
         return error;
     r->has_cookie2 = true;
     r->is_challenge = sa->has_candidate;
-    r->challenges = 0;
-    if (sa->wants_update && we_may_move(sa)) {
+    const bool wants_update = sa->wants_update || (sa->has_candidate && sa->is_candidate_own);
+    if (wants_update && we_may_move(sa)) {
         ike_build_notify(b, IKE_NOTIFY_UPDATE_SA_ADDRESSES, NULL, 0);
-        ike_nat_build(sa, b, g->spi_i, g->spi_r);
+        ike_nat_build(sa, b, g->spi_i, g->spi_r, r->is_challenge ? &sa->candidate : &sa->remote);
     }
     sa->wants_update = false;
     ike_build_notify(b, IKE_NOTIFY_COOKIE2, r->cookie2, sizeof(r->cookie2));
@@ -103,8 +187,9 @@ void ike_mobility_answer(struct ike_generation *g, const struct ike_message *mes
         return;
     if (ike_message_find_notify(message, IKE_NOTIFY_UPDATE_SA_ADDRESSES, NULL) &&
         peer_may_move(g->sa)) {
+        g->sa->heard_update = true;
         ike_nat_check(g->sa, message, g->spi_i, g->spi_r, remote);
-        ike_nat_build(g->sa, b, g->spi_i, g->spi_r);
+        ike_nat_build(g->sa, b, g->spi_i, g->spi_r, remote);
     }
     if (ike_message_find_notify(message, IKE_NOTIFY_COOKIE2, &cookie) &&
         cookie.len >= COOKIE2_LEN_MIN && cookie.len <= COOKIE2_LEN_MAX)
@@ -112,7 +197,8 @@ void ike_mobility_answer(struct ike_generation *g, const struct ike_message *mes
 }
 
 int ike_mobility_finish(struct ike_sa *sa, const struct ike_request *request,
-                        const struct ike_message *message, const struct endpoint *remote)
+                        const struct ike_message *message, const struct endpoint *remote,
+                        uint64_t now_us)
 {
     struct ike_notify cookie;
 
@@ -126,25 +212,54 @@ int ike_mobility_finish(struct ike_sa *sa, const struct ike_request *request,
     if (event == NULL)
         return ERR_NOMEM;
     event->path = sa->candidate;
+    sa->left = sa->remote;
+    sa->left_until_us = move_end(sa, now_us);
     sa->remote = sa->candidate;
-    sa->has_candidate = sa->wants_challenge = false;
+    sa->has_candidate = sa->has_spare = sa->has_move = false;
+    sa->move_by_us = DEADLINE_NEVER;
     return ERR_OK;
 }
 
 /* What has gone another way proves nothing: who listens there could send a copy of the answer from
- * the endpoint that is to be proven. So a challenge goes to the candidate alone, a few times; what
- * was under way before, in turns to both. */
-const struct endpoint *ike_mobility_next(struct ike_sa *sa, struct ike_request *request)
+ * the endpoint that is to be proven. So a challenge goes to the candidate alone: a few times, or as
+ * long as our own move has time. What was under way before goes both ways, in turns where somebody
+ * else may have chosen the candidate. */
+const struct endpoint *ike_mobility_next(struct ike_sa *sa, struct ike_request *request,
+                                         uint64_t now_us)
 {
     if (sa->has_candidate && request->is_challenge) {
-        if (request->challenges++ < CHALLENGES_MAX)
+        if (sa->is_candidate_own || sa->challenges++ < CHALLENGES_MAX)
             return &sa->candidate;
-        sa->has_candidate = false; /* nobody answers there */
+        fail_candidate(sa, now_us);
     }
     request->is_challenge = false;
     bool is_turn = sa->has_candidate && request->goes_to_candidate;
     request->goes_to_candidate = !is_turn;
+    request->is_to_send = is_turn && sa->is_candidate_own;
     return is_turn ? &sa->candidate : &sa->remote;
+}
+
+int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us)
+{
+    if (sa->state != IKE_STATE_ESTABLISHED || sa->current == NULL)
+        return ERR_STATE;
+    if (!we_may_move(sa))
+        return ERR_UNSUPPORTED;
+    struct ike_request *r = &sa->current->request;
+    if (r->kind != IKE_REQUEST_NONE && r->timeout_us != DEADLINE_NEVER)
+        r->timeout_us = now_us + ike_sa_config(sa)->request_timeout_us;
+    set_candidate(sa, remote, true, now_us);
+    sa->has_spare = false;
+    sa->has_move = true;
+    sa->move = *remote;
+    sa->move_by_us = move_end(sa, now_us);
+    ike_timer_update(sa);
+    return ERR_OK;
+}
+
+bool ike_sa_is_moving(const struct ike_sa *sa)
+{
+    return sa->has_move;
 }
 
 void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us)

@@ -31,14 +31,15 @@ static void build_one(struct ike_builder *b, uint16_t type, uint64_t spi_i, uint
         ike_build_notify(b, type, hash, sizeof(hash));
 }
 
-void ike_nat_build(struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r)
+void ike_nat_build(const struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r,
+                   const struct endpoint *remote)
 {
     const struct ike_config *config = ike_sa_config(sa);
 
     if (config->is_reliable)
         return;
     build_one(b, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, &config->local);
-    build_one(b, IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP, spi_i, spi_r, &sa->remote);
+    build_one(b, IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP, spi_i, spi_r, remote);
 }
 
 /* false only where notifies of this type came and none fits. */

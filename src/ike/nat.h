@@ -4,9 +4,11 @@
 
 #include "ike/state.h"
 
-/* Appends both notifies; an unknown own address makes the peer see a NAT before us: the safe side.
+/* Appends both notifies, for a message to this endpoint; an unknown own address makes the peer see
+ * a NAT before us: the safe side.
  */
-void ike_nat_build(struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r);
+void ike_nat_build(const struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r,
+                   const struct endpoint *remote);
 /* Compares the peer's notifies with the addresses that the message really carried. */
 void ike_nat_check(struct ike_sa *sa, const struct ike_message *message, uint64_t spi_i,
                    uint64_t spi_r, const struct endpoint *remote);

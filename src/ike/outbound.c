@@ -31,7 +31,7 @@ static int start_current(struct ike_sa *sa, uint64_t now_us)
     if (sa->state == IKE_STATE_CLOSING)
         return ike_delete_begin(g, now_us);
     sa->wants_check = false; /* any answer tells that the peer lives */
-    if (sa->wants_challenge || sa->wants_update)
+    if (sa->has_candidate || sa->wants_update)
         return ike_notify_begin(g, now_us);
     child = find_wanting(sa, true);
     if (child != NULL)
@@ -98,7 +98,7 @@ int ike_sa_transmit(struct ike_sa *sa, struct writer *w, struct endpoint *ret_re
         if (request->is_to_send && request->data != NULL) {
             int error = write_due(sa, w, &request->data, request->len, &request->is_to_send);
             if (error == ERR_OK)
-                *ret_remote = *ike_mobility_next(sa, request);
+                *ret_remote = *ike_mobility_next(sa, request, now_us);
             return error;
         }
     }

@@ -5,7 +5,8 @@
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote)
 {
     sa->remote = *remote;
-    sa->has_candidate = false;
+    sa->has_candidate = sa->has_spare = sa->has_move = false;
+    sa->move_by_us = DEADLINE_NEVER;
 }
 
 void ike_sa_set_user(struct ike_sa *sa, void *user)

@@ -8,12 +8,14 @@
 #ifndef IKE_SA_H
 #define IKE_SA_H
 
+#include "base/deadline.h"
 #include "base/writer.h"
 #include "ike/event.h"
 
 /* Limits of notifies queued by ike_sa_send_notify(). */
 #define IKE_NOTIFY_LEN_MAX   1024
 #define IKE_NOTIFY_QUEUE_MAX 64
+#define IKE_MOVE_US          SECOND_US /* see ike_sa_move() */
 
 struct ike_table;
 struct ike_sa;
@@ -62,6 +64,16 @@ void ike_sa_close(struct ike_sa *sa, uint64_t now_us);
  * sends again at once what is under way. The peer's path moves when we have answered its challenge.
  */
 void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
+/* Asks the peer to use the path between this socket and `remote` (UPDATE_SA_ADDRESSES and COOKIE2,
+ * RFC 4555, sent there alone; the peer challenges our end of it likewise). Each side keeps the old
+ * path until the new one has answered it. Ends in PATH_CHANGED, perhaps to another path that the
+ * peer has asked for at the same time, or in MOVE_FAILED, IKE_MOVE_US and three round trips later
+ * at the latest, or in CLOSED. The path there is now may be named too: then it is proven once more.
+ * Another move replaces the one under way, of which no event follows. What is under way to the peer
+ * goes both ways meanwhile, and has its whole time again. ERR_STATE: not established;
+ * ERR_UNSUPPORTED: the peer does not do MOBIKE, or not from our side. */
+MUST_USE int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us);
+bool ike_sa_is_moving(const struct ike_sa *sa);
 /* For how long the request under way has not been answered; 0: there is none. */
 uint64_t ike_sa_unanswered_us(const struct ike_sa *sa, uint64_t now_us);
 /* Where requests go from now on; the owner has verified that the peer is there. */

@@ -75,7 +75,6 @@ struct ike_request {
     bool has_cookie2;
     uint8_t cookie2[IKE_COOKIE2_LEN];
     bool is_challenge;      /* it has gone to the SA's candidate, and nowhere else */
-    uint32_t challenges;    /* how often */
     bool goes_to_candidate; /* the next time, where it is no challenge */
 };
 
@@ -194,12 +193,22 @@ struct ike_sa {
     struct ike_notify_node *notifies, **notifies_end;
     uint32_t notify_count;
     bool wants_check, wants_rekey;
-    bool is_mobile;     /* both sides do MOBIKE */
-    bool is_symmetric;  /* and either may move */
-    bool wants_update;  /* tell the peer that our addresses have changed */
-    bool has_candidate; /* the peer seems to have moved there */
-    bool wants_challenge;
+    bool is_mobile;          /* both sides do MOBIKE */
+    bool is_symmetric;       /* and either may move */
+    bool wants_update;       /* tell the peer that our addresses have changed */
+    bool heard_update;       /* the request being answered says so of the peer's */
+    bool has_candidate;      /* the path may lead there: to be challenged, or being so */
+    bool is_candidate_own;   /* by ike_sa_move(), not by what the peer has sent */
+    bool is_candidate_asked; /* the peer has said that it wants to be there */
     struct endpoint candidate;
+    uint32_t challenges; /* times that it was sent one */
+    bool has_spare;      /* to be challenged if the candidate fails */
+    struct endpoint spare;
+    bool has_move; /* the owner waits for what comes of ike_sa_move() */
+    struct endpoint move;
+    uint64_t move_by_us;
+    struct endpoint left; /* the path before, from which late messages come */
+    uint64_t left_until_us;
     bool is_nat_here, is_nat_there;
     bool has_peer_key;
     struct public_key peer_key;

@@ -4,6 +4,7 @@
 #include "ike/child.h"
 #include "ike/generation.h"
 #include "ike/life.h"
+#include "ike/mobility.h"
 
 /* 0 .. limit_us; without randomness, no jitter. */
 static uint64_t random_up_to(uint64_t limit_us)
@@ -79,7 +80,8 @@ static uint64_t sa_due(const struct ike_sa *sa)
     if (sa->state == IKE_STATE_CLOSING)
         due_us = sa->close_by_us;
     if (sa->state == IKE_STATE_ESTABLISHED)
-        due_us = deadline_min(deadline_min(sa->rekey_us, sa->hard_us), dpd_due(sa));
+        due_us = deadline_min(deadline_min(deadline_min(sa->rekey_us, sa->hard_us), dpd_due(sa)),
+                              sa->move_by_us);
     for (const struct ike_generation *g = sa->generations; g != NULL; g = g->next)
         due_us = deadline_min(due_us, generation_due(g));
     for (const struct ike_child *c = sa->children; c != NULL; c = c->next)
@@ -154,6 +156,10 @@ static void expire_sa(struct ike_sa *sa, uint64_t now_us)
         return;
     if (now_us >= sa->hard_us) {
         ike_sa_part(sa, IKE_REASON_EXPIRED, now_us);
+        return;
+    }
+    if (now_us >= sa->move_by_us && ike_mobility_expire(sa, now_us) != ERR_OK) {
+        ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
         return;
     }
     if (now_us >= sa->rekey_us) {

@@ -54,6 +54,20 @@ static void test_mapped_is_ipv4(void **state)
     assert_memory_equal(&a, &c, sizeof a);
 }
 
+static void test_relay_channels(void **state)
+{
+    struct address a = {.family = ADDRESS_RELAY};
+    struct address b = a;
+    assert_true(address_is_equal(&a, &b));
+    assert_int_equal(address_len(&a), 0);
+    for (size_t i = 0; i < sizeof a.bytes; i++) {
+        b.bytes[i] = 1;
+        assert_false(address_is_equal(&a, &b));
+        assert_int_equal(address_compare(&a, &b) < 0, 1);
+        b.bytes[i] = 0;
+    }
+}
+
 static void test_order(void **state)
 {
     struct address none = {0}, low = parsed("1.2.3.4"), high = parsed("1.2.3.5"),
@@ -222,7 +236,8 @@ int main(void)
         cmocka_unit_test(test_address_text),   cmocka_unit_test(test_address_refused),
         cmocka_unit_test(test_mapped_is_ipv4), cmocka_unit_test(test_order),
         cmocka_unit_test(test_kinds),          cmocka_unit_test(test_endpoint_text),
-        cmocka_unit_test(test_sockaddr),       cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_relay_channels), cmocka_unit_test(test_sockaddr),
+        cmocka_unit_test(test_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,6 +87,37 @@ static void enqueue(struct net *net, struct packet_sim *p)
     *at = p;
 }
 
+struct path_sim *net_add_path(struct net *net, bool is_relay)
+{
+    assert_true(net->path_count < NET_PATHS);
+    struct path_sim *path = &net->paths[net->path_count++];
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint32_t number = (uint32_t)net->path_count * 2 + i;
+        path->ends[i] = (struct endpoint){address_from_ipv4(0xc0000200u + number), 5000};
+        if (is_relay)
+            path->ends[i] = (struct endpoint){.address = {ADDRESS_RELAY, {[8] = (uint8_t)number}}};
+    }
+    return path;
+}
+
+/* False: it goes nowhere. */
+static bool choose_path(struct net *net, struct packet_sim *p)
+{
+    for (unsigned i = 0; i < net->path_count; i++) {
+        const struct path_sim *path = &net->paths[i];
+        for (size_t from = 0; from < 2; from++) {
+            if (!endpoint_is_equal(&p->destination, &path->ends[from]) ||
+                !endpoint_is_equal(&p->source, &net->nodes[from].endpoint))
+                continue;
+            p->via = i + 1;
+            p->source = path->ends[1 - from];
+            p->destination = net->nodes[1 - from].endpoint;
+            return !path->is_down;
+        }
+    }
+    return !net->is_cut;
+}
+
 static void send_packet(struct net *net, const struct packet_sim *packet)
 {
     unsigned copies = 1 + (net_random(net, 100) < net->double_percent);
@@ -97,7 +128,8 @@ static void send_packet(struct net *net, const struct packet_sim *packet)
         struct packet_sim *p = (struct packet_sim *)malloc(sizeof(*p));
         assert_non_null(p);
         *p = *packet;
-        if (!p->is_data && net->tamper != NULL && !net->tamper(net, p)) {
+        if (!p->is_data &&
+            ((net->tamper != NULL && !net->tamper(net, p)) || !choose_path(net, p))) {
             free(p);
             continue;
         }
@@ -164,6 +196,11 @@ static void take_event(struct watch *w, const struct ike_event *event)
         assert_true(endpoint_is_equal(&event->path, ike_sa_remote(w->sa)));
         w->move_count++;
         w->path = event->path;
+        break;
+    case IKE_EVENT_MOVE_FAILED:
+        assert_true(w->is_established);
+        w->failed_count++;
+        w->failed_path = event->path;
         break;
     case IKE_EVENT_NOTIFY:
         assert_true(w->is_established);

@@ -43,6 +43,8 @@ struct watch {
     size_t kid_count;
     unsigned move_count; /* PATH_CHANGED, and the last path told */
     struct endpoint path;
+    unsigned failed_count; /* MOVE_FAILED, and the last path told */
+    struct endpoint failed_path;
     unsigned notify_count;
     uint16_t notify_type;
     uint8_t notify_data[IKE_NOTIFY_LEN_MAX];
@@ -68,10 +70,19 @@ struct packet_sim {
     struct packet_sim *next;
     uint64_t due_us;
     struct endpoint source, destination;
+    unsigned via; /* number of the other path that it takes; 0: none */
     bool is_data; /* then spi and no bytes */
     uint32_t spi;
     size_t len;
     uint8_t bytes[IKE_MESSAGE_CAP];
+};
+
+/* Another path between nodes 0 and 1, say a relay: what node i sends to ends[i] reaches the other
+ * one as from ends[1 - i]. */
+#define NET_PATHS 4
+struct path_sim {
+    struct endpoint ends[2];
+    bool is_down;
 };
 
 /* May change the packet; false drops it. */
@@ -84,6 +95,9 @@ struct net {
     struct packet_sim *packets; /* by due time */
     uint64_t delay_us, jitter_us;
     unsigned loss_percent, double_percent;
+    struct path_sim paths[NET_PATHS];
+    size_t path_count;
+    bool is_cut; /* nothing gets through but on those paths */
     net_tamper *tamper;
     void *tamper_context;
     unsigned sent_count; /* IKE messages */
@@ -112,6 +126,8 @@ int net_inject(struct net *net, size_t to, const struct endpoint *source, const 
 void net_drive(struct watch *watch);
 /* Runs until nothing is left to happen or the time has come. */
 void net_run(struct net *net, uint64_t duration_us);
+/* One more path between nodes 0 and 1; relay: its ends are of the family ADDRESS_RELAY. */
+struct path_sim *net_add_path(struct net *net, bool is_relay);
 /* Starts the pretended data. */
 void net_start_data(struct net *net, struct watch *a, struct watch *b, uint64_t every_us);
 /* The child to send with: the newest that is outbound and open. NULL: none. */
