@@ -52,7 +52,7 @@ class Calls:
         node.use_resolver(*self.resolver.addresses[:2 if node.address6 else 1], options="timeout:3")
         return node
 
-    def start(self, hosts=None, static=True):
+    def start(self, hosts=None, static=True, login_within=15):
         """Starts the connector, makes the hosts known to it, starts them and waits until they are logged in."""
         self.connector.start()
         for host in hosts or (self.a, self.b):
@@ -60,7 +60,7 @@ class Calls:
                 self.connector.add(host)
         started = [host.start(login=False) for host in hosts or (self.a, self.b)]
         for host in started:
-            host.wait_login()
+            host.wait_login(login_within)
         return self
 
     def add_host(self, name, segment, quality=None, **settings):
