@@ -37,7 +37,7 @@ MUST_USE int output_flush(struct output *output);
 size_t output_width(const char *text);
 
 /* A table whose columns are as wide as their widest cell, two spaces apart; cells are copied. */
-#define TABLE_COLUMNS_MAX 12
+#define TABLE_COLUMNS_MAX 13
 
 struct table {
     size_t column_count;

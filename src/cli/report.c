@@ -1,6 +1,7 @@
 /* `detec status`, `detec peers`. */
 #include "cli/report.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -248,9 +249,9 @@ static void fill_peer(struct table *table, const json_t *peer)
     table_set_text(table, 3, STYLE_PLAIN, format_get_text(peer, "path"));
     table_set_text(table, 4, STYLE_PLAIN, format_get_text(peer, "suite"));
     table_set_text(table, 5, STYLE_PLAIN, format_get_text(peer, "direction"));
-    table_set_text(table, 11, STYLE_BAD, format_get_text(peer, "last_error"));
+    table_set_text(table, 12, STYLE_BAD, format_get_text(peer, "last_error"));
     if (format_has(peer, "path_reason"))
-        table_set_text(table, 11, STYLE_PLAIN, format_get_text(peer, "path_reason"));
+        table_set_text(table, 12, STYLE_PLAIN, format_get_text(peer, "path_reason"));
     if (strcmp(state, "up") != 0 && strcmp(state, "closing") != 0)
         return; /* no tunnel to tell figures of */
     table_set_text(table, 6, STYLE_PLAIN,
@@ -262,12 +263,18 @@ static void fill_peer(struct table *table, const json_t *peer)
     if (format_has(peer, "rtt_ms"))
         table_set_text(table, 10, STYLE_PLAIN,
                        format_ms(format_get_number(peer, "rtt_ms", 0), text));
+    if (format_has(peer, "path_mtu")) {
+        snprintf(text, sizeof(text), "%llu",
+                 (unsigned long long)format_get_count(peer, "path_mtu"));
+        table_set_text(table, 11, STYLE_PLAIN, text);
+    }
 }
 
 int report_print_peers(struct output *output, const json_t *peers)
 {
-    static const char *const headings[] = {"PEER", "ADDRESS", "STATE", "PATH", "SUITE", "DIR",
-                                           ">AGE", ">IDLE",   ">IN",   ">OUT", ">RTT",  "ERROR"};
+    static const char *const headings[] = {"PEER", "ADDRESS", "STATE", "PATH", "SUITE",
+                                           "DIR",  ">AGE",    ">IDLE", ">IN",  ">OUT",
+                                           ">RTT", ">MTU",    "ERROR"};
     struct table table;
     size_t i;
     json_t *peer;

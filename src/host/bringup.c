@@ -171,7 +171,8 @@ static int open_interface(struct host *host)
 
 static int open_udp(struct host *host)
 {
-    const struct udp_options options = {.port = host->config.port, .mark = HOST_MARK};
+    const struct udp_options options = {
+        .port = host->config.port, .mark = HOST_MARK, .is_probing = true};
     int error = udp_open(&options, &host->udp);
     if (error != ERR_OK)
         log_error("%s: [host] port = %u cannot be opened: %s", host->config.file, host->config.port,
@@ -183,6 +184,8 @@ static int open_udp(struct host *host)
 static void on_handoff_network(uv_poll_t *poll, int status, int events)
 {
     struct host *host = poll->data;
+    /* A probe's number is told before its answer can come, but by the other queue. */
+    host_take_handoff(host, datapath_from_local(host->datapath));
     host_take_handoff(host, datapath_from_network(host->datapath));
 }
 

@@ -39,18 +39,6 @@ void datapath_write_tun(struct datapath *dp, struct packet *packet)
     packet_give_back(&dp->pool, packet);
 }
 
-/* The path to this endpoint takes less than was thought: the control thread measures. */
-static void report_too_big(struct datapath *dp, const struct packet *packet)
-{
-    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, NULL, 0);
-    if (slot == NULL)
-        return;
-    slot->kind = HANDOFF_TOO_BIG;
-    slot->from = packet->peer;
-    handoff_push(&dp->from_local);
-    dp->woke_local = true;
-}
-
 /* What became of each: one that the network has no room for is dropped, as anywhere on its way. */
 void datapath_flush(struct datapath *dp)
 {
@@ -61,8 +49,6 @@ void datapath_flush(struct datapath *dp)
     bool is_full = false;
     for (unsigned i = 0; i < dp->batch_count; i++) {
         is_full = is_full || (error != ERR_OK && results[i] == ERR_AGAIN);
-        if (error != ERR_OK && results[i] == ERR_LIMIT)
-            report_too_big(dp, dp->batch[i]);
         if (error != ERR_OK && (is_full || results[i] != ERR_OK))
             drop_count(&dp->drops, results[i] == ERR_LIMIT ? DROP_TOO_BIG : DROP_CONGESTION);
         packet_give_back(&dp->pool, dp->batch[i]);
@@ -80,6 +66,19 @@ static void hand_to_relay(struct datapath *dp, const struct packet *packet)
     }
     slot->kind = HANDOFF_RELAY;
     slot->from = packet->peer;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}
+
+void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, NULL, 0);
+    if (slot == NULL) {
+        tunnel_set_wake(tunnel, TUNNEL_WAKE_DATA); /* the next packet, then */
+        return;
+    }
+    slot->kind = HANDOFF_WAKE;
+    slot->peer = tunnel_view(tunnel)->peer_ipv4;
     handoff_push(&dp->from_local);
     dp->woke_local = true;
 }
@@ -127,6 +126,26 @@ static bool read_udp(struct datapath *dp)
     return got == count;
 }
 
+/* What was too long, as routers and the own interface say: the control thread judges. One batch of
+ * them a round: the rest waits. */
+static void read_errors(struct datapath *dp)
+{
+    struct udp_too_big too_big;
+    for (unsigned i = 0; i < BATCH_MAX; i++) {
+        if (udp_receive_too_big(dp->config.udp, &too_big) != ERR_OK)
+            return;
+        struct handoff_slot *slot = handoff_slot_take(&dp->from_network, NULL, 0);
+        if (slot == NULL)
+            continue; /* counted there */
+        slot->kind = HANDOFF_TOO_BIG;
+        slot->from = too_big.to;
+        slot->number = too_big.size;
+        slot->is_local = too_big.is_local;
+        handoff_push(&dp->from_network);
+        dp->woke_network = true;
+    }
+}
+
 static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
 {
     struct packet *packet = packet_take(&dp->pool);
@@ -151,7 +170,7 @@ static void read_control(struct datapath *dp)
     struct handoff_slot *slot;
     handoff_clear_wake(&dp->to_data);
     while ((slot = handoff_peek(&dp->to_data)) != NULL) {
-        if (slot->kind == HANDOFF_COMMAND)
+        if (slot->kind == HANDOFF_COMMAND || slot->kind == HANDOFF_PROBE)
             outbound_command(dp, slot);
         else
             take_packet(dp, slot);
@@ -191,6 +210,8 @@ static void *run(void *context)
             polls[0].fd = -1;
         if (polls[2].revents != 0)
             read_control(dp);
+        if (polls[1].revents & POLLERR)
+            read_errors(dp);
         for (unsigned i = 0; i < ROUNDS_TUN && polls[1].revents != 0 && read_udp(dp); i++)
             ;
         for (unsigned i = 0; i < ROUNDS_TUN && polls[0].revents != 0 && read_tun(dp); i++)
@@ -301,6 +322,23 @@ bool datapath_send_command(struct datapath *datapath, const struct address *peer
     slot->kind = HANDOFF_COMMAND;
     slot->peer = *peer;
     slot->command = command;
+    slot->token = 0;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
+}
+
+bool datapath_send_probe(struct datapath *datapath, const struct address *peer, uint32_t size,
+                         uint32_t token)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_PROBE;
+    slot->peer = *peer;
+    slot->command = SPUT_PROBE;
+    slot->size = size;
+    slot->token = token;
     handoff_push(&datapath->to_data);
     handoff_wake(&datapath->to_data);
     return true;

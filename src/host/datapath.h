@@ -35,6 +35,10 @@ bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
  * other side has already may overtake the last message of the negotiation, or its handling here. */
 void datapath_expect(struct datapath *datapath, uint64_t until_us);
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command);
+/* A probe that makes an IP packet of size bytes; token (not 0) is in the HANDOFF_COMMAND_SENT that
+ * follows. */
+bool datapath_send_probe(struct datapath *datapath, const struct address *peer, uint32_t size,
+                         uint32_t token);
 /* Drops of packets that no tunnel could count. */
 uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason);
 

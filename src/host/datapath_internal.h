@@ -31,11 +31,14 @@ void inbound(struct datapath *dp, struct packet *packet);
 /* The same once more; not handed over again. */
 void inbound_again(struct datapath *dp, struct packet *packet);
 /* A command that the control thread wants sent. */
+/* (HANDOFF_COMMAND or HANDOFF_PROBE.) */
 void outbound_command(struct datapath *dp, const struct handoff_slot *slot);
 
 /* Queues a sealed datagram; sends the batch when it is full. Consumed. */
 void datapath_queue(struct datapath *dp, struct packet *packet);
 void datapath_flush(struct datapath *dp);
 void datapath_write_tun(struct datapath *dp, struct packet *packet);
+/* The control thread wanted to hear of this tunnel. */
+void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel);
 
 #endif

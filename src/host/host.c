@@ -4,6 +4,7 @@
 
 #include "host/call.h"
 #include "host/datapath.h"
+#include "host/path_probe.h"
 #include "host/ping.h"
 #include "host/portmap.h"
 #include "host/relay.h"
@@ -207,27 +208,11 @@ void host_refuse_packet(struct host *host, const uint8_t *data, size_t len)
         log_debug("ICMP unreachable not delivered");
 }
 
-static void on_path_mtu(struct host *host, const struct endpoint *to)
-{
-    uint32_t mtu;
-    if (udp_path_mtu(&host->udp, to, &mtu) != ERR_OK)
-        return;
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        struct tunnel_status status;
-        if (peer->tunnel == NULL || !endpoint_is_equal(&peer->path, to))
-            continue;
-        tunnel_get_status(peer->tunnel, &status);
-        if (mtu < status.path_mtu &&
-            tunnel_set_path(host->tunnels, peer->tunnel, to, mtu) == ERR_OK)
-            log_info("%s: path takes %u bytes a packet", peer->name, mtu);
-    }
-}
-
 static void take_slot(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
 {
     struct peer *peer = NULL;
-    if (slot->kind == HANDOFF_CLOSE || slot->kind == HANDOFF_COMMAND_SENT)
+    if (slot->kind == HANDOFF_CLOSE || slot->kind == HANDOFF_COMMAND_SENT ||
+        slot->kind == HANDOFF_PROBE_REPLY || slot->kind == HANDOFF_WAKE)
         peer = peer_find_by_address(host, &slot->peer);
     switch (slot->kind) {
     case HANDOFF_NO_TUNNEL:
@@ -244,19 +229,26 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
             peer_down(peer, "closed by it", false, now_us);
         break;
     case HANDOFF_COMMAND_SENT:
-        if (slot->command == SPUT_PROBE)
+        if (slot->token != 0 && peer != NULL)
+            path_probe_on_sent(peer, slot->token, slot->number);
+        else if (slot->command == SPUT_PROBE && slot->token == 0)
             ping_on_sent(host, &slot->peer, slot->number);
         else if (slot->command == SPUT_CLOSE && peer != NULL)
             peer_on_close_sent(peer, now_us);
         break;
     case HANDOFF_PROBE_REPLY:
-        ping_on_reply(host, &slot->peer, slot->number, now_us);
+        if (peer == NULL || !path_probe_on_reply(peer, slot->number, now_us))
+            ping_on_reply(host, &slot->peer, slot->number, now_us);
         break;
     case HANDOFF_EARLY:
         call_on_early(host, slot->data, slot->len, &slot->from);
         break;
     case HANDOFF_TOO_BIG:
-        on_path_mtu(host, &slot->from);
+        path_probe_on_too_big(host, &slot->from, slot->number, slot->is_local, now_us);
+        break;
+    case HANDOFF_WAKE:
+        if (peer != NULL && peer->tunnel != NULL && !peer->is_closing)
+            task_set(&host->tasks, &peer->task, now_us);
         break;
     case HANDOFF_RELAY:
         relay_send(host, &slot->from, slot->data, slot->len);
@@ -264,6 +256,7 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
     case HANDOFF_PACKET:
     case HANDOFF_DATAGRAM:
     case HANDOFF_COMMAND:
+    case HANDOFF_PROBE:
         break; /* the other way only */
     }
 }

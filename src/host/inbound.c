@@ -36,6 +36,8 @@ static bool open_message(struct datapath *dp, struct packet *packet)
     struct address peer = tunnel_view(tunnel)->peer_ipv4;
     switch (message.kind) {
     case TUNNEL_DATA:
+        if (tunnel_take_wake(tunnel))
+            datapath_report_wake(dp, tunnel);
         datapath_write_tun(dp, packet);
         return true;
     case TUNNEL_PROBE:

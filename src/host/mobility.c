@@ -3,6 +3,7 @@
 #include "host/mobility.h"
 
 #include "host/call.h"
+#include "host/path_probe.h"
 #include "host/session.h"
 #include "io/route.h"
 
@@ -96,7 +97,7 @@ void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t n
     char text[ENDPOINT_TEXT_CAP];
     char before[ENDPOINT_TEXT_CAP];
     struct address source;
-    if (tunnel_set_path(host->tunnels, peer->tunnel, path, host->config.mtu) != ERR_OK) {
+    if (path_probe_set_path(peer, path) != ERR_OK) {
         log_error("%s: out of memory for its new path", peer->name);
         return;
     }

@@ -3,6 +3,7 @@
 #include "host/datapath_internal.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
+#include "wire/ip_fragment.h"
 
 static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet,
                       const struct address *peer)
@@ -34,6 +35,40 @@ static void answer_too_big(struct datapath *dp, const struct packet *packet, uin
     }
 }
 
+static void seal_and_queue(struct datapath *dp, struct tunnel *tunnel, struct packet *packet)
+{
+    if (tunnel_seal(tunnel, packet, dp->now_us) == DROP_NONE)
+        datapath_queue(dp, packet);
+    else
+        packet_give_back(&dp->pool, packet);
+}
+
+/* A packet that may be divided is, as a router would. False: it may not. */
+static bool divide(struct datapath *dp, struct tunnel *tunnel, const struct packet *packet,
+                   uint32_t mtu)
+{
+    struct ip_fragmenter fragmenter;
+    struct writer w;
+    int error = ip_fragment_begin(packet->data, packet->len, mtu, &fragmenter);
+    if (error != ERR_OK)
+        return false;
+    while (error == ERR_OK) {
+        struct packet *part = packet_take(&dp->pool);
+        if (part == NULL) {
+            drop_count(&dp->drops, DROP_CONGESTION);
+            break;
+        }
+        writer_init(&w, part->data, packet_tailroom(part));
+        error = ip_fragment_next(&fragmenter, &w);
+        part->len = (uint32_t)w.len;
+        if (error == ERR_OK)
+            seal_and_queue(dp, tunnel, part);
+        else
+            packet_give_back(&dp->pool, part);
+    }
+    return true;
+}
+
 void outbound(struct datapath *dp, struct packet *packet)
 {
     struct ip_view ip;
@@ -46,13 +81,16 @@ void outbound(struct datapath *dp, struct packet *packet)
     struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &ip.dst);
     if (tunnel != NULL) {
         enum drop_reason drop = tunnel_seal(tunnel, packet, dp->now_us);
+        if (tunnel_take_wake(tunnel))
+            datapath_report_wake(dp, tunnel);
         uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
+        bool is_divided = drop == DROP_TOO_BIG && divide(dp, tunnel, packet, mtu);
         tunnel_read_end();
         if (drop == DROP_NONE) {
             datapath_queue(dp, packet);
             return;
         }
-        if (drop == DROP_TOO_BIG)
+        if (drop == DROP_TOO_BIG && !is_divided)
             answer_too_big(dp, packet, mtu);
         packet_give_back(&dp->pool, packet);
         return;
@@ -74,7 +112,9 @@ void outbound_command(struct datapath *dp, const struct handoff_slot *slot)
         return;
     tunnel_read_begin();
     struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &slot->peer);
-    if (tunnel != NULL)
+    if (tunnel != NULL && slot->kind == HANDOFF_PROBE)
+        drop = tunnel_seal_probe(tunnel, packet, slot->size, dp->now_us, &number);
+    else if (tunnel != NULL)
         drop = tunnel_seal_command(tunnel, packet, (enum sput_command)slot->command, dp->now_us,
                                    &number);
     tunnel_read_end();
@@ -89,6 +129,7 @@ void outbound_command(struct datapath *dp, const struct handoff_slot *slot)
     answer->peer = slot->peer;
     answer->command = slot->command;
     answer->number = number;
+    answer->token = slot->token;
     handoff_push(&dp->from_local);
     dp->woke_local = true;
 }

@@ -50,6 +50,7 @@ static void free_peer(struct peer *peer)
             ike_sa_set_user(sa, NULL);
     }
     task_clear(&host->tasks, &peer->task);
+    task_clear(&host->tasks, &peer->probe_task);
     map_remove(&host->peers_by_name, &peer->by_name);
     map_remove(&host->peers_by_address, &peer->by_address);
     stage_clear(&peer->stage);

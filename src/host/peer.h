@@ -11,6 +11,7 @@
 #include "host/task.h"
 #include "ike/sa.h"
 #include "path/keepalive.h"
+#include "path/pmtu.h"
 
 struct call;
 struct host;
@@ -44,6 +45,8 @@ struct peer {
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;
+    struct pmtu pmtu; /* of the path; path_probe.h */
+    struct task probe_task;
     uint64_t upgrade_us;      /* when a relayed tunnel next looks for a direct path */
     uint64_t upgrade_wait_us; /* and how long after that */
     char relay_why[160];      /* why it is relayed */

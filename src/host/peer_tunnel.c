@@ -6,6 +6,7 @@
 #include "host/export.h"
 #include "host/host.h"
 #include "host/mobility.h"
+#include "host/path_probe.h"
 #include "host/peer.h"
 #include "host/relay.h"
 #include "io/clock.h"
@@ -18,12 +19,14 @@
 /* How soon a relayed tunnel looks for a direct path; doubled, up to the second: */
 #define UPGRADE_US     (3 * SECOND_US)
 #define UPGRADE_MAX_US (300 * SECOND_US)
+#define QUIET_US       (5 * SECOND_US)
 #define CLOSE_WAIT_US  (200 * MS_US) /* for the close command to get on its way */
 
 static void take_down(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     peer->is_closing = false;
+    path_probe_stop(peer);
     tunnel_remove(host->tunnels, peer->tunnel);
     peer->tunnel = NULL;
     access_close(host, &peer->address);
@@ -54,6 +57,32 @@ static void look_for_direct(struct peer *peer, uint64_t now_us)
     call_start_upgrade(peer, now_us);
 }
 
+/* When anything last went out on the path. */
+static uint64_t keepalive_last_us(const struct peer *peer, const struct tunnel_status *status)
+{
+    return status->sent_us > peer->keepalive_us ? status->sent_us : peer->keepalive_us;
+}
+
+/* Until something has to be done. A tunnel that is quiet, and about which nothing is open, is left
+ * alone until data wakes us or it is time for a keepalive: no timer that runs each second. */
+static void rest(struct peer *peer, const struct tunnel_status *status, uint64_t next_us,
+                 uint64_t now_us)
+{
+    const uint64_t busy_us =
+        status->sent_us > peer->activity_us ? status->sent_us : peer->activity_us;
+    const bool is_quiet = now_us - busy_us >= QUIET_US && peer->call == NULL && peer->sa != NULL &&
+                          !relay_is_endpoint(&peer->path) &&
+                          ike_sa_unanswered_us(peer->sa, now_us) == 0;
+    struct tunnel_status after;
+    tunnel_set_wake(peer->tunnel, is_quiet ? TUNNEL_WAKE_DATA : path_probe_wakes(peer));
+    tunnel_get_status(peer->tunnel, &after);
+    if (is_quiet && after.packets_in + after.packets_out == peer->activity_packets) {
+        next_us = keepalive_deadline(&peer->keepalive, keepalive_last_us(peer, status));
+        next_us = deadline_min(next_us, peer->activity_us + peer->host->config.idle_us);
+    }
+    task_set(&peer->host->tasks, &peer->task, next_us);
+}
+
 static void watch(struct task *task, uint64_t now_us)
 {
     struct peer *peer = CONTAINER_OF(task, struct peer, task);
@@ -77,17 +106,17 @@ static void watch(struct task *task, uint64_t now_us)
         peer_down(peer, "idle", true, now_us);
         return;
     }
-    uint64_t sent_us = status.sent_us > peer->keepalive_us ? status.sent_us : peer->keepalive_us;
-    if (keepalive_expire(&peer->keepalive, sent_us, now_us)) {
+    if (keepalive_expire(&peer->keepalive, keepalive_last_us(peer, &status), now_us)) {
         const uint8_t byte = DEMUX_KEEPALIVE;
         host_send(host, &peer->path, &byte, 1);
         peer->keepalive_us = now_us;
     }
     uint64_t next_us = mobility_watch(peer, &status, now_us);
+    next_us = deadline_min(next_us, path_probe_watch(peer, &status, now_us));
     look_for_direct(peer, now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel))
         (void)!ike_sa_rekey_child(peer->sa);
-    task_set(&host->tasks, &peer->task, next_us);
+    rest(peer, &status, next_us, now_us);
     if (peer->sa != NULL)
         host_pump_ike(host, peer->sa, now_us);
 }
@@ -132,7 +161,8 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
     mobility_on_tunnel(peer);
     peer->task.run = watch;
     task_set(&host->tasks, &peer->task, now_us + CHECK_US);
-    return tunnel_set_path(host->tunnels, peer->tunnel, &peer->path, host->config.mtu);
+    tunnel_set_wake(peer->tunnel, TUNNEL_WAKE_LARGE);
+    return path_probe_set_path(peer, &peer->path);
 }
 
 int peer_install_child(struct peer *peer, struct ike_sa *sa,

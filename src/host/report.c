@@ -241,6 +241,10 @@ json_t *report_peer(struct peer *peer)
                   "rtt_ms",
                   round_trip_us > 0 ? json_real((double)round_trip_us / 1000) : json_null(), "mtu",
                   (json_int_t)status.mtu, "last_error", text_or_null(peer->last_error)));
+    json_object_set_new(report, "path_mtu", is_up ? json_integer(status.path_mtu) : json_null());
+    json_object_set_new(report, "mtu_state",
+                        is_up && !is_relayed ? json_string(pmtu_state_text(pmtu_state(&peer->pmtu)))
+                                             : json_null());
     return report;
 }
 

@@ -190,14 +190,14 @@ static int send_all(struct udp *udp, struct batch *batch, unsigned count, int8_t
         if (errno == EINTR)
             continue;
         result = result_of_errno();
-        if (first_error == ERR_OK && (result != ERR_IO || is_retried))
+        if (first_error == ERR_OK && (result == ERR_AGAIN || is_retried))
             first_error = result;
         if (result == ERR_AGAIN) {
             memset(ret_results + at, ERR_AGAIN, count - at);
             break;
         }
         /* The error may be an earlier datagram's: once more tells. */
-        if (result == ERR_IO && !is_retried) {
+        if (!is_retried) {
             is_retried = true;
             continue;
         }

@@ -15,6 +15,10 @@ struct udp_options {
     uint16_t port;  /* 0: the kernel chooses */
     uint32_t mark;  /* SO_MARK; 0: none. Needs CAP_NET_ADMIN. */
     bool is_shared; /* SO_REUSEPORT: one more socket on the same port for another thread */
+    /* The owner probes paths itself (RFC 8899): datagrams go out, with DF, whatever routers have
+     * said of the path, as far as the interface takes them; and what was said waits for
+     * udp_receive_too_big(), which has to be called until ERR_AGAIN whenever poll says POLLERR. */
+    bool is_probing;
 };
 
 struct udp {
@@ -63,5 +67,15 @@ MUST_USE int udp_send_ttl(struct udp *udp, const struct endpoint *to, uint8_t tt
 /* The largest IP packet that can go to that address now, as far as the kernel knows: the route's
  * MTU or what an ICMP message said. ERR_IO: there is no way there. */
 MUST_USE int udp_path_mtu(const struct udp *udp, const struct endpoint *to, uint32_t *ret_mtu);
+
+/* A datagram of ours was too long. */
+struct udp_too_big {
+    struct endpoint to; /* whom it was for; port 0: not known (local, IPv4) */
+    uint32_t size;      /* of the largest IP packet that is said to pass */
+    bool is_local; /* our own interface says so; else an ICMP message, which anybody can forge who
+                    * guesses both endpoints */
+};
+/* ERR_OK; ERR_AGAIN: no more. Only of a socket that is_probing. */
+MUST_USE int udp_receive_too_big(struct udp *udp, struct udp_too_big *ret_too_big);
 
 #endif

@@ -12,19 +12,22 @@ static int set(int fd, int level, int option, int value)
 }
 
 /* What a socket of either family does for IPv4, mapped addresses included. Never a fragment: DF on
- * all packets, and EMSGSIZE where the path is known to be too narrow. */
-static int configure_ipv4(int fd)
+ * all packets, and EMSGSIZE where the path is known to be too narrow, or the interface is. */
+static int configure_ipv4(int fd, bool is_probing)
 {
-    if (set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO) < 0 ||
+    if (set(fd, IPPROTO_IP, IP_MTU_DISCOVER, is_probing ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DO) < 0 ||
+        (is_probing && set(fd, IPPROTO_IP, IP_RECVERR, 1) < 0) ||
         set(fd, IPPROTO_IP, IP_RECVTOS, 1) < 0)
         return ERR_IO;
     return ERR_OK;
 }
 
-static int configure_ipv6(int fd)
+static int configure_ipv6(int fd, bool is_probing)
 {
     if (set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0) < 0 ||
-        set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO) < 0 ||
+        set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+            is_probing ? IPV6_PMTUDISC_PROBE : IPV6_PMTUDISC_DO) < 0 ||
+        (is_probing && set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) < 0) ||
         set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) < 0)
         return ERR_IO;
     return ERR_OK;
@@ -32,10 +35,10 @@ static int configure_ipv6(int fd)
 
 static int configure(int fd, bool is_dual_stack, const struct udp_options *options)
 {
-    int error = configure_ipv4(fd);
+    int error = configure_ipv4(fd, options->is_probing);
 
     if (error == ERR_OK && is_dual_stack)
-        error = configure_ipv6(fd);
+        error = configure_ipv6(fd, options->is_probing);
     if (error < 0)
         return error;
     if (options->mark != 0 && set(fd, SOL_SOCKET, SO_MARK, (int)options->mark) < 0)

@@ -218,6 +218,8 @@ void tunnel_get_status(const struct tunnel *tunnel, struct tunnel_status *ret_st
     status.bytes_out = counted(&tunnel->bytes_out);
     status.received_us = counted(&tunnel->received_us);
     status.sent_us = counted(&tunnel->sent_us);
+    status.large_us = counted(&tunnel->large_us);
+    status.has_stream = atomic_load_explicit(&tunnel->has_stream, memory_order_relaxed);
     for (int i = 0; i < DROP_REASON_COUNT; i++)
         status.drops[i] = drop_counted(&tunnel->drops, (enum drop_reason)i);
     *ret_status = status;
@@ -231,6 +233,26 @@ bool tunnel_is_rekey_due(const struct tunnel *tunnel)
         set != NULL && set->outbound != NULL && sput_sender_is_rekey_due(&set->outbound->sender);
     tunnel_read_end();
     return is_due;
+}
+
+void tunnel_set_wake(struct tunnel *tunnel, unsigned int wakes)
+{
+    atomic_store_explicit(&tunnel->wakes, wakes, memory_order_relaxed);
+}
+
+void tunnel_wake(struct tunnel *tunnel, unsigned int wakes)
+{
+    const unsigned int asked = atomic_load_explicit(&tunnel->wakes, memory_order_relaxed);
+    if ((asked & wakes) == 0)
+        return;
+    atomic_store_explicit(&tunnel->wakes, 0, memory_order_relaxed);
+    atomic_store_explicit(&tunnel->is_woken, true, memory_order_relaxed);
+}
+
+bool tunnel_take_wake(struct tunnel *tunnel)
+{
+    return atomic_load_explicit(&tunnel->is_woken, memory_order_relaxed) &&
+           atomic_exchange_explicit(&tunnel->is_woken, false, memory_order_relaxed);
 }
 
 uint32_t tunnel_mtu(const struct tunnel *tunnel)

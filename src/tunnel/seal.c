@@ -1,5 +1,7 @@
 /* The way out: a local packet becomes a datagram. */
 #include "tunnel/tunnel_internal.h"
+#include "wire/ip.h"
+#include <string.h>
 
 static enum drop_reason drop_of(int error)
 {
@@ -29,7 +31,19 @@ static enum drop_reason select_way(const struct tunnel *tunnel, struct path **re
     return DROP_NONE;
 }
 
-static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet)
+/* Packets near the path's limit show whether it still is one; TCP sends such ones sooner or later.
+ */
+static void note_data(struct tunnel *tunnel, uint8_t next_header, bool is_large, uint64_t now_us)
+{
+    const bool is_stream = next_header == IP_TCP;
+    if (is_large)
+        atomic_store_explicit(&tunnel->large_us, now_us, memory_order_relaxed);
+    if (is_stream && !atomic_load_explicit(&tunnel->has_stream, memory_order_relaxed))
+        atomic_store_explicit(&tunnel->has_stream, true, memory_order_relaxed);
+    tunnel_wake(tunnel, TUNNEL_WAKE_DATA | (is_large || is_stream ? TUNNEL_WAKE_LARGE : 0u));
+}
+
+static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, uint64_t now_us)
 {
     struct path *path;
     struct child *child;
@@ -44,8 +58,10 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet)
     if (reason != DROP_NONE)
         return reason;
     const uint32_t inner_len = (uint32_t)(packet->data - data) + packet->len;
-    if (packet->len > translate_payload_max(path->mtu, child->suite,
-                                            (enum address_family)path->remote.address.family)) {
+    const uint32_t max = translate_payload_max(path->mtu, child->suite,
+                                               (enum address_family)path->remote.address.family);
+    const bool is_large = packet->len > max / 4 * 3;
+    if (packet->len > max) {
         packet->data = data; /* the caller quotes it */
         packet->len = len;
         return DROP_TOO_BIG;
@@ -56,6 +72,7 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet)
         return drop_of(error);
     packet->peer = path->remote;
     packet->tos = inner.tos;
+    note_data(tunnel, inner.next_header, is_large, now_us);
     atomic_fetch_add_explicit(&tunnel->packets_out, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tunnel->bytes_out, inner_len, memory_order_relaxed);
     return DROP_NONE;
@@ -72,7 +89,7 @@ static enum drop_reason finish(struct tunnel *tunnel, enum drop_reason reason, u
 
 enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *packet, uint64_t now_us)
 {
-    return finish(tunnel, seal_data(tunnel, packet), now_us);
+    return finish(tunnel, seal_data(tunnel, packet, now_us), now_us);
 }
 
 enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packet,
@@ -90,6 +107,21 @@ enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packe
     packet->peer = path->remote;
     packet->tos = 0;
     return finish(tunnel, DROP_NONE, now_us);
+}
+
+enum drop_reason tunnel_seal_probe(struct tunnel *tunnel, struct packet *packet, uint32_t size,
+                                   uint64_t now_us, uint32_t *ret_number)
+{
+    struct path *path;
+    struct child *child;
+    enum drop_reason reason = select_way(tunnel, &path, &child);
+    if (reason != DROP_NONE)
+        return finish(tunnel, reason, now_us);
+    packet_reset(packet);
+    packet->len =
+        translate_payload_max(size, child->suite, (enum address_family)path->remote.address.family);
+    memset(packet->data, 0, packet->len);
+    return tunnel_seal_command(tunnel, packet, SPUT_PROBE, now_us, ret_number);
 }
 
 enum drop_reason tunnel_seal_reply(struct tunnel *tunnel, struct packet *packet,

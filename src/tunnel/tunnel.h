@@ -96,6 +96,8 @@ struct tunnel_status {
     uint64_t bytes_in, bytes_out;     /* of inner packets, headers included */
     uint64_t received_us;             /* last authentic message of any command; 0: none yet */
     uint64_t sent_us;                 /* last sealed message of any command; 0: none yet */
+    uint64_t large_us;                /* last data above three quarters of what the path takes */
+    bool has_stream;                  /* TCP was sent */
     uint64_t drops[DROP_REASON_COUNT];
 };
 /* In a read section, or on the control thread. */
@@ -105,6 +107,16 @@ bool tunnel_is_rekey_due(const struct tunnel *tunnel);
 /* Inner MTU of the tunnel now; 0 without path or outbound child. */
 uint32_t tunnel_mtu(const struct tunnel *tunnel);
 
+/* What the control thread may be woken by, once each time that it asks. */
+enum tunnel_wake {
+    TUNNEL_WAKE_DATA = 1,  /* data, either way */
+    TUNNEL_WAKE_LARGE = 2, /* large data (as large_us above) or TCP, outbound */
+};
+/* Control thread: 0 … both. So an idle tunnel needs no looking after. */
+void tunnel_set_wake(struct tunnel *tunnel, unsigned int wakes);
+/* True once after it has happened: whoever sealed or opened passes it on. */
+bool tunnel_take_wake(struct tunnel *tunnel);
+
 /* ---- packets: in a read section ---- */
 
 /* A local IP packet (checksums complete) becomes the datagram to send: packet->peer and ->tos say
@@ -112,6 +124,10 @@ uint32_t tunnel_mtu(const struct tunnel *tunnel);
  * icmp_too_big_build() and tunnel_mtu(); the packet is unchanged then. */
 MUST_USE enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *packet,
                                       uint64_t now_us);
+/* Makes packet (its content goes) a probe that is an IP packet of `size` bytes on the path, or as
+ * short as it can be. Not limited by the path's MTU. DROP_NO_ROOM: no message is so long. */
+MUST_USE enum drop_reason tunnel_seal_probe(struct tunnel *tunnel, struct packet *packet,
+                                            uint32_t size, uint64_t now_us, uint32_t *ret_number);
 /* The packet's bytes become the payload of a command: SPUT_CLOSE (none), SPUT_PROBE (any padding,
  * not limited by the path's MTU). ret_number (may be NULL): its message number. */
 MUST_USE enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packet,

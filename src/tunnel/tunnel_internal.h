@@ -56,7 +56,10 @@ struct tunnel {
 
     _Atomic uint64_t packets_in, packets_out;
     _Atomic uint64_t bytes_in, bytes_out;
-    _Atomic uint64_t received_us, sent_us;
+    _Atomic uint64_t received_us, sent_us, large_us;
+    _Atomic bool has_stream;
+    _Atomic unsigned int wakes; /* enum tunnel_wake: asked for */
+    _Atomic bool is_woken;
     struct drop_counters drops;
 };
 
@@ -68,6 +71,8 @@ struct tunnel_table {
     struct drop_counters drops;
 };
 
+/* This has happened. */
+void tunnel_wake(struct tunnel *tunnel, unsigned int wakes);
 /* Frees the children and all sets after a grace period. */
 void tunnel_children_clear(struct tunnel *tunnel);
 

@@ -159,7 +159,7 @@ static void test_peers(void **state)
         "[{\"name\": \"laptop.z.example\", \"address\": \"0.0.0.86\", \"state\": \"up\","
         "  \"path\": \"direct 198.51.100.9:32589\", \"suite\": \"aes128-gcm\","
         "  \"direction\": \"out\", \"age_s\": 3725, \"idle_s\": 2, \"bytes_in\": 1500000,"
-        "  \"bytes_out\": 999, \"rtt_ms\": 0.42, \"last_error\": null},"
+        "  \"bytes_out\": 999, \"rtt_ms\": 0.42, \"path_mtu\": 1492, \"last_error\": null},"
         " {\"name\": \"b.z.example\", \"address\": \"0.0.0.87\", \"state\": \"calling\","
         "  \"path\": null, \"suite\": null, \"direction\": \"in\", \"age_s\": 0, \"idle_s\": 0,"
         "  \"bytes_in\": 0, \"bytes_out\": 0, \"rtt_ms\": null, \"last_error\": \"no answer\"}]");
@@ -168,11 +168,11 @@ static void test_peers(void **state)
     assert_string_equal(
         shown(),
         "PEER              ADDRESS   STATE    PATH                       SUITE       DIR    AGE  "
-        "IDLE      IN    OUT      RTT  ERROR\n"
+        "IDLE      IN    OUT      RTT   MTU  ERROR\n"
         "laptop.z.example  0.0.0.86  up       direct 198.51.100.9:32589  aes128-gcm  out  1h 2m   "
-        "2 s  1.5 MB  999 B  0.42 ms  -\n"
+        "2 s  1.5 MB  999 B  0.42 ms  1492  -\n"
         "b.z.example       0.0.0.87  calling  -                          -           in       -  "
-        "   -       -      -        -  no answer\n");
+        "   -       -      -        -     -  no answer\n");
 }
 
 static void test_no_peers(void **state)

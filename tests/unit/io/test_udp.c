@@ -344,6 +344,50 @@ static void a_ttl_is_for_one_datagram(void **state)
     assert_int_equal(udp_send_ttl(&udp, &six, 2, "x", 1), ERR_INVALID);
 }
 
+/* What routers say is told and not obeyed; the own interface's word is both. */
+static void a_probing_socket_goes_its_own_way(void **state)
+{
+    const struct udp_options options = {.mark = 7, .is_probing = true};
+    const uint8_t data[1400] = {0};
+    struct udp probing;
+    struct udp_too_big big = {0};
+
+    assert_int_equal(udp_open(&options, &probing), ERR_OK);
+    for (int family = 4; family <= 6; family += 2) {
+        struct endpoint to =
+            testnet_endpoint(family == 4 ? "192.0.2.2:7000" : "[2001:db8::2]:7000");
+        const size_t most = 1300 - (family == 4 ? 28 : 48);
+
+        assert_int_equal(udp_receive_too_big(&probing, &big), ERR_AGAIN);
+        assert_int_equal(udp_send(&probing, &to, 0, data, most), ERR_OK);
+        assert_int_equal(udp_send(&probing, &to, 0, data, most + 1), ERR_LIMIT);
+        assert_int_equal(udp_receive_too_big(&probing, &big), ERR_OK);
+        assert_true(big.is_local);
+        assert_int_equal(big.size, 1300);
+        assert_true(address_is_equal(&big.to.address, &to.address));
+        while (udp_receive_too_big(&probing, &big) == ERR_OK)
+            assert_true(big.is_local && big.size == 1300);
+    }
+    /* The far end passes on to a link of 1200 bytes, and says so. */
+    struct endpoint beyond = testnet_endpoint("198.51.100.9:7000");
+    testnet_run("ip route add 198.51.100.0/24 via 192.0.2.2");
+    testnet_run(
+        "nsenter -t %d -n sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; ip link add narrow "
+        "mtu 1200 type bridge; ip address add 198.51.100.1/24 dev narrow; ip link set narrow "
+        "up; ip neighbour add 198.51.100.9 lladdr 02:00:00:00:00:01 dev narrow'",
+        peer);
+    assert_int_equal(udp_send(&probing, &beyond, 0, data, 1250), ERR_OK);
+    assert_true(testnet_is_readable(probing.fd, 2000));
+    assert_int_equal(udp_receive_too_big(&probing, &big), ERR_OK);
+    assert_false(big.is_local);
+    assert_int_equal(big.size, 1200);
+    assert_true(endpoint_is_equal(&big.to, &beyond));
+    /* Not obeyed: the next one leaves, too. (An error of the one before is met once.) */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(udp_send(&probing, &beyond, 0, data, 1250), ERR_OK);
+    udp_close(&probing);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +401,7 @@ int main(void)
         cmocka_unit_test(a_ttl_is_for_one_datagram),
         cmocka_unit_test(path_mtu_is_known),
         cmocka_unit_test(what_leaves_has_df),
+        cmocka_unit_test(a_probing_socket_goes_its_own_way),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

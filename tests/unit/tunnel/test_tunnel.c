@@ -271,6 +271,66 @@ static void test_too_big(void **state)
     ends_done(&e);
 }
 
+/* As long outside as asked for, over either family; longer than any message is refused. */
+static void test_probes(void **state)
+{
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    uint32_t number = 0;
+    ends_init(&e);
+    add_child(&e, 1, SPUT_PAPER, true);
+    for (uint32_t size = 640; size <= 4000; size += 97) {
+        packet_reset(&packet);
+        assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, size, NOW, &number), DROP_NONE);
+        assert_int_equal(packet.len, size - 28);
+        deliver(&e.a, &packet);
+        assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+        assert_int_equal(message.kind, TUNNEL_PROBE);
+        assert_int_equal(message.number, number);
+    }
+    packet_reset(&packet); /* as short as can be */
+    assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, 10, NOW, &number), DROP_NONE);
+    assert_int_equal(packet.len, 40);
+    packet_reset(&packet); /* and as long */
+    assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, 65535, NOW, &number), DROP_NONE);
+    assert_int_equal(packet.len, 4132);
+    ends_done(&e);
+}
+
+/* Once for each time that it was asked, by what was asked. */
+static void test_wakes(void **state)
+{
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    struct tunnel_status status;
+    ends_init(&e);
+    add_child(&e, 1, SPUT_PAPER, true);
+    local_packet(&e.a, &packet, 100);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_NONE);
+    assert_false(tunnel_take_wake(e.a.tunnel)); /* nobody asked */
+    tunnel_set_wake(e.a.tunnel, TUNNEL_WAKE_LARGE);
+    local_packet(&e.a, &packet, 100);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_NONE);
+    assert_false(tunnel_take_wake(e.a.tunnel));
+    tunnel_get_status(e.a.tunnel, &status);
+    assert_int_equal(status.large_us, 0);
+    local_packet(&e.a, &packet, 1300);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW + 1), DROP_NONE);
+    assert_true(tunnel_take_wake(e.a.tunnel));
+    assert_false(tunnel_take_wake(e.a.tunnel));
+    tunnel_get_status(e.a.tunnel, &status);
+    assert_int_equal(status.large_us, NOW + 1);
+    assert_false(status.has_stream);
+    /* Inbound. */
+    tunnel_set_wake(e.b.tunnel, TUNNEL_WAKE_DATA);
+    deliver(&e.a, &packet);
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    assert_true(tunnel_take_wake(e.b.tunnel));
+    ends_done(&e);
+}
+
 static void test_commands(void **state)
 {
     struct ends e;
@@ -642,6 +702,8 @@ int main(void)
         cmocka_unit_test(test_paper_figure),
         cmocka_unit_test(test_not_ready),
         cmocka_unit_test(test_too_big),
+        cmocka_unit_test(test_probes),
+        cmocka_unit_test(test_wakes),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_rekey),
         cmocka_unit_test(test_oldest_child_goes),
