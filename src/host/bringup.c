@@ -106,12 +106,31 @@ static void on_guard_task(struct task *task, uint64_t now_us)
     task_set(&host->tasks, task, now_us + GUARD_CHECK_US);
 }
 
+/* The pool wins (else any network could claim peers' addresses), so a network in it is cut off. */
+static void warn_of_overlap(const struct host *host, const struct address *before, size_t count)
+{
+    char network[PREFIX_TEXT_CAP], pool[PREFIX_TEXT_CAP];
+    for (size_t i = 0; i < host->local_count; i++) {
+        bool is_known = false;
+        for (size_t j = 0; j < count; j++)
+            is_known = is_known || address_is_equal(&before[j], &host->locals[i]);
+        if (!is_known && (prefix_contains(&host->config.pool, &host->subnets[i].address) ||
+                          prefix_contains(&host->subnets[i], &host->config.pool.address)))
+            log_warn("network %s overlaps the pool %s: its addresses stand for peers now and are "
+                     "not reached otherwise; choose another `pool =`",
+                     prefix_format(&host->subnets[i], network, sizeof(network)),
+                     prefix_format(&host->config.pool, pool, sizeof(pool)));
+    }
+}
+
 static void refresh_locals(struct host *host)
 {
-    size_t count;
+    struct address before[HOST_LOCALS_MAX];
+    size_t count = host->local_count;
+    memcpy(before, host->locals, sizeof(before));
     if (interface_addresses(&host->netlink, host->tun.link, host->locals, host->subnets,
-                            HOST_LOCALS_MAX, &count) == ERR_OK)
-        host->local_count = count;
+                            HOST_LOCALS_MAX, &host->local_count) == ERR_OK)
+        warn_of_overlap(host, before, count);
 }
 
 static void on_monitor(uv_poll_t *poll, int status, int events)

@@ -24,7 +24,7 @@ def pytest_runtest_makereport(item, call):
                 report.sections.append(("programs of the lab", value.logs()))
                 keep = os.environ.get("DETEC_LAB_KEEP")  # a directory for the captures and logs of failed tests
                 if keep:
-                    shutil.copytree(value.dir, os.path.join(keep, item.name), dirs_exist_ok=True)
+                    shutil.copytree(value.dir, os.path.join(keep, item.name), dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.sock"))
 
 
 @pytest.fixture
