@@ -212,7 +212,8 @@ static int take_value(void *user, const char *section, const char *name, const c
     if (value[0] == '\0')
         complain(run, "[%s] %s has no value; allowed: %s", section, name, key->allowed);
     else if (key->parse(value, run->target, key) != ERR_OK)
-        complain(run, "[%s] %s = %s: bad value; allowed: %s", section, name, value, key->allowed);
+        complain(run, "[%s] %s = %s: bad value; allowed: %s", section, name,
+                 key->is_secret ? "…" : value, key->allowed);
     return 1;
 }
 

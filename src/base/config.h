@@ -26,6 +26,7 @@ struct config_key {
     size_t cap;          /* size of a text member */
     const char *allowed; /* for the message: "a port from 1 to 65535" */
     int is_repeatable;   /* else a second one is an error */
+    int is_secret;       /* messages do not show the value */
 };
 
 /* text: the file's content, NUL-terminated; file: its name for messages. keys ends with a NULL

@@ -29,6 +29,8 @@ static void print_login(struct output *output, const json_t *login)
                 is_up ? "logged in" : state);
     if (connector[0] != '\0')
         output_print(output, STYLE_PLAIN, " at %s", connector);
+    if (is_up && format_has(login, "way"))
+        output_print(output, STYLE_PLAIN, " (%s)", format_get_text(login, "way"));
     if (is_up && format_has(login, "since_s"))
         output_print(output, STYLE_PLAIN, " for %s",
                      format_seconds(format_get_number(login, "since_s", 0), text));

@@ -142,12 +142,13 @@ static json_t *run_status(struct connector *connector, const json_t *request)
     const struct registry_counters *counters = registry_counters(connector->registry);
     char key[PUBLIC_KEY_TEXT_CAP];
     json_t *status = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "version",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "version",
         DETEC_VERSION, "zone", connector->config.zone, "key",
         public_key_format(identity_public(connector->identity), key), "sessions",
         (json_int_t)registry_session_count(connector->registry), "connections",
-        (json_int_t)connector->sessions.count, "guests", (json_int_t)count_guests(connector),
-        "names", (json_int_t)registry_name_count(connector->registry), "calls_passed",
+        (json_int_t)connector->sessions.count, "in_tls", (json_int_t)connector->tls_count, "guests",
+        (json_int_t)count_guests(connector), "names",
+        (json_int_t)registry_name_count(connector->registry), "calls_passed",
         (json_int_t)counters->calls, "calls_refused",
         (json_int_t)(counters->absent + counters->limited), "logins", (json_int_t)counters->logins,
         "uptime_s", (json_int_t)((clock_now_us() - connector->started_us) / SECOND_US),

@@ -16,6 +16,7 @@
 #define RELAY_RATE_LEAST 8
 #define LISTEN_PORT      4500
 #define DNS_PORT         53
+#define TLS_PORT         443
 
 #define AT(member)   offsetof(struct connector_config, member)
 #define SIZE(member) sizeof(((struct connector_config *)NULL)->member)
@@ -45,6 +46,14 @@ static int parse_listen(const char *value, void *target, const struct config_key
 {
     struct connector_config *config = target;
     return endpoint_parse(value, LISTEN_PORT, &config->listen);
+}
+
+static int parse_listen_tls(const char *value, void *target, const struct config_key *key)
+{
+    struct connector_config *config = target;
+    config->has_listen_tls = strcmp(value, "off") != 0;
+    config->is_listen_tls_wanted = config->has_listen_tls;
+    return config->has_listen_tls ? endpoint_parse(value, TLS_PORT, &config->listen_tls) : ERR_OK;
 }
 
 static int parse_alternate_port(const char *value, void *target, const struct config_key *key)
@@ -146,6 +155,11 @@ static const struct config_key keys[] = {
     {"connector", "name-server", config_parse_name, AT(name_server), SIZE(name_server),
      "the host name of this DNS server, such as ns.example.net", 0},
     {"connector", "listen", parse_listen, 0, 0, "an address and port, such as 0.0.0.0:4500", 0},
+    {"connector", "listen-tls", parse_listen_tls, 0, 0,
+     "an address and port, such as 0.0.0.0:443, or off", 0},
+    {"connector", "certificate", parse_path, AT(certificate), SIZE(certificate), ABSOLUTE, 0},
+    {"connector", "certificate-key", parse_path, AT(certificate_key), SIZE(certificate_key),
+     ABSOLUTE, 0},
     {"connector", "stun-alternate-port", parse_alternate_port, 0, 0,
      "a port from 1 to 65535, or off", 0},
     {"connector", "stun-alternate-address", parse_alternate_address, 0, 0,
@@ -176,6 +190,7 @@ static void set_defaults(struct connector_config *config, const char *file)
     memset(config, 0, sizeof *config);
     snprintf(config->file, sizeof config->file, "%s", file);
     config->listen.port = LISTEN_PORT;
+    config->has_listen_tls = true;
     config->has_dns = true;
     config->dns.port = DNS_PORT;
     snprintf(config->key, sizeof config->key, "/var/lib/detec-connector/connector.key");
@@ -233,6 +248,17 @@ static int check_whole(struct connector_config *config, FILE *report)
         fprintf(report,
                 "%s: [connector] address is missing, and listen names no single address; "
                 "allowed: the public address of this machine, such as address = 203.0.113.10\n",
+                config->file);
+        result = ERR_INVALID;
+    }
+    if (config->listen_tls.port == 0)
+        config->listen_tls = (struct endpoint){config->listen.address, TLS_PORT};
+    if (config->has_listen_tls && endpoint_is_equal(&config->listen, &config->listen_tls))
+        config->has_listen_tls = false; /* it takes both anyway */
+    if ((config->certificate[0] == '\0') != (config->certificate_key[0] == '\0')) {
+        fprintf(report,
+                "%s: [connector] certificate and certificate-key belong together; allowed: both or "
+                "neither\n",
                 config->file);
         result = ERR_INVALID;
     }
@@ -308,6 +334,13 @@ const char *connector_config_fixed_change(const struct connector_config *a,
         return "name-server";
     if (!endpoint_is_equal(&a->listen, &b->listen))
         return "listen";
+    if (a->has_listen_tls != b->has_listen_tls ||
+        !endpoint_is_equal(&a->listen_tls, &b->listen_tls))
+        return "listen-tls";
+    if (strcmp(a->certificate, b->certificate) != 0)
+        return "certificate";
+    if (strcmp(a->certificate_key, b->certificate_key) != 0)
+        return "certificate-key";
     if (a->has_stun_alternate != b->has_stun_alternate ||
         a->stun_alternate_port != b->stun_alternate_port)
         return "stun-alternate-port";

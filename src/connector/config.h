@@ -23,6 +23,12 @@ struct connector_config {
     struct address address;          /* of the zone's own name */
     struct address other_address;    /* … of the other family; ADDRESS_NONE: there is none */
     struct endpoint listen;          /* TCP for log-ins, UDP for STUN */
+    /* TCP for log-ins too, where networks let nothing else out: IKE in TCP, and in TLS. */
+    bool has_listen_tls;
+    bool is_listen_tls_wanted; /* asked for: it is an error if it cannot be opened */
+    struct endpoint listen_tls;
+    char certificate[CONNECTOR_PATH_CAP]; /* PEM, of TLS; empty: made at the start */
+    char certificate_key[CONNECTOR_PATH_CAP];
     /* The second port and address of NAT behaviour discovery (RFC 5780). */
     bool has_stun_alternate;
     uint16_t stun_alternate_port;          /* 0: the one behind listen's, if it is free */

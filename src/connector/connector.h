@@ -23,6 +23,7 @@ struct control;
 struct dns_server;
 struct session;
 struct stun_server;
+struct tls_context;
 struct udp_server;
 
 struct connector {
@@ -51,7 +52,14 @@ struct connector {
     /* log-in sessions (session.c) */
     uv_tcp_t listener;
     bool is_listening;
-    struct map sessions; /* by number */
+    uv_tcp_t tls_listener;
+    bool is_tls_listening;
+    struct tls_context *tls;                 /* NULL: only plain IKE is taken */
+    size_t tls_count;                        /* sessions inside TLS */
+    struct session *tls_oldest, *tls_newest; /* those that have not proven a key */
+    size_t tls_stranger_count;
+    struct address_counts tls_addresses; /* of those */
+    struct map sessions;                 /* by number */
     uint64_t session_next;
     size_t stream_count; /* sessions whose memory libuv still holds, too */
     struct deadline_heap session_deadlines;

@@ -14,6 +14,7 @@
 #include "connector/records.h"
 #include "connector/session.h"
 #include "connector/stun_server.h"
+#include "connector/tls.h"
 #include "connector/udp_server.h"
 #include "connector/user.h"
 #include "crypto/memory.h"
@@ -228,6 +229,30 @@ static int fail(const char *what, int error)
     return error;
 }
 
+/* Certificates of other programs are often for root alone to read, and port 443 too. Where nobody
+ * has asked for that port, another server may hold it. */
+static int open_tls(struct connector *connector)
+{
+    struct connector_config *config = &connector->config;
+    char text[ENDPOINT_TEXT_CAP];
+    int error = connector_tls_new(config, &connector->tls);
+    if (error != ERR_OK || !config->has_listen_tls)
+        return error;
+    error = sessions_listen_tls(connector);
+    if (error == ERR_OK)
+        return error;
+    const char *why = strerror(errno);
+    endpoint_format(&config->listen_tls, text, sizeof text);
+    if (config->is_listen_tls_wanted) {
+        log_error("%s: [connector] listen-tls = %s cannot be opened: %s", config->file, text, why);
+        return error;
+    }
+    log_warn("%s cannot be opened: %s; hosts in networks that let only port 443 out cannot log in "
+             "(listen-tls in %s)",
+             text, why, config->file);
+    return ERR_OK;
+}
+
 /* Opens every port, as the user that started us. */
 static int open_ports(struct connector *connector)
 {
@@ -242,8 +267,9 @@ static int open_ports(struct connector *connector)
                   error == ERR_IO ? strerror(errno) : error_text(error));
         return error;
     }
-    if (!config->has_dns)
-        return ERR_OK;
+    error = open_tls(connector);
+    if (error != ERR_OK || !config->has_dns)
+        return error;
     error = udp_server_new(&connector->loop, &config->dns, dns_server_answer_udp, connector,
                            &connector->dns_udp);
     if (error == ERR_OK)
@@ -333,12 +359,14 @@ static int make_engines(struct connector *connector)
 static int init(struct connector *connector)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    uint8_t seeds[2][16];
+    uint8_t seeds[3][16];
     int error = crypto_random(seeds, sizeof seeds);
     if (error == ERR_OK)
         error = map_init(&connector->sessions, seeds[0]);
     if (error == ERR_OK)
         error = address_counts_init(&connector->session_addresses, seeds[1]);
+    if (error == ERR_OK)
+        error = address_counts_init(&connector->tls_addresses, seeds[2]);
     deadline_heap_init(&connector->session_deadlines);
     if (error != ERR_OK)
         return fail("detec-connector cannot start", error);
@@ -379,11 +407,16 @@ static int bring_up(struct connector *connector)
 static void tell_ready(const struct connector *connector)
 {
     const struct connector_config *config = &connector->config;
-    char key[PUBLIC_KEY_TEXT_CAP], listen[ENDPOINT_TEXT_CAP], dns[ENDPOINT_TEXT_CAP] = "off";
+    char key[PUBLIC_KEY_TEXT_CAP], listen[ENDPOINT_TEXT_CAP], tls[ENDPOINT_TEXT_CAP],
+        dns[ENDPOINT_TEXT_CAP] = "off";
     if (config->has_dns)
         endpoint_format(&config->dns, dns, sizeof dns);
-    log_info("serving zone %s: log-ins at %s, DNS at %s", config->zone,
-             endpoint_format(&config->listen, listen, sizeof listen), dns);
+    log_info("serving zone %s: log-ins at %s%s%s, DNS at %s", config->zone,
+             endpoint_format(&config->listen, listen, sizeof listen),
+             connector->is_tls_listening ? " and " : "",
+             connector->is_tls_listening ? endpoint_format(&config->listen_tls, tls, sizeof tls)
+                                         : "",
+             dns);
     log_info("public key of this connector, for `connector-key =` of its hosts: %s",
              public_key_format(identity_public(connector->identity), key));
 }
@@ -399,6 +432,8 @@ static void free_all(struct connector *connector)
     identity_free(connector->identity);
     map_done(&connector->sessions);
     address_counts_done(&connector->session_addresses);
+    address_counts_done(&connector->tls_addresses);
+    tls_context_free(connector->tls);
     deadline_heap_done(&connector->session_deadlines);
     uv_loop_close(&connector->loop);
     free(connector);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/tls.h"
 #include "io/clock.h"
 
 #define BACKLOG         1024
@@ -14,6 +15,7 @@
 #define RELAY_QUEUE_MAX                                                                            \
     ((size_t)32 * 1024)                  /* … and relayed datagrams, which leave room for calls */
 #define RELAY_UNSENT_MAX (32 * 1024)     /* of the kernel's own queue */
+#define FRAME_CAP        4608            /* messages have at most 4096 bytes */
 #define KEEPALIVE_S      60              /* TCP's own, beside the IKE checks */
 #define FLUSH_US         (5 * SECOND_US) /* a goodbye that is not read within is dropped */
 #define BURST            10
@@ -131,6 +133,7 @@ void session_end(struct session *session, bool is_logout, uint64_t now_us)
     address_counts_remove(&connector->session_addresses, &session->remote.address);
     ike_sa_free(session->sa);
     session->sa = NULL;
+    session_tls_end(session);
     relay_session_closed(connector->relay, session->number);
     if (session->is_registered)
         registry_session_closed(connector->registry, session->number, is_logout, now_us);
@@ -142,33 +145,40 @@ static void on_written(uv_write_t *request, int status)
     free(request->data);
 }
 
+int session_write_bytes(struct session *session, const uint8_t *data, size_t len)
+{
+    uv_stream_t *stream = (uv_stream_t *)&session->tcp;
+    uv_buf_t buffer = uv_buf_init((char *)data, (unsigned)len);
+    /* Almost always the kernel takes it at once, and nothing is kept. */
+    int taken = uv_stream_get_write_queue_size(stream) == 0 ? uv_try_write(stream, &buffer, 1) : 0;
+    const size_t done = taken > 0 ? (size_t)taken : 0;
+    if (done == len)
+        return ERR_OK;
+    struct outgoing *outgoing = malloc(sizeof *outgoing + len - done);
+    if (outgoing == NULL)
+        return ERR_NOMEM;
+    memcpy(outgoing->data, data + done, len - done);
+    buffer = uv_buf_init((char *)outgoing->data, (unsigned)(len - done));
+    outgoing->request.data = outgoing;
+    if (uv_write(&outgoing->request, stream, &buffer, 1, on_written) == 0)
+        return ERR_OK;
+    free(outgoing);
+    return ERR_IO;
+}
+
 static int write_frame(struct session *session, uint32_t channel, const uint8_t *message,
                        size_t len, size_t queue_max)
 {
-    uv_stream_t *stream = (uv_stream_t *)&session->tcp;
-    const size_t cap = len + IKE_STREAM_HEADER_LEN;
+    uint8_t frame[FRAME_CAP];
     struct writer w;
-    if (uv_stream_get_write_queue_size(stream) + cap > queue_max)
-        return ERR_LIMIT;
-    struct outgoing *outgoing = malloc(sizeof *outgoing + cap);
-    if (outgoing == NULL)
-        return ERR_NOMEM;
-    writer_init(&w, outgoing->data, cap);
+    writer_init(&w, frame, sizeof frame);
     ike_stream_put_frame(&w, channel, message, len);
-    uv_buf_t buffer = uv_buf_init((char *)outgoing->data, (unsigned)w.len);
-    /* Almost always the kernel takes it at once, and nothing is kept. */
-    int taken = uv_try_write(stream, &buffer, 1);
-    taken = taken > 0 ? taken : 0;
-    int error = writer_is_ok(&w) ? ERR_OK : w.error;
-    if (error == ERR_OK && (size_t)taken < w.len) {
-        buffer = uv_buf_init(buffer.base + taken, (unsigned)w.len - (unsigned)taken);
-        outgoing->request.data = outgoing;
-        if (uv_write(&outgoing->request, stream, &buffer, 1, on_written) == 0)
-            return ERR_OK;
-        error = ERR_IO;
-    }
-    free(outgoing);
-    return error;
+    if (!writer_is_ok(&w))
+        return w.error;
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&session->tcp) + w.len > queue_max)
+        return ERR_LIMIT;
+    return session->tls != NULL ? session_tls_write(session, frame, w.len)
+                                : session_write_bytes(session, frame, w.len);
 }
 
 int session_write(struct session *session, const uint8_t *message, size_t len)
@@ -205,15 +215,10 @@ static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *ret_buffer)
     *ret_buffer = uv_buf_init((char *)session->connector->read_buffer, READ_CAP);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
+int session_take_bytes(struct session *session, const uint8_t *data, size_t len, uint64_t now_us)
 {
-    struct session *session = stream->data;
-    const uint64_t now_us = clock_now_us();
     struct ike_frame frame;
-    int error;
-    if (got == 0 || session->is_ended)
-        return;
-    error = got > 0 ? ike_stream_feed(&session->parser, buffer->base, (size_t)got) : ERR_IO;
+    int error = ike_stream_feed(&session->parser, data, len);
     while (error == ERR_OK && !session->is_ended) {
         error = ike_stream_next(&session->parser, &frame);
         if (error == ERR_OK && frame.channel == 0)
@@ -221,6 +226,24 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         else if (error == ERR_OK)
             pass_frame(session, &frame, now_us);
     }
+    return error;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
+{
+    struct session *session = stream->data;
+    const uint64_t now_us = clock_now_us();
+    const uint8_t *data = (const uint8_t *)buffer->base;
+    int error = got > 0 ? ERR_OK : ERR_IO;
+    if (got == 0 || session->is_ended)
+        return;
+    if (error == ERR_OK && !session->was_heard && data[0] == TLS_FIRST_BYTE)
+        error = session_tls_begin(session, now_us);
+    session->was_heard = true;
+    if (error == ERR_OK && session->tls != NULL)
+        error = session_tls_feed(session, data, (size_t)got, now_us);
+    else if (error == ERR_OK)
+        error = session_take_bytes(session, data, (size_t)got, now_us);
     if (error != ERR_OK && error != ERR_AGAIN)
         session_end(session, false, now_us);
 }
@@ -315,27 +338,51 @@ static void on_connection(uv_stream_t *listener, int status)
     }
 }
 
-int sessions_listen(struct connector *connector)
+static int listen_at(struct connector *connector, const struct endpoint *endpoint,
+                     uv_tcp_t *listener, bool *is_listening)
 {
     struct sockaddr_storage address;
-    endpoint_to_sockaddr(&connector->config.listen, false, &address);
-    int result = uv_tcp_init(&connector->loop, &connector->listener);
+    endpoint_to_sockaddr(endpoint, false, &address);
+    int result = uv_tcp_init(&connector->loop, listener);
     if (result == 0) {
-        connector->is_listening = true;
-        connector->listener.data = connector;
-        result = uv_tcp_bind(&connector->listener, (const struct sockaddr *)&address, 0);
+        *is_listening = true;
+        listener->data = connector;
+        result = uv_tcp_bind(listener, (const struct sockaddr *)&address, 0);
     }
     if (result == 0)
-        result = uv_listen((uv_stream_t *)&connector->listener, BACKLOG, on_connection);
+        result = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     errno = -result;
     return result == 0 ? ERR_OK : ERR_IO;
 }
 
+static void stop_listening(uv_tcp_t *listener, bool *is_listening)
+{
+    if (*is_listening)
+        uv_close((uv_handle_t *)listener, NULL);
+    *is_listening = false;
+}
+
+int sessions_listen(struct connector *connector)
+{
+    return listen_at(connector, &connector->config.listen, &connector->listener,
+                     &connector->is_listening);
+}
+
+int sessions_listen_tls(struct connector *connector)
+{
+    const int error = listen_at(connector, &connector->config.listen_tls, &connector->tls_listener,
+                                &connector->is_tls_listening);
+    const int why = errno;
+    if (error != ERR_OK)
+        stop_listening(&connector->tls_listener, &connector->is_tls_listening);
+    errno = why;
+    return error;
+}
+
 void sessions_stop_listening(struct connector *connector)
 {
-    if (connector->is_listening)
-        uv_close((uv_handle_t *)&connector->listener, NULL);
-    connector->is_listening = false;
+    stop_listening(&connector->listener, &connector->is_listening);
+    stop_listening(&connector->tls_listener, &connector->is_tls_listening);
 }
 
 uint64_t sessions_deadline(const struct connector *connector)

@@ -10,6 +10,9 @@
 
 /* Opens the port. ERR_IO: errno says why. */
 MUST_USE int sessions_listen(struct connector *connector);
+/* … and the one for networks that let only TLS out. ERR_IO: errno says why; the rest works without.
+ */
+MUST_USE int sessions_listen_tls(struct connector *connector);
 /* Takes no more connections; those that are there stay. */
 void sessions_stop_listening(struct connector *connector);
 

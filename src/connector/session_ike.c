@@ -88,6 +88,7 @@ static void on_established(struct session *session, const struct ike_event_estab
         registry_session_open(connector->registry, session->number, event->peer_key.bytes, now_us);
     if (error == ERR_OK) {
         session->is_registered = true;
+        session_tls_trust(session);
         return;
     }
     log_debug("session %llu: not taken: %s", (unsigned long long)session->number,

@@ -1,5 +1,5 @@
-/* The inside of a log-in session, for session.c (the connection) and session_ike.c (what it
- * carries). */
+/* The inside of a log-in session, for session.c (the connection), session_tls.c (TLS around it) and
+ * session_ike.c (what it carries). */
 #ifndef CONNECTOR_SESSION_INTERNAL_H
 #define CONNECTOR_SESSION_INTERNAL_H
 
@@ -13,7 +13,11 @@ struct session {
     uint64_t number;
     struct endpoint remote;
     struct ike_stream parser;
-    struct ike_sa *sa; /* NULL before its first message, and after its end */
+    struct tls_channel *tls; /* NULL: plain */
+    struct session *tls_previous, *tls_next;
+    bool is_tls_stranger; /* in the list of those that are not authenticated */
+    bool was_heard;       /* its first byte tells plain from TLS */
+    struct ike_sa *sa;    /* NULL before its first message, and after its end */
     struct session *busy_previous, *busy_next;
     struct deadline deadline; /* until authenticated; until goodbye; until the stream is flushed */
     uint64_t since_us;
@@ -30,6 +34,24 @@ void session_mark_busy(struct session *session);
 /* Writes or queues one IKE message. After an error the stream is of no more use: ERR_LIMIT: the
  * peer does not read, ERR_NOMEM, ERR_IO. */
 MUST_USE int session_write(struct session *session, const uint8_t *message, size_t len);
+/* Bytes of the IKE stream that the peer sent, out of TLS or plain. ERR_AGAIN: taken; others: the
+ * stream is of no more use. */
+MUST_USE int session_take_bytes(struct session *session, const uint8_t *data, size_t len,
+                                uint64_t now_us);
+/* Writes or queues bytes as they are; errors as of session_write(). */
+MUST_USE int session_write_bytes(struct session *session, const uint8_t *data, size_t len);
+
+/* The peer's first byte was one of TLS. ERR_LIMIT: too many strangers of its address. */
+MUST_USE int session_tls_begin(struct session *session, uint64_t now_us);
+/* Ciphertext of the peer. After an error the stream is of no more use. */
+MUST_USE int session_tls_feed(struct session *session, const uint8_t *data, size_t len,
+                              uint64_t now_us);
+/* Seals and writes. */
+MUST_USE int session_tls_write(struct session *session, const uint8_t *data, size_t len);
+/* The peer has proven its key: it does not count as a stranger any more. */
+void session_tls_trust(struct session *session);
+void session_tls_end(struct session *session);
+
 /* The end: out of every table, the rest of the stream is flushed and closed. is_logout: the host
  * said goodbye, so its records go at once. */
 void session_end(struct session *session, bool is_logout, uint64_t now_us);

@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "base/deadline.h"
 #include "base/log.h"
+#include "crypto/memory.h"
 #include "io/file.h"
 #include "names/allow.h"
 #include "names/trust.h"
@@ -51,6 +52,14 @@ static int parse_connector(const char *value, void *target, const struct config_
 {
     struct host_config *config = target;
     return endpoint_parse(value, 4500, &config->connector);
+}
+
+static int parse_proxy(const char *value, void *target, const struct config_key *key)
+{
+    struct host_config *config = target;
+    config->is_proxy_automatic = strcmp(value, "auto") == 0;
+    config->has_proxy = !config->is_proxy_automatic && strcmp(value, "none") != 0;
+    return config->has_proxy ? http_proxy_parse(value, &config->proxy) : ERR_OK;
 }
 
 static int parse_connector_key(const char *value, void *target, const struct config_key *key)
@@ -243,6 +252,8 @@ static const struct config_key KEYS[] = {
     {"host", "key", config_parse_text, AT(key_file), SIZE(key_file), "a path", 0},
     {"host", "connector", parse_connector, 0, 0, "an address, or address:port", 0},
     {"host", "connector-key", parse_connector_key, 0, 0, "a public key in base64", 0},
+    {"host", "proxy", parse_proxy, 0, 0,
+     "auto, none, or http://[USER:PASSWORD@]HOST:PORT (percent-encoded)", 0, .is_secret = 1},
     {"host", "port", config_parse_port, AT(port), 0, "a UDP port from 1 to 65535", 0},
     {"host", "pool", parse_pool, 0, 0, "an IPv4 prefix of 8 to 28 bits, such as 0.0.0.0/8", 0},
     {"host", "dns", parse_dns, 0, 0,
@@ -296,7 +307,23 @@ static void set_defaults(struct host_config *config)
     config->suites[1] = SPUT_PAPER;
     config->suite_count = 2;
     config->accept = TRUST_LEVEL_CONNECTOR;
+    config->is_proxy_automatic = true;
     config->log_level = LOG_LEVEL_INFO;
+}
+
+/* The names that most programs know. no_proxy is not needed: the straight way is tried first. */
+static void take_environment(struct host_config *config, FILE *report)
+{
+    static const char *const names[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !config->has_proxy; i++) {
+        const char *value = getenv(names[i]);
+        if (value == NULL || value[0] == '\0')
+            continue;
+        config->has_proxy = http_proxy_parse(value, &config->proxy) == ERR_OK;
+        if (!config->has_proxy)
+            fprintf(report, "%s: in the environment, ignored: not the URL of an http proxy\n",
+                    names[i]);
+    }
 }
 
 static int check_whole(struct host_config *config, FILE *report)
@@ -360,9 +387,13 @@ int host_config_load(const char *file, struct host_config *ret_config, FILE *rep
     }
     if (error == ERR_OK)
         error = check_whole(config, report);
+    if (error == ERR_OK && config->is_proxy_automatic)
+        take_environment(config, report);
     if (error == ERR_OK)
         *ret_config = *config;
+    crypto_wipe(&config->proxy, sizeof(config->proxy));
     free(config);
+    crypto_wipe(text, len);
     free(text);
     return error;
 }

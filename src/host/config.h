@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "crypto/identity.h"
 #include "ike/config.h"
+#include "wire/http_connect.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -35,6 +36,9 @@ struct host_config {
     struct endpoint connector; /* port 0: found through DNS */
     bool has_connector_key;
     struct public_key connector_key;
+    bool is_proxy_automatic; /* from the environment */
+    bool has_proxy;
+    struct http_proxy proxy; /* to the connectors, where nothing else leads there */
     uint16_t port;
     struct prefix pool;
     enum dns_mode dns;

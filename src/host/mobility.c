@@ -73,8 +73,8 @@ static void on_move_task(struct task *task, uint64_t now_us)
     for (struct session *session = sessions_first(host); session != NULL;
          session = session_next(session)) {
         struct address source;
-        if (session_connector(session)->port != 0 &&
-            find_source(host, session_connector(session), &source))
+        const struct endpoint *remote = session_remote(session);
+        if (remote != NULL && find_source(host, remote, &source))
             session_on_route(session, &source, now_us);
     }
     announce_all(host, true, now_us);

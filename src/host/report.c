@@ -52,9 +52,11 @@ static json_t *report_login(struct host *host, uint64_t now_us)
     uint64_t due_us = login_client_deadline(login);
     char key_text[PUBLIC_KEY_TEXT_CAP];
     const struct public_key *key = session_key(session);
-    return json_pack("{s:s, s:o, s:o, s:f, s:i, s:f, s:o, s:f}", "state",
+    char way[DIAL_TEXT_CAP];
+    return json_pack("{s:s, s:o, s:o, s:o, s:f, s:i, s:f, s:o, s:f}", "state",
                      login_text(state, session_error(session)), "connector",
-                     endpoint_json(session_connector(session)), "connector_key",
+                     endpoint_json(session_connector(session)), "way",
+                     text_or_null(session_way(session, way)), "connector_key",
                      text_or_null(key != NULL ? public_key_format(key, key_text) : NULL), "since_s",
                      state == LOGIN_UP ? seconds_since(session_since_us(session), now_us) : 0.0,
                      "lease_s", name != NULL ? (int)name->lease_s : 0, "rtt_ms",

@@ -43,6 +43,19 @@ const struct endpoint *session_connector(const struct session *session)
     return &session->connector;
 }
 
+const struct endpoint *session_remote(const struct session *session)
+{
+    if (session->carrier != NULL)
+        return &carrier_target(session->carrier)->connect;
+    return session->connector.port != 0 ? &session->connector : NULL;
+}
+
+const char *session_way(const struct session *session, char ret_text[DIAL_TEXT_CAP])
+{
+    ret_text[0] = '\0';
+    return session->carrier != NULL ? dial_format(session->dial, ret_text) : ret_text;
+}
+
 uint64_t session_since_us(const struct session *session)
 {
     return session->since_us;
@@ -101,6 +114,7 @@ static void free_session(struct session *session)
     task_clear(&host->tasks, &session->task);
     task_clear(&host->tasks, &session->stun_task);
     finder_cancel(session->finder);
+    dial_free(session->dial);
     reflexive_free(session->reflexive);
     login_client_free(session->login);
     ike_profile_free(session->profile);
@@ -241,6 +255,8 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
 
 static void take_found(struct session *session, const struct finder_result *found)
 {
+    memcpy(session->found, found->connectors, sizeof(session->found));
+    session->found_count = found->connector_count;
     session->connector = found->connectors[0];
     session->has_dns_key = found->has_key;
     session->dns_key = found->key;
@@ -256,30 +272,37 @@ static void on_connector_found(void *context, int error, const struct finder_res
         error = ERR_NOT_FOUND;
         why = "DNS now names another zone for its hosts";
     }
-    if (error != ERR_OK && session->is_own && session->connector.port != 0) {
-        session_connect(session, now_us); /* where it was before; its key is known */
-        return;
+    if (login_client_state(session->login) != LOGIN_CONNECTING)
+        return; /* up by what was known before */
+    if (error == ERR_OK) {
+        const bool is_first = session->connector.port == 0;
+        session->has_dns_key = result->has_key;
+        session->dns_key = result->key;
+        if (is_first)
+            session->connector = result->connectors[0];
+        dial_add(session->dial, result->connectors, result->connector_count, now_us);
     }
-    if (error != ERR_OK) {
-        session_note_error(session, "its connector is not found: %s", why);
-        login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
-        session_pump(session, now_us);
-        return;
-    }
-    take_found(session, result);
-    session_connect(session, now_us);
+    dial_complete(session->dial, error != ERR_OK ? why : NULL, now_us);
 }
 
 /* DNS is asked anew for each connection: connectors move. But a session that was lost is sought
- * where it was first: the connector may be what answers for its zone in DNS, too. A foreign zone is
- * found as at first, by a name in it. */
+ * where it was, too, and meanwhile: the connector may be what answers for its zone in DNS. A
+ * foreign zone is found as at first, by a name in it. */
 static void on_connect(struct session *session, uint64_t now_us)
 {
     struct host *host = session->host;
-    if (session->is_configured || session->is_found || (session->is_own && session->was_good)) {
-        session->is_found = false;
-        session->was_good = false;
-        session_connect(session, now_us);
+    finder_cancel(session->finder);
+    session->finder = NULL;
+    session_disconnect(session);
+    dial_start(session->dial, now_us);
+    const bool is_found = session->found_count > 0;
+    if (is_found)
+        dial_add(session->dial, session->found, session->found_count, now_us);
+    else if (session->connector.port != 0)
+        dial_add(session->dial, &session->connector, 1, now_us);
+    if (session->is_configured || is_found) {
+        session->found_count = 0;
+        dial_complete(session->dial, NULL, now_us);
         return;
     }
     int error =
@@ -287,10 +310,8 @@ static void on_connect(struct session *session, uint64_t now_us)
             ? finder_start_name(host, session->found_by, on_connector_found, session,
                                 &session->finder)
             : finder_start_zone(host, session->zone, on_connector_found, session, &session->finder);
-    if (error != ERR_OK) {
-        session_note_error(session, "DNS queries cannot be sent");
-        login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
-    }
+    if (error != ERR_OK)
+        dial_complete(session->dial, "DNS queries cannot be sent", now_us);
 }
 
 static void on_done(struct session *session, const struct notify_name *name, uint64_t now_us)
@@ -313,12 +334,13 @@ static void on_done(struct session *session, const struct notify_name *name, uin
                      session->zone, host->config.name, host->config.name,
                      public_key_format(identity_public(host->identity), key));
         session->was_up = true;
-        session->was_good = true;
     } else {
         log_info("%s: connected as a guest", session->zone);
     }
-    watch_public(session, name->stun_port, now_us);
-    if (session->is_own || !host->depth.was_measured)
+    if (session->connector.address.family != ADDRESS_NONE)
+        watch_public(session, name->stun_port, now_us);
+    if (session->connector.address.family != ADDRESS_NONE &&
+        (session->is_own || !host->depth.was_measured))
         depth_measure(host, &session->connector.address, now_us);
     call_on_session_up(session, now_us);
 }
@@ -347,6 +369,8 @@ static void on_login_event(struct session *session, const struct login_event *ev
             ike_sa_check_alive(session->sa);
         break;
     case LOGIN_CLOSE:
+        finder_cancel(session->finder);
+        session->finder = NULL;
         session_disconnect(session);
         break;
     case LOGIN_DONE:
@@ -429,8 +453,11 @@ static int make(struct host *host, const char *zone, bool is_own, uint64_t now_u
     strcpy(session->zone, zone);
     session->task.run = on_task;
     session->stun_task.run = on_stun_task;
-    int error = login_client_new(&config, now_us, &session->login);
+    int error = dial_new(session, &session->dial);
+    if (error == ERR_OK)
+        error = login_client_new(&config, now_us, &session->login);
     if (error != ERR_OK) {
+        free(session->dial);
         free(session);
         return error;
     }
@@ -484,7 +511,6 @@ int session_get(struct host *host, const char *name, const struct finder_result 
             return error;
         strcpy(session->found_by, name);
         take_found(session, found);
-        session->is_found = true;
     }
     *ret_session = session;
     return ERR_OK;
@@ -501,7 +527,7 @@ void sessions_close(struct host *host, uint64_t now_us)
 bool sessions_are_closed(const struct host *host)
 {
     for (struct session *session = host->sessions; session != NULL; session = session->next) {
-        if (session->stream != NULL)
+        if (session->carrier != NULL)
             return false;
     }
     return true;
@@ -515,9 +541,10 @@ void sessions_free(struct host *host)
 
 void session_on_route(struct session *session, const struct address *source, uint64_t now_us)
 {
-    if (!session_is_bound_to(session, source))
+    if (!session_is_bound_to(session, source)) {
+        dial_forget(session->dial);
         session_reconnect(session, "this host's address has changed", now_us);
-    else if (session->stream == NULL)
+    } else if (session->carrier == NULL)
         login_client_hurry(session->login, now_us);
     if (session->reflexive != NULL) {
         reflexive_refresh(session->reflexive, now_us);

@@ -4,6 +4,7 @@
 #define HOST_SESSION_H
 
 #include "base/address.h"
+#include "host/dial.h"
 #include "login/client.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,6 +51,10 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
 struct session *sessions_first(const struct host *host);
 struct session *session_next(const struct session *session);
 const struct endpoint *session_connector(const struct session *session);
+/* Where its packets go, or would go: the connector, or a proxy. NULL: not known. */
+const struct endpoint *session_remote(const struct session *session);
+/* "tcp 4500", "tls 443 via http://proxy:3128": how it is connected; "" if it is not. */
+const char *session_way(const struct session *session, char ret_text[DIAL_TEXT_CAP]);
 uint64_t session_since_us(const struct session *session);
 uint64_t session_round_trip_us(const struct session *session);
 /* The connector's UDP port for STUN. ERR_NOT_FOUND while the connector is not known. */

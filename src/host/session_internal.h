@@ -1,13 +1,13 @@
-/* What session.c (login, STUN) and session_stream.c (TCP, IKE) share. */
+/* What session.c (login, STUN), session_stream.c (carrier, IKE) and dial.c (the race of carriers)
+ * share. */
 #ifndef HOST_SESSION_INTERNAL_H
 #define HOST_SESSION_INTERNAL_H
 
+#include "host/dial.h"
 #include "host/finder.h"
 #include "host/host.h"
 #include "host/session.h"
 #include "path/reflexive.h"
-
-struct stream;
 
 struct session {
     struct session *next;
@@ -16,18 +16,19 @@ struct session {
     char zone[NAME_TEXT_CAP];
     bool is_own;
     bool is_configured; /* the connector's address is from the configuration, not from DNS */
-    char found_by[NAME_TEXT_CAP]; /* the host's name that led to a foreign zone */
-    bool is_found;                /* `connector` is fresh from DNS */
+    char found_by[NAME_TEXT_CAP];                 /* the host's name that led to a foreign zone */
+    struct endpoint found[FINDER_CONNECTORS_MAX]; /* fresh from DNS, for the next connection */
+    size_t found_count;
     bool was_up;
     bool is_pumping;
     struct login_client *login;
     struct task task;
     struct endpoint connector; /* the last one known; port 0: none */
-    bool was_good;             /* the last log-in there succeeded */
     bool has_dns_key;
     struct public_key dns_key;
     struct finder *finder;
-    struct stream *stream;
+    struct dial *dial;
+    struct carrier *carrier; /* the one that IKE answers on; NULL: none */
     struct ike_profile *profile;
     struct ike_sa *sa;
     struct reflexive *reflexive;
@@ -38,8 +39,6 @@ struct session {
 };
 
 void session_note_error(struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Opens TCP and IKE; what comes of it reaches the login engine. */
-void session_connect(struct session *session, uint64_t now_us);
 /* The connection is dead, whatever TCP believes: a new one at once. */
 void session_reconnect(struct session *session, const char *why, uint64_t now_us);
 /* Does the connection, if there is one, leave from this address? */
@@ -51,5 +50,23 @@ MUST_USE int session_write_frame(struct session *session, uint32_t channel, cons
 void session_disconnect(struct session *session);
 /* Sends what the SA has to and takes its events. True if there were any. */
 bool session_drive_sa(struct session *session, uint64_t now_us);
+/* Lets go of the connection alone, without a word. */
+void session_let_go(struct session *session);
+
+/* For dial.c. Is the connector's key known from before? */
+bool session_is_pinned(const struct session *session);
+/* Does the configuration give the connector's address, so that its name is not known? */
+bool session_is_addressed(const struct session *session);
+/* An IKE SA for one more connection. */
+MUST_USE int session_make_sa(struct session *session, const struct endpoint *remote,
+                             uint64_t now_us, struct ike_sa **ret_sa);
+/* IKE answers there: takes carrier and SA. connector: its address, or NULL where only a proxy knows
+ * it. */
+void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,
+                         const struct endpoint *connector, uint64_t now_us);
+/* … but nothing has followed. */
+void session_on_unproven(struct session *session, uint64_t now_us);
+/* IKE answers nowhere. */
+void session_on_unreachable(struct session *session, uint64_t now_us);
 
 #endif

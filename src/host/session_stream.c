@@ -1,39 +1,20 @@
-/* A session's connection: TCP with the framing of RFC 9329, and the IKE SA in it. */
+/* A session's connection: the carrier that the race has brought forth, and the IKE SA in it. */
 #include "host/session_internal.h"
 
 #include "crypto/memory.h"
 #include "host/call.h"
 #include "host/relay.h"
 #include "io/clock.h"
-#include "io/ike_stream.h"
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEPALIVE_S      30
-#define WRITE_QUEUE_MAX  (256 * 1024)
-#define RELAY_QUEUE_MAX  (32 * 1024) /* relayed datagrams wait no longer than this takes */
-#define RELAY_UNSENT_MAX (32 * 1024)
-#define READ_CAP         16384
-
-/* Lives on until libuv has let go of it, longer than its session may. */
-struct stream {
-    uv_tcp_t tcp;
-    uv_connect_t connect;
-    uv_shutdown_t shutdown;
-    struct host *host;
-    struct session *session; /* NULL once the session has let go */
-    struct ike_stream parser;
-    bool is_connected;
-    uint8_t buffer[READ_CAP];
-};
-
-struct outgoing {
-    uv_write_t request;
-    uint8_t data[];
-};
+#define WRITE_QUEUE_MAX ((size_t)256 * 1024)
+#define RELAY_QUEUE_MAX ((size_t)32 * 1024) /* relayed datagrams wait no longer than this takes */
+/* A request that the connector has not answered after this long finds it gone: TCP repeats what is
+ * lost, so that only a dead connection is that slow. */
+#define REQUEST_TIMEOUT_US (6 * SECOND_US)
 
 void session_note_error(struct session *session, const char *format, ...)
 {
@@ -47,37 +28,17 @@ void session_note_error(struct session *session, const char *format, ...)
     memcpy(session->error, text, sizeof(text));
 }
 
-static void on_closed(uv_handle_t *handle)
+/* The connection is gone by itself, or of no more use. */
+static void on_lost(struct session *session, const char *why)
 {
-    struct stream *stream = handle->data;
-    stream->host->stream_count--;
-    ike_stream_done(&stream->parser);
-    free(stream);
-}
-
-static void close_stream(struct stream *stream)
-{
-    if (!uv_is_closing((uv_handle_t *)&stream->tcp))
-        uv_close((uv_handle_t *)&stream->tcp, on_closed);
-}
-
-static void on_shutdown(uv_shutdown_t *request, int status)
-{
-    close_stream(request->data);
-}
-
-/* The connection is gone by itself. */
-static void on_lost(struct stream *stream, const char *why)
-{
-    struct session *session = stream->session;
-    if (session == NULL) {
-        close_stream(stream);
+    const uint64_t now_us = clock_now_us();
+    ike_sa_free(session->sa);
+    session->sa = NULL;
+    if (dial_go_on(session->dial, why, now_us)) {
+        session_let_go(session);
         return;
     }
     session_note_error(session, "connection to its connector: %s", why);
-    uint64_t now_us = clock_now_us();
-    ike_sa_free(session->sa);
-    session->sa = NULL;
     session_disconnect(session);
     login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
     session_pump(session, now_us);
@@ -85,102 +46,82 @@ static void on_lost(struct stream *stream, const char *why)
 
 void session_reconnect(struct session *session, const char *why, uint64_t now_us)
 {
-    if (session->stream == NULL)
+    if (session->carrier == NULL)
         return;
-    on_lost(session->stream, why);
+    on_lost(session, why);
     login_client_hurry(session->login, now_us);
     session_pump(session, now_us);
 }
 
 bool session_is_bound_to(const struct session *session, const struct address *source)
 {
-    struct sockaddr_storage name;
-    struct endpoint local;
-    int len = sizeof(name);
-    if (session->stream == NULL)
+    struct address local;
+    if (session->carrier == NULL)
         return true;
-    if (uv_tcp_getsockname(&session->stream->tcp, (struct sockaddr *)&name, &len) != 0 ||
-        endpoint_from_sockaddr((struct sockaddr *)&name, &local) != ERR_OK)
-        return false;
-    return address_is_equal(&local.address, source);
-}
-
-static void on_written(uv_write_t *request, int status)
-{
-    free(request->data);
-}
-
-static int write_frame(struct stream *stream, uint32_t channel, const uint8_t *message, size_t len,
-                       size_t queue_max)
-{
-    struct outgoing *outgoing = malloc(sizeof(*outgoing) + IKE_STREAM_HEADER_LEN + len);
-    if (outgoing == NULL ||
-        uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) > queue_max) {
-        const int error = outgoing == NULL ? ERR_NOMEM : ERR_LIMIT;
-        free(outgoing);
-        return error;
-    }
-    struct writer w;
-    writer_init(&w, outgoing->data, IKE_STREAM_HEADER_LEN + len);
-    ike_stream_put_frame(&w, channel, message, len);
-    outgoing->request.data = outgoing;
-    uv_buf_t buffer = uv_buf_init((char *)outgoing->data, (unsigned int)w.len);
-    if (!writer_is_ok(&w) ||
-        uv_write(&outgoing->request, (uv_stream_t *)&stream->tcp, &buffer, 1, on_written) != 0) {
-        free(outgoing);
-        return ERR_IO;
-    }
-    return ERR_OK;
+    return carrier_local(session->carrier, &local) == ERR_OK && address_is_equal(&local, source);
 }
 
 int session_write_frame(struct session *session, uint32_t channel, const uint8_t *data, size_t len)
 {
-    struct stream *stream = session->stream;
-    if (stream == NULL || !stream->is_connected)
+    if (session->carrier == NULL)
         return ERR_STATE;
-    return write_frame(stream, channel, data, len, RELAY_QUEUE_MAX);
+    return carrier_write(session->carrier, channel, data, len, RELAY_QUEUE_MAX);
 }
 
 static void take_message(struct session *session, const uint8_t *message, size_t len)
 {
     struct ike_sa *sa = NULL;
     uint64_t now_us = clock_now_us();
-    int error = ike_table_receive(session->host->ike_tcp, NULL, message, len, &session->connector,
-                                  now_us, &sa);
+    const struct endpoint remote = carrier_target(session->carrier)->connect;
+    int error = ike_table_receive(session->host->ike_tcp, NULL, message, len, &remote, now_us, &sa);
     if (error == ERR_OK && sa == session->sa) {
         login_client_touch(session->login, now_us);
         session_pump(session, now_us);
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t wanted, uv_buf_t *ret_buffer)
+static void on_frame(void *context, uint32_t channel, const uint8_t *data, size_t len)
 {
-    struct stream *stream = handle->data;
-    *ret_buffer = uv_buf_init((char *)stream->buffer, sizeof(stream->buffer));
+    if (channel == 0)
+        take_message(context, data, len);
+    else
+        relay_receive(context, channel, data, len, clock_now_us());
 }
 
-static void on_read(uv_stream_t *handle, ssize_t got, const uv_buf_t *buffer)
+static void on_failed(void *context, const char *why)
 {
-    struct stream *stream = handle->data;
-    if (got == 0)
-        return;
-    if (got < 0) {
-        on_lost(stream, got == UV_EOF ? "closed by it" : uv_strerror((int)got));
-        return;
-    }
-    if (stream->session == NULL)
-        return;
-    int error = ike_stream_feed(&stream->parser, buffer->base, (size_t)got);
-    while (error == ERR_OK && stream->session != NULL) {
-        struct ike_frame frame;
-        error = ike_stream_next(&stream->parser, &frame);
-        if (error == ERR_OK && frame.channel == 0)
-            take_message(stream->session, frame.data, frame.len);
-        else if (error == ERR_OK)
-            relay_receive(stream->session, frame.channel, frame.data, frame.len, clock_now_us());
-    }
-    if (error != ERR_OK && error != ERR_AGAIN)
-        on_lost(stream, "it does not speak IKE in TCP");
+    on_lost(context, why);
+}
+
+/* The race has told that it is ready. */
+static void on_ready(void *context)
+{
+}
+
+static const struct carrier_handler session_handler = {on_ready, on_frame, on_failed};
+
+void session_let_go(struct session *session)
+{
+    struct carrier *carrier = session->carrier;
+    session->carrier = NULL;
+    if (carrier != NULL)
+        relay_remove_all(session, clock_now_us());
+    carrier_close(carrier);
+}
+
+/* ---- the race ---- */
+
+bool session_is_pinned(const struct session *session)
+{
+    struct public_key key;
+    enum trust_origin origin;
+    return trust_find(session->host->trust, TRUST_CONNECTOR, session->zone, &key, &origin) ==
+           ERR_OK;
+}
+
+bool session_is_addressed(const struct session *session)
+{
+    return session->is_configured;
 }
 
 /* The key that the connector has to prove: pinned, or at a first contact the one in DNS. */
@@ -193,6 +134,7 @@ static int make_profile(struct session *session)
     strcpy(config.id, host->config.name);
     config.is_reliable = true;
     config.rekey_ike_us = host->config.rekey_us;
+    config.request_timeout_us = REQUEST_TIMEOUT_US;
     if (trust_find(host->trust, TRUST_CONNECTOR, session->zone, &config.expected_key, &origin) ==
         ERR_OK) {
         config.has_expected_key = true;
@@ -205,76 +147,45 @@ static int make_profile(struct session *session)
     return ike_profile_new(&config, &session->profile);
 }
 
-/* The kernel's own queue would keep relayed datagrams for seconds. */
-static void limit_unsent(struct stream *stream)
+int session_make_sa(struct session *session, const struct endpoint *remote, uint64_t now_us,
+                    struct ike_sa **ret_sa)
 {
-    const int unsent = RELAY_UNSENT_MAX;
-    uv_os_fd_t fd;
-    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) == 0)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+    const int error = make_profile(session);
+    return error != ERR_OK
+               ? error
+               : ike_sa_initiate(session->host->ike_tcp, session->profile, remote, now_us, ret_sa);
 }
 
-static void on_connected(uv_connect_t *request, int status)
+void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,
+                         const struct endpoint *connector, uint64_t now_us)
 {
-    struct stream *stream = request->data;
-    struct session *session = stream->session;
-    if (session == NULL || status == UV_ECANCELED)
-        return;
-    if (status != 0) {
-        on_lost(stream, uv_strerror(status));
-        return;
-    }
-    stream->is_connected = true;
-    uv_tcp_nodelay(&stream->tcp, 1);
-    limit_unsent(stream);
-    uv_tcp_keepalive(&stream->tcp, 1, KEEPALIVE_S);
-    uint8_t prefix_bytes[IKE_STREAM_PREFIX_LEN];
-    uv_buf_t prefix = uv_buf_init((char *)prefix_bytes, sizeof(prefix_bytes));
-    struct writer w;
-    writer_init(&w, prefix_bytes, sizeof(prefix_bytes));
-    ike_stream_put_prefix(&w);
-    uint64_t now_us = clock_now_us();
-    int error = make_profile(session);
-    if (error == ERR_OK)
-        error = ike_sa_initiate(session->host->ike_tcp, session->profile, &session->connector,
-                                now_us, &session->sa);
-    if (error != ERR_OK ||
-        uv_try_write((uv_stream_t *)&stream->tcp, &prefix, 1) != IKE_STREAM_PREFIX_LEN ||
-        uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read) != 0) {
-        on_lost(stream, "cannot start IKE on it");
-        return;
-    }
+    session->carrier = carrier;
+    session->sa = sa;
+    if (connector != NULL)
+        session->connector = *connector;
+    carrier_set_handler(carrier, &session_handler, session);
     session_pump(session, now_us);
 }
 
-void session_connect(struct session *session, uint64_t now_us)
+void session_on_unproven(struct session *session, uint64_t now_us)
 {
-    struct host *host = session->host;
-    struct sockaddr_storage address;
-    struct stream *stream = calloc(1, sizeof(*stream));
+    if (session->carrier != NULL)
+        on_lost(session, "no answer to IKE_AUTH");
+}
+
+void session_on_unreachable(struct session *session, uint64_t now_us)
+{
+    session_note_error(session, "connection to its connector: %s", dial_error(session->dial));
+    finder_cancel(session->finder);
+    session->finder = NULL;
     session_disconnect(session);
-    if (stream == NULL || uv_tcp_init(&host->loop, &stream->tcp) != 0) {
-        free(stream);
-        session_note_error(session, "out of memory for the connection");
-        login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
-        return;
-    }
-    host->stream_count++;
-    stream->host = host;
-    stream->session = session;
-    stream->tcp.data = stream->connect.data = stream->shutdown.data = stream;
-    ike_stream_init(&stream->parser, false, IKE_MESSAGE_CAP + 4);
-    session->stream = stream;
-    endpoint_to_sockaddr(&session->connector, false, &address);
-    int status = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&address,
-                                on_connected);
-    if (status != 0)
-        on_lost(stream, uv_strerror(status));
+    login_client_disconnected(session->login, LOGIN_END_LOST, now_us);
+    session_pump(session, now_us);
 }
 
 void session_disconnect(struct session *session)
 {
-    struct stream *stream = session->stream;
+    dial_stop(session->dial);
     if (session->sa != NULL) {
         struct ike_sa *sa = session->sa;
         uint64_t now_us = clock_now_us();
@@ -284,15 +195,7 @@ void session_disconnect(struct session *session)
             ike_sa_free(sa);
         session->sa = NULL;
     }
-    if (stream == NULL)
-        return;
-    session->stream = NULL;
-    stream->session = NULL;
-    relay_remove_all(session, clock_now_us());
-    /* What was written last, the DELETE, goes out before the end of the stream does. */
-    if (!stream->is_connected ||
-        uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown) != 0)
-        close_stream(stream);
+    session_let_go(session);
 }
 
 /* The connector has proven a key: is it the one that we trust for its zone? */
@@ -316,6 +219,7 @@ static void on_established(struct session *session, uint64_t now_us)
         if (state_save_trust(host) != ERR_OK)
             log_warn("%s: the key cannot be written down", session->zone);
     }
+    dial_confirm(session->dial, now_us);
     login_client_connected(session->login, now_us);
 }
 
@@ -345,12 +249,17 @@ static void on_sa_closed(struct session *session, const struct ike_event_closed 
     bool is_refused = closed->reason == IKE_REASON_PEER_KEY ||
                       closed->reason == IKE_REASON_PEER_NOT_AUTHENTIC ||
                       closed->reason == IKE_REASON_REFUSED_BY_PEER;
+    ike_sa_free(session->sa);
+    session->sa = NULL;
+    if (!is_refused && !closed->was_established &&
+        dial_go_on(session->dial, closed->text, now_us)) {
+        session_let_go(session);
+        return;
+    }
     if (closed->reason == IKE_REASON_PEER_KEY)
         note_other_key(session);
     else
         session_note_error(session, "its connector: %s", closed->text);
-    ike_sa_free(session->sa);
-    session->sa = NULL;
     session_disconnect(session);
     login_client_disconnected(session->login, is_refused ? LOGIN_END_REFUSED : LOGIN_END_LOST,
                               now_us);
@@ -369,8 +278,8 @@ static bool send_messages(struct session *session, uint64_t now_us)
         if (session->sa == NULL || ike_sa_transmit(session->sa, &w, &remote, now_us) != ERR_OK)
             return has_sent;
         has_sent = true;
-        if (session->stream != NULL)
-            (void)!write_frame(session->stream, 0, message, w.len, WRITE_QUEUE_MAX);
+        if (session->carrier != NULL)
+            (void)!carrier_write(session->carrier, 0, message, w.len, WRITE_QUEUE_MAX);
     }
 }
 

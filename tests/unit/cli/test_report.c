@@ -56,7 +56,8 @@ static void test_status(void **state)
         load("{\"version\": \"0.1.0\", \"name\": \"pc.z.example\", \"zone\": \"z.example\","
              " \"is_static\": true, \"key\": \"KEY=\", \"address\": \"0.0.0.2\","
              " \"pool\": \"0.0.0.0/8\", \"port\": 32589, \"uptime_s\": 7500,"
-             " \"login\": {\"state\": \"logged-in\", \"connector\": \"203.0.113.10:4500\","
+             " \"login\": {\"state\": \"logged-in\", \"connector\": \"203.0.113.10:4500\", "
+             "\"way\": \"tls 443 via http://proxy:3128\","
              "   \"since_s\": 65, \"lease_s\": 120, \"rtt_ms\": 23.42, \"connector_key\": "
              "\"CKEY=\", \"error\": null, \"retry_s\": 0},"
              " \"nat\": {\"class\": \"behind NAT\", \"public\": \"198.51.100.7:61022\","
@@ -69,24 +70,25 @@ static void test_status(void **state)
              "   \"reason\": \"not allowed\", \"count\": 2, \"ago_s\": 61}]}");
     report_print_status(&output, status);
     json_decref(status);
-    assert_string_equal(
-        shown(), "pc.z.example  static name\n"
-                 "  key       KEY=\n"
-                 "  zone      z.example, its connector's key CKEY=\n"
-                 "  login     logged in at 203.0.113.10:4500 for 1m 5s, 23.4 ms away, lease 2m\n"
-                 "  address   0.0.0.2, peers in 0.0.0.0/8\n"
-                 "  nat       behind NAT, seen as 198.51.100.7:61022, UDP port 32589 here\n"
-                 "  local     192.168.1.5:32589\n"
-                 "            [2001:db8::5]:32589\n"
-                 "  dns       captured, 12 345 queries, 4 answers rewritten\n"
-                 "  guard     intact\n"
-                 "  tunnels   2, 1 being called\n"
-                 "  detecd    0.1.0, up for 2h 5m\n"
-                 "  drops     replay 3, policy 10 000\n"
-                 "\n"
-                 "Callers refused\n"
-                 "  NAME             REASON       TIMES    AGO  KEY\n"
-                 "  x.other.example  not allowed      2  1m 1s  XKEY=\n");
+    assert_string_equal(shown(),
+                        "pc.z.example  static name\n"
+                        "  key       KEY=\n"
+                        "  zone      z.example, its connector's key CKEY=\n"
+                        "  login     logged in at 203.0.113.10:4500 (tls 443 via "
+                        "http://proxy:3128) for 1m 5s, 23.4 ms away, lease 2m\n"
+                        "  address   0.0.0.2, peers in 0.0.0.0/8\n"
+                        "  nat       behind NAT, seen as 198.51.100.7:61022, UDP port 32589 here\n"
+                        "  local     192.168.1.5:32589\n"
+                        "            [2001:db8::5]:32589\n"
+                        "  dns       captured, 12 345 queries, 4 answers rewritten\n"
+                        "  guard     intact\n"
+                        "  tunnels   2, 1 being called\n"
+                        "  detecd    0.1.0, up for 2h 5m\n"
+                        "  drops     replay 3, policy 10 000\n"
+                        "\n"
+                        "Callers refused\n"
+                        "  NAME             REASON       TIMES    AGO  KEY\n"
+                        "  x.other.example  not allowed      2  1m 1s  XKEY=\n");
 }
 
 static void test_status_down(void **state)

@@ -54,7 +54,8 @@ void fixture_init(struct fixture *fixture)
     const char *d = fixture->directory;
     snprintf(text, sizeof text,
              "[connector]\nzone = " ZONE "\naddress = 192.0.2.1\nlisten = 127.0.0.1:%u\n"
-             "dns = 127.0.0.1:%u\nkey = %s/key\ndatabase = %s/hosts.db\nsocket = %s/socket\n"
+             "dns = 127.0.0.1:%u\nlisten-tls = off\nkey = %s/key\ndatabase = %s/hosts.db\nsocket = "
+             "%s/socket\n"
              "lease = 30s\nlog = error\n",
              free_port(), free_port(), d, d, d);
     char file[96];

@@ -45,6 +45,10 @@ static void test_defaults(void **state)
     assert_string_equal(config.user, "");
     assert_false(config.is_strict);
     assert_true(config.has_dynamic);
+    assert_true(config.has_listen_tls);
+    assert_false(config.is_listen_tls_wanted);
+    assert_string_equal(endpoint_format(&config.listen_tls, text, sizeof text), "0.0.0.0:443");
+    assert_string_equal(config.certificate, "");
     assert_true(config.has_stun_alternate);
     assert_int_equal(config.stun_alternate_port, 0);
     assert_int_equal(config.stun_alternate_address.family, ADDRESS_NONE);
@@ -64,6 +68,7 @@ static void test_every_key(void **state)
                          "address = 2001:db8::1\n"
                          "name-server = NS.example.\n"
                          "listen = 192.0.2.1\n"
+                         "listen-tls = 192.0.2.2\ncertificate = /c\ncertificate-key = /ck\n"
                          "stun-alternate-port = 4600\n"
                          "stun-alternate-address = 2001:db8::2\n"
                          "dns = [::]:5353\n"
@@ -77,6 +82,10 @@ static void test_every_key(void **state)
     assert_string_equal(address_format(&config.address, text, sizeof text), "2001:db8::1");
     assert_string_equal(config.name_server, "ns.example");
     assert_string_equal(endpoint_format(&config.listen, text, sizeof text), "192.0.2.1:4500");
+    assert_true(config.has_listen_tls && config.is_listen_tls_wanted);
+    assert_string_equal(endpoint_format(&config.listen_tls, text, sizeof text), "192.0.2.2:443");
+    assert_string_equal(config.certificate, "/c");
+    assert_string_equal(config.certificate_key, "/ck");
     assert_true(config.has_stun_alternate);
     assert_int_equal(config.stun_alternate_port, 4600);
     assert_string_equal(address_format(&config.stun_alternate_address, text, sizeof text),
@@ -153,6 +162,9 @@ static void test_mistakes(void **state)
         {"lease =", {"c.conf:4:", "lease has no value", "from 30s"}},
         {"listen = 0.0.0.0:0", {"c.conf:4:", "listen = 0.0.0.0:0", "an address and port"}},
         {"listen = somewhere", {"c.conf:4:", "listen = somewhere", "0.0.0.0:4500"}},
+        {"listen-tls = somewhere", {"c.conf:4:", "listen-tls = somewhere", "or off"}},
+        {"certificate = /c", {"c.conf:", "certificate-key", "both or neither"}},
+        {"certificate = c.pem", {"c.conf:4:", "certificate = c.pem", "absolute path"}},
         {"stun-alternate-port = 0", {"c.conf:4:", "stun-alternate-port = 0", "1 to 65535, or off"}},
         {"stun-alternate-port = 70000", {"c.conf:4:", "stun-alternate-port", "1 to 65535"}},
         {"stun-alternate-port = 4500", {"c.conf:", "the port of listen", "another one"}},

@@ -579,11 +579,12 @@ static void test_reload(void **state)
     assert_int_equal(kill(fixture.pid, SIGHUP), 0);
     assert_int_equal(try_login(keys[2]), NAME_OK);
     stream = fopen(fixture.config.file, "w");
-    fprintf(stream,
-            "[connector]\nzone = " ZONE "\naddress = 192.0.2.1\nlisten = 127.0.0.1:%u\n"
-            "dns = 127.0.0.1:%u\nkey = %s\ndatabase = %s\nsocket = %s\nlog = error\n",
-            fixture.config.listen.port, fixture.config.dns.port, fixture.config.key,
-            fixture.config.database, fixture.config.socket);
+    fprintf(
+        stream,
+        "[connector]\nzone = " ZONE "\naddress = 192.0.2.1\nlisten = 127.0.0.1:%u\n"
+        "dns = 127.0.0.1:%u\nlisten-tls = off\nkey = %s\ndatabase = %s\nsocket = %s\nlog = error\n",
+        fixture.config.listen.port, fixture.config.dns.port, fixture.config.key,
+        fixture.config.database, fixture.config.socket);
     fclose(stream);
     append_config("strict = yes");
     assert_int_equal(kill(fixture.pid, SIGHUP), 0);

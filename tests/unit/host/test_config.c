@@ -124,6 +124,31 @@ static void test_mistakes(void **state)
     expect_mistake("[allow]\nalow = nobody", "alow");
 }
 
+static void test_proxy(void **state)
+{
+    unsetenv("https_proxy"), unsetenv("HTTPS_PROXY"), unsetenv("all_proxy"), unsetenv("ALL_PROXY");
+    assert_int_equal(load("[host]\nname = a.one.example\n"), ERR_OK);
+    assert_true(config.is_proxy_automatic);
+    assert_false(config.has_proxy);
+    setenv("HTTPS_PROXY", "http://u:secret@p.example:3128", 1);
+    assert_int_equal(load("[host]\nname = a.one.example\n"), ERR_OK);
+    assert_true(config.has_proxy);
+    assert_string_equal(config.proxy.name, "p.example");
+    assert_int_equal(load("[host]\nname = a.one.example\nproxy = none\n"), ERR_OK);
+    assert_false(config.has_proxy);
+    assert_int_equal(load("[host]\nname = a.one.example\nproxy = http://192.0.2.9:8080\n"), ERR_OK);
+    assert_int_equal(config.proxy.endpoint.port, 8080);
+    setenv("HTTPS_PROXY", "socks5://u:secret@p.example:3128", 1);
+    assert_int_equal(load("[host]\nname = a.one.example\n"), ERR_OK);
+    assert_false(config.has_proxy);
+    assert_non_null(strstr(report, "HTTPS_PROXY"));
+    assert_null(strstr(report, "secret"));
+    unsetenv("HTTPS_PROXY");
+    /* A mistake does not tell the password to whoever reads the log. */
+    expect_mistake("proxy = https://u:secret@p.example", "proxy");
+    assert_null(strstr(report, "secret"));
+}
+
 static void test_no_name(void **state)
 {
     assert_int_equal(load("[host]\nport = 5\n"), ERR_INVALID);
@@ -151,8 +176,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_no_name),
-        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_no_name),  cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,199 @@
+"""Ways to the connector: port 4500, port 443, TLS, an HTTP proxy; and connectors that go, come back and move.
+
+    a ── LAN ── nata (firewall) ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── b (public)
+                                     │                              │
+                                   proxy                   connector, resolver
+
+Only what the test says leaves a's network; b is free. What a's firewall drops vanishes without a word.
+"""
+import time
+
+import pytest
+
+import capture
+import lab as labs
+import programs
+import topologies
+
+NAME_A, NAME_B = "a.detec.example.net", "b.detec.example.net"
+QUICK = {"attempt_timeout": "1s"}
+USER, PASSWORD, ENCODED = "ann", "s3cret", "s3cr%65t"
+FOUND_S = 5
+
+
+def make(lab, a=None, **options):
+    return topologies.Calls(lab, nat_b="none", a={**QUICK, **(a or {})}, b=QUICK, **options)
+
+
+def firewall(calls, *allowed, verdict="drop"):
+    """What leaves the LAN: answers, and what is allowed."""
+    rules = "; ".join(f'iifname "lan" {rule} accept' for rule in allowed)
+    calls.nat_a.nft(f"""table ip firewall {{
+        chain forward {{ type filter hook forward priority 10; iifname "wan" accept; {rules + ";" if rules else ""} {verdict}
+        }}
+    }}""")
+
+
+def no_firewall(calls):
+    calls.nat_a.nft("delete table ip firewall")
+
+
+DNS = "udp dport 53"
+
+
+def start(calls):
+    """Everybody but a."""
+    calls.connector.start()
+    calls.connector.add(calls.a), calls.connector.add(calls.b)
+    calls.b.start()
+
+
+def log_in(calls, within=FOUND_S):
+    """a begins; returns how it is connected and how long that took."""
+    calls.a.start(login=False)
+    begin = time.monotonic()
+    calls.a.wait_login(20)
+    took = time.monotonic() - begin
+    if "asan" not in str(labs.BUILD):
+        assert took < within, (took, calls.a.process.log)
+    return calls.a.status()["login"]["way"]
+
+
+def check_call(calls):
+    """A whole call, relayed as nothing else gets through, from either side."""
+    calls.node_a.run(["ping", "-c2", "-W10", "-i0.2", NAME_B])
+    assert calls.a.wait_peer(NAME_B)["path"] == "relay detec.example.net"
+    calls.node_b.run(["ping", "-c1", "-W10", NAME_A])
+
+
+def test_port_4500_where_it_is_open(lab):
+    calls = make(lab)
+    start(calls)
+    assert log_in(calls, 3) == "tcp 4500"
+    assert "(tcp 4500)" in calls.a.detec("status").stdout
+
+
+def test_only_port_443_out(lab):
+    calls = make(lab)
+    firewall(calls, DNS, "tcp dport 443")
+    start(calls)
+    assert log_in(calls) == "tcp 443"
+    check_call(calls)
+
+
+@pytest.mark.parametrize("how", ["DROP", "REJECT --reject-with tcp-reset"])
+def test_only_tls_on_port_443(lab, how):
+    """A box that looks into port 443: what is not TLS is swallowed, or its connection is reset."""
+    calls = make(lab)
+    firewall(calls, DNS, "tcp dport 443")
+    # On the way there "IKETCP", the first bytes of a plain stream, are seen.
+    calls.nat_a.run(f"iptables -I FORWARD -i lan -p tcp --dport 443 -m string --algo bm --string IKETCP -j {how}")
+    seen = capture.Capture(calls.net.node, "west", "tcp port 443")
+    start(calls)
+    assert log_in(calls) == "tls 443"
+    check_call(calls)
+    tls = [p for p in seen.stop() if p.payload and p.destination_port == 443]
+    assert any(p.payload[:3] == b"\x16\x03\x01" for p in tls), "a ClientHello"
+    assert not any(NAME_A.encode() in p.payload for p in tls), "a's name travels in clear"
+    answer = calls.connector.ask("status")
+    assert answer.get("status", answer)["in_tls"] == 1
+
+
+def test_tcp_accepted_and_swallowed_everywhere_but_tls(lab):
+    """Something in between accepts any connection to ports 4500 and says nothing."""
+    calls = make(lab)
+    firewall(calls, DNS, "tcp dport 443")
+    calls.nat_a.run("iptables -I FORWARD -i lan -p tcp --dport 443 -m string --algo bm --string IKETCP -j DROP")
+    sink = calls.nat_a.socket(kind=1, bind=("0.0.0.0", 4500))
+    sink.listen(16)
+    calls.nat_a.nft('table ip sink { chain pre { type nat hook prerouting priority -150; iifname "lan" tcp dport 4500 redirect; }\n}')
+    start(calls)
+    assert log_in(calls) == "tls 443"
+    sink.close()
+
+
+def start_proxy(lab, calls, port=3128, credentials=True):
+    """tinyproxy as most offices have it: CONNECT to port 443 alone."""
+    node = lab.host("proxy", calls.net.west)
+    node.use_resolver(calls.resolver.addresses[0], options="timeout:3")
+    config = lab.dir / "tinyproxy.conf"
+    auth = f"BasicAuth {USER} {PASSWORD}\n" if credentials else ""
+    config.write_text(f"User root\nGroup root\nPort {port}\nListen {node.address}\nTimeout 600\nMaxClients 50\nLogLevel Connect\n"
+                      f"{auth}ConnectPort 443\n")
+    node.process = node.start("tinyproxy", "-d", "-c", config)
+    labs.wait_until(lambda: programs.is_listening(node, port), 10, lambda: node.process.log)
+    return node
+
+
+def test_a_proxy_as_the_only_way_out(lab):
+    """Found by itself, with user and password, and no DNS but that of the proxy: the connector is asked for by its name."""
+    calls = make(lab)
+    proxy = start_proxy(lab, calls)
+    calls.a.sections["host"]["proxy"] = f"http://{USER}:{ENCODED}@{proxy.address}:3128"
+    firewall(calls, f"ip daddr {proxy.address} tcp dport 3128", DNS)
+    start(calls)
+    assert log_in(calls) == f"tls 443 via http://{proxy.address}:3128"
+    check_call(calls)
+    said = calls.a.process.log + calls.a.detec("status --json").stdout + calls.a.detec("status").stdout
+    assert PASSWORD not in said and ENCODED not in said and "YW5u" not in said
+
+
+def test_a_proxy_without_dns(lab):
+    """The proxy is given by the environment; names of the outside are its business."""
+    calls = make(lab, a={"dns": "off"})
+    proxy = start_proxy(lab, calls, credentials=False)
+    firewall(calls, f"ip daddr {proxy.address} tcp dport 3128")
+    start(calls)
+    calls.a.sections["trust"] = {"connector_key": f"{calls.connector.zone} {calls.connector.public_key}"}
+    calls.a.start(login=False, env={"https_proxy": f"http://{proxy.address}:3128/"})
+    begin = time.monotonic()
+    calls.a.wait_login(20)
+    assert time.monotonic() - begin < FOUND_S or "asan" in str(labs.BUILD)
+    assert calls.a.status()["login"]["way"] == f"tls 443 via http://{proxy.address}:3128"
+
+
+def test_a_proxy_that_refuses(lab):
+    calls = make(lab)
+    proxy = start_proxy(lab, calls)
+    calls.a.sections["host"]["proxy"] = f"http://{USER}:wrong@{proxy.address}:3128"
+    firewall(calls, f"ip daddr {proxy.address} tcp dport 3128", DNS, verdict="reject")
+    start(calls)
+    calls.a.start(login=False)
+    labs.wait_until(lambda: "a user and a password" in (calls.a.process.log + str(calls.a.status()["login"]["error"])), 15, lambda: calls.a.process.log)
+
+
+def test_the_way_that_worked_goes_first(lab):
+    """A session that is cut comes back by the way that worked, at once; in another network the best one is tried again."""
+    calls = make(lab)
+    firewall(calls, DNS, "tcp dport 443")
+    start(calls)
+    assert log_in(calls) == "tcp 443"
+    before = calls.a.status()["login"]["since_s"]
+    seen = capture.Capture(calls.nat_a, "lan", "tcp dst port 4500 or tcp dst port 443")
+    begin = time.monotonic()
+    calls.connector.kill()
+    calls.connector.start()
+    labs.wait_until(lambda: calls.a.login_state() == "logged-in" and calls.a.status()["login"]["since_s"] < time.monotonic() - begin, 15,
+                    lambda: calls.a.process.log)
+    assert calls.a.status()["login"]["way"] == "tcp 443"
+    first = next(p for p in seen.stop() if p.destination_port in (443, 4500))
+    assert first.destination_port == 443 and before is not None
+
+
+def test_black_holed_and_moved(lab):
+    """The connector's address is a black hole now, and DNS names another one: found while the old one is still being tried."""
+    calls = make(lab)
+    start(calls)
+    log_in(calls)
+    second = lab.host("second", calls.net.east)
+    calls.net.node.nft(f"table ip hole {{ chain f {{ type filter hook forward priority 0; ip daddr {calls.connector_node.address} drop; "
+                       f"ip saddr {calls.connector_node.address} drop; }}; }}")
+    moved = programs.Connector(second, calls.connector.zone)
+    moved.sections["connector"].update(key=calls.connector.key_path, database=calls.connector.dir / "hosts.db")
+    moved.start()
+    calls.resolver.process.stop()
+    calls.resolver = programs.Resolver(calls.resolver_node, {calls.connector.zone: second.address}, cache=0)
+    begin = time.monotonic()
+    labs.wait_until(lambda: calls.a.login_state() == "logged-in" and calls.a.status()["login"]["connector"] == f"{second.address}:4500", 60,
+                    lambda: f"{calls.a.status()['login']} {calls.a.process.log}")
+    print("moved after", time.monotonic() - begin)
