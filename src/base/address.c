@@ -133,7 +133,8 @@ bool address_is_orchid(const struct address *a)
 
 bool endpoint_is_equal(const struct endpoint *a, const struct endpoint *b)
 {
-    return a->port == b->port && address_is_equal(&a->address, &b->address);
+    return a->port == b->port && a->socket == b->socket &&
+           address_is_equal(&a->address, &b->address);
 }
 
 /* Digits only, so that "+1", " 1" and "0x1" are none. */
@@ -220,6 +221,7 @@ int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *ret_endpo
         memcpy(bytes, &sin.sin_addr, 4);
         ret_endpoint->address = address_from_bytes(ADDRESS_IPV4, bytes);
         ret_endpoint->port = ntohs(sin.sin_port);
+        ret_endpoint->socket = 0;
         return ERR_OK;
     }
     if (sa->sa_family == AF_INET6) {
@@ -228,6 +230,7 @@ int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *ret_endpo
         memcpy(bytes, &sin6.sin6_addr, 16);
         ret_endpoint->address = address_from_bytes(ADDRESS_IPV6, bytes);
         ret_endpoint->port = ntohs(sin6.sin6_port);
+        ret_endpoint->socket = 0;
         return ERR_OK;
     }
     return ERR_UNSUPPORTED;

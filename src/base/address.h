@@ -21,6 +21,9 @@ struct address {
 struct endpoint {
     struct address address;
     uint16_t port; /* host order */
+    /* The one of our own sockets that this path uses: 0 the usual one; others are their owner's
+     * (host/sockets.h). Never on the wire, and part of what makes two paths the same. */
+    uint16_t socket;
 };
 
 struct prefix {
@@ -60,7 +63,7 @@ bool endpoint_is_equal(const struct endpoint *a, const struct endpoint *b);
 /* "192.0.2.1:4500" or "[2001:db8::1]:4500". default_port 0 makes the port required. */
 MUST_USE int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *ret_endpoint);
 const char *endpoint_format(const struct endpoint *e, char *buffer, size_t cap);
-/* For sockets. IPv4-mapped IPv6 becomes IPv4. */
+/* For sockets. IPv4-mapped IPv6 becomes IPv4; `socket` becomes 0. */
 MUST_USE int endpoint_from_sockaddr(const struct sockaddr *sa, struct endpoint *ret_endpoint);
 /* Fills ret for an AF_INET6 dual-stack socket where is_dual_stack (IPv4 becomes mapped), else for
  * the endpoint's own family. Returns the length of the sockaddr. */

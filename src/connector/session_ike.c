@@ -87,6 +87,7 @@ static void on_established(struct session *session, const struct ike_event_estab
     const int error =
         registry_session_open(connector->registry, session->number, event->peer_key.bytes, now_us);
     if (error == ERR_OK) {
+        registry_session_observed(connector->registry, session->number, &session->remote.address);
         session->is_registered = true;
         session_tls_trust(session);
         return;

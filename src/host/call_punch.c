@@ -216,6 +216,8 @@ void call_pump_punches(struct host *host, uint64_t now_us)
         case PUNCH_FAILED:
             on_failed(call, &event, now_us);
             break;
+        case PUNCH_WANTS_SOCKETS:
+            break;
         case PUNCH_ENDED:
             punch_table_close(host->punches, punch);
             call->punch = NULL;

@@ -238,6 +238,14 @@ void registry_session_closed(struct registry *registry, uint64_t id, bool is_log
         registry_host_remove(registry, host);
 }
 
+void registry_session_observed(struct registry *registry, uint64_t id,
+                               const struct address *address)
+{
+    struct session *session = registry_find_session(registry, id);
+    if (session != NULL)
+        session->observed = *address;
+}
+
 void registry_touch(struct registry *registry, uint64_t id, uint64_t now_us)
 {
     struct session *session = registry_find_session(registry, id);

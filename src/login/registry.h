@@ -112,6 +112,10 @@ void registry_free(struct registry *registry);
  */
 MUST_USE int registry_session_open(struct registry *registry, uint64_t session,
                                    const uint8_t key[NOTIFY_KEY_LEN], uint64_t now_us);
+/* Where its connection comes from, as far as that is known for sure: the address that candidates
+ * are marked as observed by. Unknown sessions are ignored. */
+void registry_session_observed(struct registry *registry, uint64_t session,
+                               const struct address *address);
 /* One notify from it. row: the host database's row of its key (of the name it wants, where the key
  * has several), NULL if there is none; where the look-up itself failed, close the session instead
  * of passing NULL. ERR_OK, or why it was ignored (it is counted); ERR_NOT_FOUND: no such session

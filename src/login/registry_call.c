@@ -132,6 +132,7 @@ int registry_take_call(struct registry *registry, struct session *session, const
     message.number = call->number;
     memcpy(message.caller_key, session->key, sizeof message.caller_key);
     candidate_list_sanitize(&message.candidates, pool_of(registry));
+    candidate_list_observe(&message.candidates, &session->observed);
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
@@ -162,6 +163,7 @@ int registry_take_answer(struct registry *registry, struct session *session, con
         return ERR_OK;
     memcpy(answer.called_key, session->key, sizeof answer.called_key);
     candidate_list_sanitize(&answer.candidates, pool_of(registry));
+    candidate_list_observe(&answer.candidates, &session->observed);
     send_answer(registry, caller, &answer);
     if (answered.wants_relay && registry->config.has_relay && answer.result == ANSWER_ACCEPTED)
         registry_emit_relay(registry, &answered);

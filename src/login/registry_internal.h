@@ -19,7 +19,8 @@ struct session {
     struct bucket logins;
     struct bucket calls;
     struct bucket lookups;
-    uint32_t pending; /* own calls without an answer */
+    uint32_t pending;        /* own calls without an answer */
+    struct address observed; /* where its connection comes from; family ADDRESS_NONE: unknown */
     uint8_t key[NOTIFY_KEY_LEN];
 };
 

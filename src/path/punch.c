@@ -18,6 +18,7 @@ int punch_new(const struct punch_config *config, uint64_t now_us, struct punch *
     if (punch->config.timeout_us == 0)
         punch->config.timeout_us = PUNCH_TIMEOUT_US;
     punch->grace_us = punch->end_us = punch->linger_us = DEADLINE_NEVER;
+    punch->burst.begin_us = punch->burst.next_us = DEADLINE_NEVER;
     int error = crypto_random(punch->tag, sizeof punch->tag);
     if (error == ERR_OK)
         error = crypto_random(&punch->tie_breaker, sizeof punch->tie_breaker);
@@ -33,11 +34,12 @@ void punch_free(struct punch *punch)
 {
     if (punch == NULL)
         return;
+    punch_burst_stop(punch);
     crypto_wipe(punch, sizeof *punch);
     free(punch);
 }
 
-static void emit(struct punch *punch, const struct punch_event *event)
+void punch_emit(struct punch *punch, const struct punch_event *event)
 {
     if (punch->event_count < sizeof punch->events / sizeof punch->events[0])
         punch->events[punch->event_count++] = *event;
@@ -223,6 +225,8 @@ int punch_set_remote(struct punch *punch, const struct credentials *remote,
         }
     }
     begin_checks(punch, now_us);
+    punch_burst_plan(punch, candidates, now_us);
+    punch_burst_expire(punch, now_us);
     return ERR_OK;
 }
 
@@ -231,6 +235,7 @@ static void stop_checks(struct punch *punch, uint64_t now_us)
     punch->is_over = true;
     punch->grace_us = punch->end_us = DEADLINE_NEVER;
     punch->linger_us = now_us + PUNCH_LINGER_US;
+    punch_burst_stop(punch);
     for (size_t i = 0; i < punch->pair_count; i++)
         punch->pairs[i].next_us = punch->pairs[i].opener_us = DEADLINE_NEVER;
 }
@@ -258,7 +263,7 @@ static void nominate(struct punch *punch, struct pair *pair, uint64_t now_us)
                                       .endpoint = pair->endpoint,
                                       .candidate = pair->type,
                                       .round_trip_us = pair->round_trip_us};
-    emit(punch, &event);
+    punch_emit(punch, &event);
 }
 
 static struct pair *best_valid(struct punch *punch)
@@ -378,38 +383,79 @@ static int take_request(struct punch *punch, const void *data, const struct stun
     return ERR_OK;
 }
 
-static int take_response(struct punch *punch, const void *data, const struct stun_message *m,
-                         const struct endpoint *from, uint64_t now_us)
+static unsigned number_of(const uint8_t *id)
 {
-    const uint8_t *id = m->transaction_id;
-    const size_t index = id[PUNCH_TAG_LEN];
-    const unsigned number = (unsigned)id[PUNCH_TAG_LEN + 1] << 16 |
-                            (unsigned)id[PUNCH_TAG_LEN + 2] << 8 | id[PUNCH_TAG_LEN + 3];
-    if (index >= punch->pair_count || number >= punch->pairs[index].sent)
-        return ERR_NOT_FOUND;
-    struct pair *pair = &punch->pairs[index];
+    return (unsigned)id[PUNCH_TAG_LEN + 1] << 16 | (unsigned)id[PUNCH_TAG_LEN + 2] << 8 |
+           id[PUNCH_TAG_LEN + 3];
+}
+
+/* Is it an answer from where its check went? */
+static int verify_response(struct punch *punch, const void *data, const struct stun_message *m,
+                           const struct endpoint *asked, const struct endpoint *from)
+{
     if (check_verify(data, m, punch->remote.password) != ERR_OK ||
-        !endpoint_is_equal(&pair->endpoint, from)) { /* RFC 8445, 7.2.5.2.1 */
+        !endpoint_is_equal(asked, from)) { /* RFC 8445, 7.2.5.2.1 */
         punch->counters.forged++;
         return ERR_AUTH;
     }
     punch->counters.responses++;
     if (m->class == STUN_ERROR) {
         punch->counters.conflicts += m->error_code == STUN_ROLE_CONFLICT;
-        return ERR_OK;
+        return ERR_AGAIN;
     }
-    if (m->unknown_count > 0 || !m->has_xor_mapped)
-        return ERR_INVALID;
+    return m->unknown_count > 0 || !m->has_xor_mapped ? ERR_INVALID : ERR_OK;
+}
+
+static void become_valid(struct punch *punch, struct pair *pair, uint64_t sent_us, uint64_t now_us)
+{
+    if (pair->is_valid || punch->is_over)
+        return;
+    pair->is_valid = true;
+    pair->round_trip_us = now_us > sent_us ? now_us - sent_us : 0;
+    pair->next_us = DEADLINE_NEVER;
+    punch_burst_stop(punch);
+    consider(punch, now_us);
+}
+
+/* The burst has met: from now on that endpoint is a pair as any other. */
+static int take_burst_response(struct punch *punch, const void *data, const struct stun_message *m,
+                               const struct endpoint *from, uint64_t now_us)
+{
+    struct endpoint asked;
+    uint64_t sent_us;
+    if (!punch_burst_find(punch, number_of(m->transaction_id), &asked, &sent_us))
+        return ERR_NOT_FOUND;
+    const int error = verify_response(punch, data, m, &asked, from);
+    if (error != ERR_OK)
+        return error == ERR_AGAIN ? ERR_OK : error;
+    struct pair *pair = find_pair(punch, from);
+    const struct candidate peer = {CANDIDATE_PEER, *from};
+    if (pair == NULL && !punch->is_over && peer_count(punch) < PUNCH_PEER_MAX)
+        pair = add_pair(punch, &peer);
+    if (pair == NULL)
+        return ERR_LIMIT;
+    become_valid(punch, pair, sent_us, now_us);
+    return ERR_OK;
+}
+
+static int take_response(struct punch *punch, const void *data, const struct stun_message *m,
+                         const struct endpoint *from, uint64_t now_us)
+{
+    const size_t index = m->transaction_id[PUNCH_TAG_LEN];
+    const unsigned number = number_of(m->transaction_id);
+    if (index == BURST_INDEX)
+        return take_burst_response(punch, data, m, from, now_us);
+    if (index >= punch->pair_count || number >= punch->pairs[index].sent)
+        return ERR_NOT_FOUND;
+    struct pair *pair = &punch->pairs[index];
+    const int error = verify_response(punch, data, m, &pair->endpoint, from);
+    if (error != ERR_OK)
+        return error == ERR_AGAIN ? ERR_OK : error;
     if (pair == punch->nominated && number >= pair->nominated_at) {
         pair->is_told = true;
         pair->next_us = DEADLINE_NEVER;
     }
-    if (pair->is_valid || punch->is_over)
-        return ERR_OK;
-    pair->is_valid = true;
-    pair->round_trip_us = now_us - pair->sent_us[number % SENT_MAX];
-    pair->next_us = DEADLINE_NEVER;
-    consider(punch, now_us);
+    become_valid(punch, pair, pair->sent_us[number % SENT_MAX], now_us);
     return ERR_OK;
 }
 
@@ -442,7 +488,8 @@ uint64_t punch_deadline(const struct punch *punch)
     if (punch->is_ended)
         return DEADLINE_NEVER;
     const uint64_t at_us = deadline_min(punch_next_check_us(punch), punch->grace_us);
-    return deadline_min(at_us, deadline_min(punch->end_us, punch->linger_us));
+    const uint64_t end_us = deadline_min(punch->end_us, punch->linger_us);
+    return deadline_min(deadline_min(at_us, punch_burst_deadline(punch)), end_us);
 }
 
 static void fail(struct punch *punch, uint64_t now_us)
@@ -459,7 +506,7 @@ static void fail(struct punch *punch, uint64_t now_us)
             event.failure = PUNCH_ONE_WAY;
     }
     stop_checks(punch, now_us);
-    emit(punch, &event);
+    punch_emit(punch, &event);
 }
 
 void punch_expire(struct punch *punch, uint64_t now_us)
@@ -470,10 +517,11 @@ void punch_expire(struct punch *punch, uint64_t now_us)
         nominate(punch, best_valid(punch), now_us);
     if (punch->end_us <= now_us)
         fail(punch, now_us);
+    punch_burst_expire(punch, now_us);
     if (punch->linger_us <= now_us) {
         const struct punch_event event = {.type = PUNCH_ENDED};
         punch->is_ended = true;
-        emit(punch, &event);
+        punch_emit(punch, &event);
     }
 }
 

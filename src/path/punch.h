@@ -55,8 +55,45 @@
 #define PUNCH_SUBNET_MAX     8
 #define PUNCH_DATAGRAM_CAP   160 /* no check or answer is longer */
 
+/* Bursts. Where one side's NAT gives every destination another port (its candidates come with a
+ * struct port_pattern), none of its candidates can be right; then the punch sends more, but only to
+ * the one address at which the connector itself sees that host (`is_observed`; IPv4), so that
+ * nobody can aim it at anybody else:
+ * - ports in order: the side without a pattern *sweeps* the PUNCH_PREDICT_PORTS ports that come
+ * next, PUNCH_PREDICT_ROUNDS times. Both in order: the called host sweeps likewise, and the caller
+ * *fans*: as many sockets send to one port among those that the called host's NAT comes by;
+ * - random ports, on one side only: a birthday attempt, if there is no path after
+ * PUNCH_BIRTHDAY_AFTER_US. That side fans: PUNCH_BIRTHDAY_SOCKETS sockets send an opener and later
+ * a check each to the other's endpoint, while the other sweeps PUNCH_BIRTHDAY_CHECKS ports:
+ * 1 - exp(-256 * 1024 / 64512) = 98% of attempts meet;
+ * - random ports on both sides, or in order on one and random on the other: no burst. A match would
+ * need both ports at once.
+ * A sweep sends one check in PUNCH_SWEEP_PACE_US, a fan one datagram in PUNCH_FAN_PACE_US. All that
+ * a host may send in bursts is bounded by a struct punch_budget. */
+#define PUNCH_PREDICT_PORTS     64
+#define PUNCH_PREDICT_ROUNDS    2
+#define PUNCH_BIRTHDAY_SOCKETS  256
+#define PUNCH_BIRTHDAY_CHECKS   1024
+#define PUNCH_BIRTHDAY_AFTER_US (300 * MS_US)
+#define PUNCH_SWEEP_PACE_US     (4 * MS_US)
+#define PUNCH_FAN_PACE_US       (2 * MS_US)
+
+/* What all punches of a host together may spend on bursts: PUNCH_BUDGET_PACKETS at once, then one
+ * in PUNCH_BUDGET_REFILL_US; a burst takes its share before it begins, or is left out. Zeroed is
+ * right. */
+#define PUNCH_BUDGET_PACKETS   4096
+#define PUNCH_BUDGET_REFILL_US (10 * MS_US)
+#define PUNCH_BUDGET_BIRTHDAYS 2 /* at the same time */
+
+struct punch_budget {
+    uint64_t full_us; /* when all of it is there again */
+    unsigned birthdays;
+};
+
 struct punch_config {
-    bool is_controlling; /* the caller */
+    bool is_controlling;         /* the caller */
+    bool may_try_birthday;       /* bursts where ports are random */
+    struct punch_budget *budget; /* borrowed; NULL: no bursts (a table puts its own in) */
     struct credentials local;
     struct candidate_list own; /* own candidates: never probed, nor their host addresses */
     struct prefix subnets[PUNCH_SUBNET_MAX]; /* directly attached: their addresses come first */
@@ -66,9 +103,10 @@ struct punch_config {
 };
 
 enum punch_event_type {
-    PUNCH_NOMINATED, /* use this endpoint from now on */
-    PUNCH_FAILED,    /* the attempt is over; checks are still answered for PUNCH_LINGER_US */
-    PUNCH_ENDED,     /* nothing more will happen; free it */
+    PUNCH_NOMINATED,     /* use this endpoint from now on */
+    PUNCH_WANTS_SOCKETS, /* for a fan: open some and punch_give_sockets, or don't */
+    PUNCH_FAILED,        /* the attempt is over; checks are still answered for PUNCH_LINGER_US */
+    PUNCH_ENDED,         /* nothing more will happen; free it */
 };
 
 enum punch_failure {
@@ -80,16 +118,18 @@ enum punch_failure {
 
 struct punch_event {
     enum punch_event_type type;
-    struct endpoint endpoint;      /* NOMINATED */
+    struct endpoint endpoint;      /* NOMINATED; its `socket` is 0 or one of those given */
     enum candidate_type candidate; /* NOMINATED: of the peer's endpoint */
     uint64_t round_trip_us;        /* NOMINATED */
     enum punch_failure failure;    /* FAILED */
     size_t address_count;          /* FAILED: addresses that were probed */
+    unsigned socket_count;         /* WANTS_SOCKETS */
 };
 
 struct punch_counters {
     uint32_t checks_sent;
     uint32_t openers_sent;
+    uint32_t burst_sent; /* checks and openers of a burst, not counted with the others */
     uint32_t answers_sent;
     uint32_t requests;  /* authentic ones received */
     uint32_t responses; /* authentic ones to our checks */
@@ -99,7 +139,7 @@ struct punch_counters {
 
 /* Where a datagram goes, and how far. */
 struct punch_target {
-    struct endpoint to;
+    struct endpoint to; /* its `socket` says which one sends it */
     bool is_opener; /* must pass our own NATs and die at the next hop, be it a router or the other
                        host's NAT: udp_send_opener */
 };
@@ -120,8 +160,13 @@ MUST_USE int punch_set_remote(struct punch *punch, const struct credentials *rem
  * counters. */
 MUST_USE int punch_receive(struct punch *punch, const void *data, size_t len,
                            const struct endpoint *from, uint64_t now_us);
-/* The next datagram to send now, from the tunnel socket: ERR_OK, or ERR_AGAIN when there is none.
- * The writer needs PUNCH_DATAGRAM_CAP. */
+/* Answers PUNCH_WANTS_SOCKETS: count sockets numbered first, first + 1 … (not 0), which stay open
+ * until the punch is nominated, failed or freed; what they receive goes to punch_receive with that
+ * `socket` in `from`. Fewer than wanted are fine. ERR_STATE: nothing is wanted (any more). */
+MUST_USE int punch_give_sockets(struct punch *punch, uint16_t first, unsigned count,
+                                uint64_t now_us);
+/* The next datagram to send now, from the tunnel socket or one of those given: ERR_OK, or ERR_AGAIN
+ * when there is none. The writer needs PUNCH_DATAGRAM_CAP. */
 MUST_USE int punch_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
                             struct punch_target *ret_target);
 /* When to call punch_expire; DEADLINE_NEVER when ended. */

@@ -4,6 +4,7 @@
 
 #include "base/deadline.h"
 #include "path/check.h"
+#include "path/keepalive.h"
 #include "path/punch.h"
 
 #define PAIR_MAX   (CANDIDATE_MAX + PUNCH_PEER_MAX)
@@ -34,6 +35,30 @@ struct pair {
     uint64_t sent_us[SENT_MAX];
 };
 
+enum burst_role {
+    BURST_NONE,
+    BURST_SWEEP, /* one socket, many ports of the peer's address */
+    BURST_FAN,   /* many sockets, one endpoint of the peer's */
+};
+
+#define BURST_INDEX 0xff /* in place of a pair's in transaction ids */
+
+struct burst {
+    enum burst_role role;
+    bool is_predicted;           /* ports in order; else a birthday attempt */
+    bool is_paid;                /* the budget counts it */
+    struct endpoint target;      /* SWEEP: its port says nothing */
+    struct port_pattern pattern; /* SWEEP: the peer's */
+    unsigned sent, count;
+    uint32_t offset;       /* SWEEP, birthday: where the ports begin */
+    uint16_t first_socket; /* FAN; 0: none yet */
+    unsigned sockets;      /* FAN */
+    uint64_t pace_us;
+    uint64_t begin_us; /* when to begin; DEADLINE_NEVER: not, or begun */
+    uint64_t began_us; /* when the first was sent; what is late moves it */
+    uint64_t next_us;  /* the next one; DEADLINE_NEVER: none */
+};
+
 struct answer {
     struct endpoint to;
     uint16_t code; /* 0: success */
@@ -60,7 +85,8 @@ struct punch {
     uint64_t pace_us; /* when all of the burst is available again */
     struct answer answers[ANSWER_MAX];
     size_t answer_first, answer_count;
-    struct punch_event events[3]; /* each type comes once */
+    struct burst burst;
+    struct punch_event events[4]; /* each type comes once */
     size_t event_count;
     struct punch_counters counters;
 };
@@ -75,5 +101,24 @@ uint64_t punch_next_check_us(const struct punch *punch);
 /* Queues an answer to a request, within the caps. */
 void punch_queue_answer(struct punch *punch, const struct stun_message *request,
                         const struct endpoint *to, uint16_t code);
+
+void punch_emit(struct punch *punch, const struct punch_event *event);
+
+/* punch_burst.c. What is to be done with this peer, if anything; begins later by
+ * punch_burst_expire. */
+void punch_burst_plan(struct punch *punch, const struct candidate_list *candidates,
+                      uint64_t now_us);
+void punch_burst_expire(struct punch *punch, uint64_t now_us);
+/* For good; what was not sent goes back into the budget. */
+void punch_burst_stop(struct punch *punch);
+/* When to call punch_burst_expire or transmit; and transmit alone. */
+uint64_t punch_burst_deadline(const struct punch *punch);
+uint64_t punch_burst_next_us(const struct punch *punch);
+/* Where the number-th check of the burst went, and when about. False: it was not sent. */
+bool punch_burst_find(const struct punch *punch, unsigned number, struct endpoint *ret_endpoint,
+                      uint64_t *ret_sent_us);
+/* As punch_transmit. */
+MUST_USE int punch_burst_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
+                                  struct punch_target *ret_target);
 
 #endif

@@ -1,6 +1,5 @@
 /* What a punch sends: openers, which check is next, how fast, and the answers to the peer's checks.
  */
-#include "path/keepalive.h"
 #include "path/punch_internal.h"
 #include <string.h>
 
@@ -79,7 +78,8 @@ uint64_t punch_next_check_us(const struct punch *punch)
 
 bool punch_has_output(const struct punch *punch, uint64_t now_us)
 {
-    return punch->answer_count > 0 || punch_next_check_us(punch) <= now_us;
+    return punch->answer_count > 0 || punch_next_check_us(punch) <= now_us ||
+           punch_burst_next_us(punch) <= now_us;
 }
 
 /* Of all that are due: urgent ones first, then by priority. */
@@ -161,5 +161,6 @@ int punch_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
     if (pair != NULL)
         return transmit_opener(punch, pair, w, ret_target, now_us);
     pair = next_pair(punch, now_us);
-    return pair != NULL ? transmit_check(punch, pair, w, ret_target, now_us) : ERR_AGAIN;
+    return pair != NULL ? transmit_check(punch, pair, w, ret_target, now_us)
+                        : punch_burst_transmit(punch, w, now_us, ret_target);
 }

@@ -31,6 +31,7 @@ struct punch_table {
     struct deadline_heap deadlines;
     struct slot_queue senders;
     struct slot_queue tellers;
+    struct punch_budget budget;
 };
 
 int punch_table_new(struct punch_table **ret_table)
@@ -115,7 +116,10 @@ int punch_table_open(struct punch_table *table, const struct punch_config *confi
     if (slot == NULL)
         return ERR_NOMEM;
     slot->context = context;
-    int error = punch_new(config, now_us, &slot->punch);
+    struct punch_config shared = *config;
+    shared.budget = &table->budget;
+    int error = punch_new(&shared, now_us, &slot->punch);
+    crypto_wipe(&shared, sizeof shared);
     if (error != ERR_OK)
         goto free_slot;
     error = deadline_set(&table->deadlines, &slot->deadline, IDLE_US);
@@ -188,6 +192,14 @@ int punch_table_set_remote(struct punch_table *table, struct punch *punch,
                            const struct candidate_list *candidates, uint64_t now_us)
 {
     const int error = punch_set_remote(punch, remote, candidates, now_us);
+    note(table, find_fragment(table, punch_fragment(punch)), now_us);
+    return error;
+}
+
+int punch_table_give_sockets(struct punch_table *table, struct punch *punch, uint16_t first,
+                             unsigned count, uint64_t now_us)
+{
+    const int error = punch_give_sockets(punch, first, count, now_us);
     note(table, find_fragment(table, punch_fragment(punch)), now_us);
     return error;
 }

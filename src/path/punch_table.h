@@ -14,10 +14,14 @@ struct punch_table;
 MUST_USE int punch_table_new(struct punch_table **ret_table);
 /* Frees its punches too. NULL is fine. */
 void punch_table_free(struct punch_table *table);
-/* Makes a punch that the table owns. context is given back with its events. ERR_LIMIT with
+/* Makes a punch that the table owns; all its punches share one budget of bursts, whatever config
+ * says. context is given back with its events. ERR_LIMIT with
  * PUNCH_TABLE_MAX, ERR_EXISTS if the local fragment is in use. */
 MUST_USE int punch_table_open(struct punch_table *table, const struct punch_config *config,
                               void *context, uint64_t now_us, struct punch **ret_punch);
+/* punch_give_sockets for a punch in a table. */
+MUST_USE int punch_table_give_sockets(struct punch_table *table, struct punch *punch,
+                                      uint16_t first, unsigned count, uint64_t now_us);
 /* punch_set_remote for a punch in a table. */
 MUST_USE int punch_table_set_remote(struct punch_table *table, struct punch *punch,
                                     const struct credentials *remote,

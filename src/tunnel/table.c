@@ -37,10 +37,12 @@ static unsigned long hash_address(const struct tunnel_table *table, const struct
 
 static unsigned long hash_endpoint(const struct tunnel_table *table, const struct endpoint *e)
 {
-    uint8_t key[sizeof(e->address) + 2]; /* without padding */
+    uint8_t key[sizeof(e->address) + 4]; /* without padding */
     memcpy(key, &e->address, sizeof(e->address));
     key[sizeof(e->address)] = (uint8_t)(e->port >> 8);
     key[sizeof(e->address) + 1] = (uint8_t)e->port;
+    key[sizeof(e->address) + 2] = (uint8_t)(e->socket >> 8);
+    key[sizeof(e->address) + 3] = (uint8_t)e->socket;
     return (unsigned long)siphash(table->seed, key, sizeof(key));
 }
 

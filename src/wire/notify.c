@@ -10,6 +10,8 @@ enum name_flag { NAME_FLAG_STATIC = 1 };
 enum call_flag { CALL_FLAG_RELAY = 1, CALL_FLAG_VOUCHED = 2, CALL_FLAG_STATIC = 4 };
 enum relay_flag { RELAY_FLAG_CLOSED = 1 };
 enum key_flag { KEY_FLAG_STATIC = 1 };
+enum candidates_flag { COUNT_FLAG_PATTERN = 0x80, TYPE_FLAG_OBSERVED = 0x80 };
+enum pattern_flag { PATTERN_FLAG_BY_ADDRESS = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
 
 static void start_parse(struct reader *r, const void *data, size_t len)
@@ -132,14 +134,28 @@ static bool is_wire_type(unsigned type)
     return type >= CANDIDATE_HOST && type <= CANDIDATE_MAPPED;
 }
 
+static void parse_pattern(struct reader *r, struct port_pattern *ret_pattern)
+{
+    struct port_pattern pattern = {.kind = reader_u8(r)};
+    pattern.is_by_address = reader_u8(r) & PATTERN_FLAG_BY_ADDRESS;
+    pattern.last = reader_u16(r);
+    pattern.step = (int16_t)reader_u16(r);
+    if (pattern.kind == PORT_PATTERN_NONE || !port_pattern_is_valid(&pattern))
+        reader_fail(r, ERR_INVALID);
+    *ret_pattern = pattern;
+}
+
 static void parse_candidates(struct reader *r, struct candidate_list *ret_list)
 {
-    const size_t count = reader_u8(r);
+    const unsigned head = reader_u8(r);
+    const size_t count = head & ~(unsigned)COUNT_FLAG_PATTERN;
     if (count > CANDIDATE_MAX)
         reader_fail(r, ERR_INVALID);
     for (size_t i = 0; reader_is_ok(r) && i < count; i++) {
         struct candidate *c = &ret_list->items[i];
-        c->type = reader_u8(r);
+        const unsigned type = reader_u8(r);
+        c->type = (uint8_t)(type & ~(unsigned)TYPE_FLAG_OBSERVED);
+        c->is_observed = type & TYPE_FLAG_OBSERVED;
         if (!is_wire_type(c->type))
             reader_fail(r, ERR_INVALID);
         const unsigned family = reader_u8(r);
@@ -147,24 +163,34 @@ static void parse_candidates(struct reader *r, struct candidate_list *ret_list)
         parse_address(r, family, &c->endpoint.address);
         ret_list->count = i + 1;
     }
+    if (head & COUNT_FLAG_PATTERN)
+        parse_pattern(r, &ret_list->pattern);
 }
 
 static void build_candidates(struct writer *w, const struct candidate_list *list)
 {
-    if (list->count > CANDIDATE_MAX) {
+    const struct port_pattern *pattern = &list->pattern;
+    const bool has_pattern = pattern->kind != PORT_PATTERN_NONE;
+    if (list->count > CANDIDATE_MAX || !port_pattern_is_valid(pattern)) {
         writer_fail(w, ERR_INVALID);
         return;
     }
-    writer_u8(w, (uint8_t)list->count);
+    writer_u8(w, (uint8_t)(list->count | (has_pattern ? COUNT_FLAG_PATTERN : 0)));
     for (size_t i = 0; i < list->count; i++) {
         const struct candidate *c = &list->items[i];
         if (!is_wire_type(c->type))
             writer_fail(w, ERR_INVALID);
-        writer_u8(w, c->type);
+        writer_u8(w, (uint8_t)(c->type | (c->is_observed ? TYPE_FLAG_OBSERVED : 0)));
         writer_u8(w, c->endpoint.address.family);
         writer_u16(w, c->endpoint.port);
         build_address(w, &c->endpoint.address);
     }
+    if (!has_pattern)
+        return;
+    writer_u8(w, pattern->kind);
+    writer_u8(w, pattern->is_by_address ? PATTERN_FLAG_BY_ADDRESS : 0);
+    writer_u16(w, pattern->last);
+    writer_u16(w, (uint16_t)pattern->step);
 }
 
 static bool is_zero(const uint8_t *bytes, size_t len)
@@ -295,7 +321,8 @@ static bool answer_is_consistent(const struct notify_answer *answer)
 {
     if (answer->result == ANSWER_ACCEPTED)
         return credentials_are_valid(&answer->credentials);
-    return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0;
+    return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0 &&
+           answer->candidates.pattern.kind == PORT_PATTERN_NONE;
 }
 
 int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer)

@@ -41,11 +41,31 @@ enum candidate_type {
 struct candidate {
     uint8_t type; /* enum candidate_type */
     struct endpoint endpoint;
+    /* The connector itself sees that host at this address: only there may bursts go. Set by the
+     * connector alone. */
+    bool is_observed;
+};
+
+/* How a host's NAT gives out ports, where a connection to another destination gets another one. */
+enum port_pattern_kind {
+    PORT_PATTERN_NONE = 0,       /* one port for all destinations, or not known */
+    PORT_PATTERN_SEQUENTIAL = 1, /* the next is `step` after the one before */
+    PORT_PATTERN_RANDOM = 2,
+};
+
+#define PORT_PATTERN_STEP_MAX 64
+
+struct port_pattern {
+    uint8_t kind;       /* enum port_pattern_kind */
+    bool is_by_address; /* another address gets another port, another port of it does not */
+    uint16_t last;      /* SEQUENTIAL: given out last, as far as known; never 0 */
+    int16_t step;       /* SEQUENTIAL: never 0, at most PORT_PATTERN_STEP_MAX either way */
 };
 
 struct candidate_list {
     struct candidate items[CANDIDATE_MAX];
     size_t count;
+    struct port_pattern pattern;
 };
 
 /* Short-term credentials of one side of one call (RFC 8445, 5.3): secret towards everyone but the
@@ -165,6 +185,10 @@ void notify_build_key(struct writer *w, const struct notify_key *key);
 bool candidate_is_acceptable(const struct candidate *candidate, const struct prefix *pool);
 /* Takes out what isn't acceptable and what is there twice; keeps the order. */
 void candidate_list_sanitize(struct candidate_list *list, const struct prefix *pool);
+/* The connector's: marks the candidates at this address, where it sees their host, and no others.
+ * NULL: it sees it nowhere. */
+void candidate_list_observe(struct candidate_list *list, const struct address *address);
+bool port_pattern_is_valid(const struct port_pattern *pattern);
 /* Two well-formed strings of the right lengths and alphabet? */
 bool credentials_are_valid(const struct credentials *credentials);
 

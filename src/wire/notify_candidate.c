@@ -36,6 +36,28 @@ void candidate_list_sanitize(struct candidate_list *list, const struct prefix *p
     list->count = kept;
 }
 
+void candidate_list_observe(struct candidate_list *list, const struct address *address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        list->items[i].is_observed =
+            address != NULL && address_is_equal(&list->items[i].endpoint.address, address);
+}
+
+bool port_pattern_is_valid(const struct port_pattern *pattern)
+{
+    switch (pattern->kind) {
+    case PORT_PATTERN_SEQUENTIAL:
+        return pattern->last != 0 && pattern->step != 0 && pattern->step <= PORT_PATTERN_STEP_MAX &&
+               pattern->step >= -PORT_PATTERN_STEP_MAX;
+    case PORT_PATTERN_NONE:
+        return !pattern->is_by_address && pattern->last == 0 && pattern->step == 0;
+    case PORT_PATTERN_RANDOM:
+        return pattern->last == 0 && pattern->step == 0;
+    default:
+        return false;
+    }
+}
+
 /* ice-char of RFC 8839, 5.4. */
 static bool is_ice_text(const char *text, size_t len)
 {

@@ -111,6 +111,46 @@ static void test_answer_candidates(void **state)
     finish(f);
 }
 
+static int call_from(struct fixture *f, struct world_host *from, const struct candidate_list *list)
+{
+    const int error = login_client_call(from->client, 77, "called." ZONE, "", &world_credentials,
+                                        list, f->world.now_us);
+    world_drain(&f->world);
+    return error;
+}
+
+/* Bursts go where the connector itself sees a host: no host can claim that of an address. */
+static void test_observed_is_the_connectors_word(void **state)
+{
+    struct fixture *f = start();
+    const struct address seen = address_from_ipv4(0xcb007105),
+                         other = address_from_ipv4(0xc6336401);
+    struct candidate_list list = {.count = 2,
+                                  .pattern = {PORT_PATTERN_SEQUENTIAL, true, 4711, -2},
+                                  .items = {{CANDIDATE_REFLEXIVE, {other, 53}, true},
+                                            {CANDIDATE_REFLEXIVE, {seen, 9}, false}}};
+    const struct candidate *got = f->called->call.candidates.items;
+    assert_int_equal(call_from(f, f->caller, &list), ERR_OK);
+    assert_false(got[0].is_observed || got[1].is_observed); /* nothing is known for sure */
+    registry_session_observed(f->world.registry, f->caller->session, &seen);
+    assert_int_equal(call_from(f, f->caller, &list), ERR_OK);
+    assert_true(!got[0].is_observed && got[1].is_observed);
+    assert_memory_equal(&f->called->call.candidates.pattern.last, &list.pattern.last, 4);
+    assert_true(f->called->call.candidates.pattern.is_by_address);
+    /* The same of an answer. */
+    registry_session_observed(f->world.registry, f->called->session, &other);
+    assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
+                                         &world_credentials, &list, NULL, f->world.now_us),
+                     ERR_OK);
+    world_drain(&f->world);
+    got = f->caller->answer.candidates.items;
+    assert_int_equal(f->caller->answer.candidates.count, 2);
+    assert_true(got[0].is_observed && !got[1].is_observed);
+    assert_int_equal(f->caller->answer.candidates.pattern.step, -2);
+    registry_session_observed(f->world.registry, 999999, &other); /* ignored */
+    finish(f);
+}
+
 /* What a caller says about itself. */
 static void test_claims(void **state)
 {
@@ -514,6 +554,7 @@ int main(void)
         cmocka_unit_test(test_called_limit),
         cmocka_unit_test(test_pending_limit),
         cmocka_unit_test(test_pending_limit_of_all),
+        cmocka_unit_test(test_observed_is_the_connectors_word),
         cmocka_unit_test(test_relay),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_sessions_come_and_go),

@@ -20,6 +20,7 @@ static void receive(void *context, const uint8_t *data, size_t len, const struct
     }
     const int result = punch_table_receive(party->table, data, len, from, party->sim->now_us);
     assert_true(result <= 0);
+    punch_table_expire(party->table, party->sim->now_us);
     call_drain(party);
 }
 
@@ -28,6 +29,7 @@ static void take_events(struct party *party)
     struct punch_event event;
     struct punch *punch;
     void *context;
+    uint16_t first;
     while (punch_table_next_event(party->table, &punch, &context, &event)) {
         assert_ptr_equal(punch, party->punch);
         assert_ptr_equal(context, party);
@@ -44,6 +46,16 @@ static void take_events(struct party *party)
             assert_false(party->has_nominated);
             party->has_failed = true;
             party->failed = event;
+            break;
+        case PUNCH_WANTS_SOCKETS:
+            party->sockets =
+                event.socket_count < party->sockets_max ? event.socket_count : party->sockets_max;
+            first = (uint16_t)(party->host->sockets + 1);
+            party->host->sockets += party->sockets;
+            if (party->sockets > 0)
+                assert_int_equal(punch_table_give_sockets(party->table, punch, first,
+                                                          party->sockets, party->sim->now_us),
+                                 ERR_OK);
             break;
         case PUNCH_ENDED:
             assert_false(party->has_ended);
@@ -95,6 +107,9 @@ void call_init(struct call *call, uint64_t seed)
     call->caller.sim = call->called.sim = &call->sim;
     call->caller.is_controlling = true;
     call->caller.depth = call->called.depth = 1;
+    call->caller.is_observed = call->called.is_observed = true;
+    call->caller.may_try_birthday = call->called.may_try_birthday = true;
+    call->caller.sockets_max = call->called.sockets_max = PUNCH_BIRTHDAY_SOCKETS;
     call->answer_us = 40 * MS_US;
 }
 
@@ -102,6 +117,26 @@ void call_place(struct party *party, unsigned realm, const char *endpoint, const
 {
     party->host = sim_add_host(party->sim, realm, endpoint, receive, party);
     assert_int_equal(prefix_parse(subnet, &party->subnet), ERR_OK);
+}
+
+/* What a host learns of its NAT by asking the connector from more sockets: the last one's port is
+ * the freshest. */
+static void find_pattern(struct party *party, const struct endpoint *reflexive)
+{
+    struct port_pattern *pattern = &party->candidates.pattern;
+    const struct sim_nat *nat = &party->sim->nats[party->host->realm];
+    *pattern = (struct port_pattern){.kind = PORT_PATTERN_NONE};
+    if (party->is_observed)
+        candidate_list_observe(&party->candidates, &reflexive->address);
+    if (party->host->realm == 0 || (!nat->is_symmetric && !nat->is_by_address))
+        return;
+    pattern->is_by_address = !nat->is_symmetric;
+    pattern->kind = nat->is_random ? PORT_PATTERN_RANDOM : PORT_PATTERN_SEQUENTIAL;
+    if (nat->is_random)
+        return;
+    party->host->sockets = 1;
+    pattern->last = sim_reflexive_of(party->sim, party->host, 1).port;
+    pattern->step = (int16_t)(nat->step != 0 ? nat->step : 1);
 }
 
 static void open_party(struct party *party)
@@ -113,8 +148,10 @@ static void open_party(struct party *party)
                                               .reflexive = &reflexive,
                                               .reflexive_count = 1};
     candidate_list_build(&sources, &party->candidates);
+    find_pattern(party, &reflexive);
     assert_int_equal(credentials_generate(&party->credentials), ERR_OK);
     const struct punch_config config = {.is_controlling = party->is_controlling,
+                                        .may_try_birthday = party->may_try_birthday,
                                         .local = party->credentials,
                                         .own = party->candidates,
                                         .subnets = {party->subnet},
@@ -187,4 +224,5 @@ void call_done(struct call *call)
 {
     punch_table_free(call->caller.table);
     punch_table_free(call->called.table);
+    sim_done(&call->sim);
 }

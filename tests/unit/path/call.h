@@ -23,7 +23,11 @@ struct party {
     uint8_t last_check[SIM_DATA_CAP]; /* sent, for replays */
     size_t last_check_len;
     bool keeps_nomination; /* last_check is one with USE-CANDIDATE */
-    unsigned depth;        /* NATs that openers pass; 0: they never leave the host */
+    bool is_observed;      /* the connector sees it at its reflexive address */
+    bool may_try_birthday;
+    unsigned sockets_max; /* that it can open for a fan */
+    unsigned sockets;     /* opened */
+    unsigned depth;       /* NATs that openers pass; 0: they never leave the host */
 };
 
 struct call {

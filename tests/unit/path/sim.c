@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -54,12 +55,46 @@ struct sim_host *sim_add_host(struct sim *sim, unsigned realm, const char *endpo
     return host;
 }
 
-static struct sim_mapping *add_mapping(struct sim_nat *nat, const struct endpoint *inner,
-                                       const struct endpoint *to)
+void sim_done(struct sim *sim)
+{
+    for (size_t i = 0; i < SIM_REALMS; i++) {
+        for (size_t j = 0; j < sim->nats[i].mapping_count; j++)
+            free(sim->nats[i].mappings[j].sent_to);
+    }
+}
+
+static bool is_given_out(const struct sim_nat *nat, uint16_t port)
+{
+    for (size_t i = 0; i < nat->mapping_count; i++) {
+        if (nat->mappings[i].port == port)
+            return true;
+    }
+    return false;
+}
+
+static uint16_t give_out(struct sim *sim, struct sim_nat *nat)
+{
+    uint16_t port = nat->next_port;
+    const int step = nat->step != 0 ? nat->step : 1;
+    if (nat->is_random) {
+        do
+            port = (uint16_t)(1024 + sim_random(sim) % 64512);
+        while (is_given_out(nat, port));
+        return port;
+    }
+    if (nat->noise > 0)
+        port = (uint16_t)(port + (int)(sim_random(sim) % (nat->noise + 1)) * step);
+    nat->next_port = (uint16_t)(port + step);
+    return port;
+}
+
+static struct sim_mapping *add_mapping(struct sim *sim, struct sim_nat *nat,
+                                       const struct endpoint *inner, const struct endpoint *to)
 {
     assert_true(nat->mapping_count < SIM_MAPPINGS);
-    struct sim_mapping *m = &nat->mappings[nat->mapping_count++];
-    *m = (struct sim_mapping){.inner = *inner, .towards = *to, .port = nat->next_port++};
+    struct sim_mapping *m = &nat->mappings[nat->mapping_count];
+    *m = (struct sim_mapping){.inner = *inner, .towards = *to, .port = give_out(sim, nat)};
+    nat->mapping_count++;
     return m;
 }
 
@@ -74,7 +109,9 @@ static struct sim_mapping *find_mapping(struct sim_nat *nat, const struct endpoi
             continue;
         if (m->is_moved && is_towards)
             return m;
-        if (!m->is_moved && found == NULL && (!nat->is_symmetric || is_towards))
+        const bool is_there = address_is_equal(&m->towards.address, &to->address);
+        if (!m->is_moved && found == NULL && (!nat->is_symmetric || is_towards) &&
+            (!nat->is_by_address || is_there))
             found = m;
     }
     return found;
@@ -96,22 +133,26 @@ static void remember_stray(struct sim_nat *nat, const struct endpoint *from, uin
         nat->strays[nat->stray_count++] = (struct sim_stray){*from, port};
 }
 
-static struct sim_mapping *map_out(struct sim_nat *nat, const struct endpoint *inner,
-                                   const struct endpoint *to)
+static struct sim_mapping *map_out(struct sim *sim, struct sim_nat *nat,
+                                   const struct endpoint *inner, const struct endpoint *to)
 {
     struct sim_mapping *m = find_mapping(nat, inner, to);
     if (m == NULL)
-        m = add_mapping(nat, inner, to);
+        m = add_mapping(sim, nat, inner, to);
     for (size_t i = 0; i < m->sent_count; i++) {
         if (endpoint_is_equal(&m->sent_to[i], to))
             return m;
     }
     if (!m->is_moved && is_taken(nat, to, m->port)) {
-        m = add_mapping(nat, inner, to);
+        m = add_mapping(sim, nat, inner, to);
         m->is_moved = true;
     }
-    if (m->sent_count < sizeof m->sent_to / sizeof m->sent_to[0])
-        m->sent_to[m->sent_count++] = *to;
+    if (m->sent_count == m->sent_cap) {
+        m->sent_cap = m->sent_cap > 0 ? 2 * m->sent_cap : 4;
+        m->sent_to = realloc(m->sent_to, m->sent_cap * sizeof m->sent_to[0]);
+        assert_non_null(m->sent_to);
+    }
+    m->sent_to[m->sent_count++] = *to;
     return m;
 }
 
@@ -150,7 +191,10 @@ static void route(struct sim *sim, unsigned realm, struct endpoint from, struct 
         return;
     for (size_t i = 0; i < sim->host_count; i++) {
         struct sim_host *host = &sim->hosts[i];
-        if (host->realm == realm && endpoint_is_equal(&host->endpoint, &to)) {
+        const unsigned socket = (unsigned)(to.port - host->endpoint.port);
+        if (host->realm == realm && address_is_equal(&host->endpoint.address, &to.address) &&
+            to.port >= host->endpoint.port && socket <= host->sockets) {
+            from.socket = (uint16_t)socket;
             enqueue(sim, host, &from, hops + 1, data, len);
             return;
         }
@@ -175,7 +219,7 @@ static void route(struct sim *sim, unsigned realm, struct endpoint from, struct 
         return;
     if (address_is_equal(&nat->outer, &to.address) && !nat->has_hairpin)
         return;
-    from = (struct endpoint){nat->outer, map_out(nat, &from, &to)->port};
+    from = (struct endpoint){nat->outer, map_out(sim, nat, &from, &to)->port};
     route(sim, nat->outer_realm, from, to, hops + 1, limit, data, len);
 }
 
@@ -200,20 +244,30 @@ void sim_send_opener(struct sim *sim, const struct sim_host *host, const struct 
     if (is_lost && sim_random(sim) % 2 == 0)
         return;
     const size_t before = sim->queue_count;
-    route(sim, host->realm, host->endpoint, *to, 0, depth, data, len);
+    struct endpoint from = host->endpoint, there = *to;
+    assert_true(to->socket <= host->sockets);
+    from.port = (uint16_t)(from.port + to->socket);
+    there.socket = 0;
+    route(sim, host->realm, from, there, 0, depth, data, len);
     if (is_lost)
         sim->queue_count = before;
     else if (sim_random(sim) % 100 < sim->doubling)
-        route(sim, host->realm, host->endpoint, *to, 0, depth, data, len);
+        route(sim, host->realm, from, there, 0, depth, data, len);
 }
 
 struct endpoint sim_reflexive(struct sim *sim, const struct sim_host *host)
 {
+    return sim_reflexive_of(sim, host, 0);
+}
+
+struct endpoint sim_reflexive_of(struct sim *sim, const struct sim_host *host, unsigned socket)
+{
     const struct endpoint server = sim_endpoint("203.0.113.200:4500");
     struct endpoint from = host->endpoint;
+    from.port = (uint16_t)(from.port + socket);
     for (unsigned realm = host->realm; realm != 0; realm = sim->nats[realm].outer_realm) {
         struct sim_nat *nat = &sim->nats[realm];
-        from = (struct endpoint){nat->outer, map_out(nat, &from, &server)->port};
+        from = (struct endpoint){nat->outer, map_out(sim, nat, &from, &server)->port};
     }
     return from;
 }

@@ -12,7 +12,7 @@
 
 #define SIM_REALMS   8
 #define SIM_HOSTS    8
-#define SIM_MAPPINGS 256
+#define SIM_MAPPINGS 4096
 #define SIM_QUEUE    4096
 #define SIM_DATA_CAP 512
 
@@ -23,8 +23,8 @@ struct sim_mapping {
     struct endpoint towards; /* only where mapping is not endpoint-independent, or moved */
     bool is_moved;           /* the port towards that one was taken by a stray */
     uint16_t port;
-    struct endpoint sent_to[64]; /* what the filter lets in */
-    size_t sent_count;
+    struct endpoint *sent_to; /* what the filter lets in */
+    size_t sent_count, sent_cap;
 };
 
 /* What an accepting NAT remembers of a datagram that nobody inside had asked for. */
@@ -39,7 +39,11 @@ struct sim_nat {
     unsigned outer_realm;
     struct address outer;
     enum sim_filter filter;
-    bool is_symmetric; /* address-and-port-dependent mapping */
+    bool is_symmetric;  /* address-and-port-dependent mapping */
+    bool is_by_address; /* the same, but address-dependent */
+    bool is_random;     /* ports; else in order, by step (0: 1), */
+    int step;
+    unsigned noise; /* and so many of other hosts', at most, between any two */
     bool has_hairpin;
     /* As the kernel's with no filter for itself: what comes in unasked is taken for its own, and
      * what goes out to where that came from cannot have the same port any more. */
@@ -57,7 +61,8 @@ typedef void sim_receive(void *context, const uint8_t *data, size_t len,
 
 struct sim_host {
     unsigned realm;
-    struct endpoint endpoint;
+    struct endpoint endpoint; /* of its socket 0; the number of another is added to the port */
+    unsigned sockets;         /* beyond socket 0 */
     sim_receive *receive;
     void *context;
     size_t received;
@@ -86,6 +91,7 @@ struct sim {
 };
 
 void sim_init(struct sim *sim, uint64_t seed);
+void sim_done(struct sim *sim);
 uint32_t sim_random(struct sim *sim);
 void sim_add_nat(struct sim *sim, unsigned inner_realm, unsigned outer_realm, const char *outer,
                  enum sim_filter filter);
@@ -101,6 +107,8 @@ void sim_inject(struct sim *sim, unsigned realm, const struct endpoint *from,
                 const struct endpoint *to, const uint8_t *data, size_t len);
 /* What a public server would see; makes the mapping. */
 struct endpoint sim_reflexive(struct sim *sim, const struct sim_host *host);
+/* The same of another socket. */
+struct endpoint sim_reflexive_of(struct sim *sim, const struct sim_host *host, unsigned socket);
 /* DEADLINE_NEVER: nothing is on its way. */
 uint64_t sim_next_us(const struct sim *sim);
 /* Moves the clock and delivers. */

@@ -109,6 +109,7 @@ static void test_symmetric_twice_fails(void **state)
 {
     struct call *call = two_nats(5, FILTER_ADDRESS_AND_PORT, FILTER_ADDRESS_AND_PORT);
     call->sim.nats[1].is_symmetric = call->sim.nats[2].is_symmetric = true;
+    call->sim.nats[1].is_random = call->sim.nats[2].is_random = true;
     call_start(call);
     call_run(call, 20 * SECOND_US);
     assert_true(call->caller.has_failed && call->called.has_failed);

@@ -120,7 +120,7 @@ static void test_called_symmetric(void **state)
 {
     struct call *call = two_nats(false, true);
     call->sim.nats[1].filter = FILTER_ENDPOINT;
-    call->sim.nats[2].is_symmetric = true;
+    call->sim.nats[2].is_symmetric = call->sim.nats[2].is_random = true;
     call_start(call);
     call_run(call, 10 * SECOND_US);
     call_check_data(call);

@@ -450,6 +450,49 @@ static void test_bad_candidates(void **state)
     assert_int_equal(notify_parse_login(mapped, sizeof mapped - 1, &login), ERR_INVALID);
 }
 
+static void test_pattern_and_observed(void **state)
+{
+    static const uint8_t in_order[] = {0x82, 0x81, 0x04, 0x7f, 0x4d, 0xc0, 0xa8, 0x01, 0x02,
+                                       0x02, 0x06, 0x11, 0x94, 0x20, 0x01, 0x0d, 0xb8, 0x00,
+                                       0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+                                       0x00, 0x07, 0x01, 0x01, 0x9c, 0xbb, 0xff, 0xfe};
+    struct notify_call call = make_call(), parsed;
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    call.candidates.items[0].is_observed = true;
+    call.candidates.pattern = (struct port_pattern){PORT_PATTERN_SEQUENTIAL, true, 0x9cbb, -2};
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_OK);
+    uint8_t *list = buffer + w.len - sizeof in_order;
+    assert_memory_equal(list, in_order, sizeof in_order);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_true(parsed.candidates.items[0].is_observed && !parsed.candidates.items[1].is_observed);
+    assert_int_equal(parsed.candidates.items[0].type, CANDIDATE_HOST);
+    assert_int_equal(parsed.candidates.pattern.kind, PORT_PATTERN_SEQUENTIAL);
+    assert_true(parsed.candidates.pattern.is_by_address);
+    assert_int_equal(parsed.candidates.pattern.last, 0x9cbb);
+    assert_int_equal(parsed.candidates.pattern.step, -2);
+
+    /* Lies that make no sense. */
+    static const uint8_t bad[][6] = {{0, 0, 0, 0, 0, 0},    {0, 0, 1, 1, 0, 1}, {3, 0, 1, 1, 0, 1},
+                                     {1, 0, 0, 0, 0, 1},    {1, 0, 1, 1, 0, 0}, {1, 0, 1, 1, 0, 65},
+                                     {1, 0, 1, 1, 0xff, 0}, {2, 0, 1, 1, 0, 0}, {2, 0, 0, 0, 0, 1}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        memcpy(buffer + w.len - 6, bad[i], 6);
+        assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    }
+    static const uint8_t random[] = {2, 1, 0, 0, 0, 0};
+    memcpy(buffer + w.len - 6, random, 6);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    list[0] = 0x02; /* says that there is none */
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    call.candidates.pattern.step = 0;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_INVALID);
+}
+
 static void test_acceptable(void **state)
 {
     static const char *const good_ones[] = {
@@ -510,13 +553,21 @@ static void test_credentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_length),    cmocka_unit_test(test_every_byte_changed),
-        cmocka_unit_test(test_login_bytes),     cmocka_unit_test(test_name_bytes),
-        cmocka_unit_test(test_call_bytes),      cmocka_unit_test(test_answer_refused),
-        cmocka_unit_test(test_relay),           cmocka_unit_test(test_key),
-        cmocka_unit_test(test_bad_names),       cmocka_unit_test(test_caps),
-        cmocka_unit_test(test_bad_candidates),  cmocka_unit_test(test_acceptable),
-        cmocka_unit_test(test_sanitize),        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_every_length),
+        cmocka_unit_test(test_every_byte_changed),
+        cmocka_unit_test(test_login_bytes),
+        cmocka_unit_test(test_name_bytes),
+        cmocka_unit_test(test_call_bytes),
+        cmocka_unit_test(test_answer_refused),
+        cmocka_unit_test(test_relay),
+        cmocka_unit_test(test_key),
+        cmocka_unit_test(test_bad_names),
+        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_bad_candidates),
+        cmocka_unit_test(test_acceptable),
+        cmocka_unit_test(test_pattern_and_observed),
+        cmocka_unit_test(test_sanitize),
+        cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_bad_credentials),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
