@@ -67,6 +67,13 @@ KINDS = [
     Kind("carrier-grade", (12,), "a home router in 100.64.0.0/10, behind a NAT with three addresses", {"carrier": 3}),
     Kind("port taken", (13,), "a neighbour behind the same NAT has the port already", {"nat": {}, "taken": True}),
     Kind("UDP blocked", (17,), "only TCP and DNS get out", {"nat": {}, "allowed": "tcp"}, has_udp=False),
+    Kind("only TCP 443", (18,), "nothing but DNS and TCP to port 443 gets out", {"nat": {}, "allowed": "443"}, has_udp=False),
+    Kind("only TLS", (18,), "the same, and what is not TLS is swallowed", {"nat": {}, "allowed": "tls"}, has_udp=False),
+    Kind("HTTP proxy", (18,), "an HTTP proxy is the only way out", {"nat": {}, "allowed": "proxy"}, has_udp=False),
+    Kind("IPv6 firewall", (19,), "symmetric for IPv4; IPv6 behind a stateful firewall", {"nat": {"kind": "symmetric"}, "ipv6": "firewall"},
+         mapping=RANDOM, has_ipv6=True),
+    Kind("IPv6 only", (19, 20), "no IPv4; IPv6 behind a stateful firewall", {"nat": {}, "ipv6": "only"}, has_ipv4=False, has_ipv6=True),
+    Kind("IPv6 broken", (21,), "port-restricted; IPv6 addresses and routes that lead nowhere", {"nat": {}, "ipv6": "broken"}),
     Kind("symmetric, no relay", (7,), "symmetric random, with `relay = no`", _kernel(kind="symmetric"), mapping=RANDOM,
          relays=False, settings={"relay": "no"}),
 ]

@@ -9,6 +9,7 @@ between the two hosts; half of it is on each host's line and as much on the conn
 from each other.
 """
 import dataclasses
+import ipaddress
 import json
 import os
 import socket
@@ -54,20 +55,24 @@ while True:
     s.sendto(data, peer)
 """
 
-ONLY_TCP = """table inet allowed { chain forward { type filter hook forward priority -10
-    udp dport 53 accept
-    udp sport 53 accept
-    meta l4proto udp drop
-}; }"""
+# What gets out of a network, if not everything.
+ALLOWED = {"tcp": ("udp dport 53", "meta l4proto tcp"), "443": ("udp dport 53", "tcp dport 443"), "tls": ("udp dport 53", "tcp dport 443"),
+           "proxy": ("udp dport 53", "tcp dport 3128")}
 
 
 class Pair(topologies.Calls):
     """Two hosts, each behind a kind."""
 
     def __init__(self, lab, x, y, delay=0):
+        self.proxy_node = None
         self.kinds = {"nata": x, "a": x, "natb": y, "b": y}
         line = {"delay": delay / 2} if delay else None
         super().__init__(lab, x, y, quality=line, a=x.settings, b=y.settings)
+        self.connector.sections["connector"].update(address=[self.connector_node.address, self.connector_node.address6],
+                                                    listen="[::]:4500", dns="[::]:53")
+        for name, host in (("a", self.a), ("b", self.b)):
+            if self.kinds[name].site.get("allowed") == "proxy":
+                host.sections["host"]["proxy"] = f"http://{self.proxy_node.address}:3128"
 
     def make_nat(self, name, outside, lan, kind, quality):
         if not isinstance(kind, matrix.Kind):  # an outer NAT's options
@@ -85,9 +90,38 @@ class Pair(topologies.Calls):
             nat = super().make_nat(name, outside, lan, options, quality)
         if site.get("taken"):
             self._take_port(name, nat)
-        if site.get("allowed") == "tcp":
-            nat.nft(ONLY_TCP)
+        if "allowed" in site:
+            self._allow(nat, site["allowed"])
+        if "ipv6" in site:
+            self._add_ipv6(name, nat, outside, site["ipv6"])
         return nat
+
+    def _allow(self, nat, what):
+        rules = "; ".join(f'iifname "lan" {rule} accept' for rule in ALLOWED[what])
+        nat.nft(f"""table ip allowed {{ chain forward {{ type filter hook forward priority -10; iifname "wan" accept; {rules}; drop
+        }}; }}""")
+        if what == "tls":  # "IKETCP" are the first bytes of a plain stream on its way to the connector
+            nat.run("iptables -I FORWARD -i lan -p tcp --dport 443 -m string --algo bm --string IKETCP -j DROP")
+        if what == "proxy" and not self.proxy_node:
+            self.proxy_node = self.lab.host("proxy", self.net.west, ipv6=False)
+            self.proxy_node.use_resolver(self.resolver.addresses[0], options="timeout:3")
+            config = self.lab.dir / "tinyproxy.conf"
+            config.write_text(f"User root\nGroup root\nPort 3128\nListen {self.proxy_node.address}\nTimeout 600\nMaxClients 50\n"
+                              "LogLevel Connect\nConnectPort 443\n")
+            self.proxy_node.start("tinyproxy", "-d", "-c", config)
+            labs.wait_until(lambda: programs.is_listening(self.proxy_node, 3128), 10, "the proxy listens")
+
+    def _add_ipv6(self, name, nat, outside, what):
+        """Gives the router's LAN IPv6 addresses of its own, reached through the router as it pleases."""
+        net6 = ipaddress.ip_network("2001:db8:a::/64" if name == "nata" else "2001:db8:b::/64")
+        own = outside.network6[int(ipaddress.ip_address(nat.address)) & 0xff]
+        nat.sysctl("net.ipv6.conf.all.forwarding=1")
+        labs.command("ip", "-6", "-n", nat.namespace, "-batch", "-", text=f"addr add {own}/64 dev wan nodad\naddr add {net6[1]}/64 dev lan nodad\n"
+                     f"route add default via {outside.gateway6}\n")
+        labs.command("ip", "-6", "-n", outside.node.namespace, "route", "add", str(net6), "via", str(own))
+        nat.lan.network6, nat.lan.gateway6 = net6, net6[1]
+        rule = "drop" if what == "broken" else 'iifname "wan" ct state != { established, related } meta l4proto != icmpv6 drop'
+        nat.nft(f"table ip6 filter {{ chain forward {{ type filter hook forward priority 0; {rule}; }}; }}")
 
     def _make_carrier(self, name, outside, count, quality, hairpin=False):
         """A NAT with several addresses of its own; returns the segment of its customers."""
@@ -118,7 +152,10 @@ class Pair(topologies.Calls):
 
     def make_node(self, name, nat, public, quality):
         node = self.lab.host(name, nat.lan) if nat else self.lab.host(name, public, quality=quality, ipv6=False)
-        node.use_resolver(self.resolver.addresses[0], options="timeout:3")
+        is_ipv6_only = self.kinds[name].site.get("ipv6") == "only"
+        if is_ipv6_only:
+            labs.command("ip", "-4", "-n", node.namespace, "addr", "flush", "dev", "eth0")
+        node.use_resolver(self.resolver.addresses[1 if is_ipv6_only else 0], options="timeout:3")
         return node
 
 
