@@ -1,0 +1,187 @@
+/* The data path without its thread: takes the place of src/host/datapath.c at link time. Packets
+ * take the same way through inbound.c and outbound.c; only waiting and waking are left out. */
+#include "host/datapath_internal.h"
+#include "io/clock.h"
+#include "sim.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL_COUNT    32
+#define HANDOFF_COUNT 64
+
+struct handoff *datapath_from_network(struct datapath *datapath)
+{
+    return &datapath->from_network;
+}
+
+struct handoff *datapath_from_local(struct datapath *datapath)
+{
+    return &datapath->from_local;
+}
+
+uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason)
+{
+    return drop_counted(&datapath->drops, reason);
+}
+
+void datapath_write_tun(struct datapath *dp, struct packet *packet)
+{
+    traffic_take(machine_current(), packet->data, packet->len);
+    packet_give_back(&dp->pool, packet);
+}
+
+static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet)
+{
+    const bool has_data = kind == HANDOFF_RELAY;
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, has_data ? packet->data : NULL,
+                                                  has_data ? packet->len : 0);
+    if (slot == NULL)
+        return;
+    slot->kind = kind;
+    slot->from = packet->peer;
+    handoff_push(&dp->from_local);
+}
+
+void datapath_flush(struct datapath *dp)
+{
+    for (unsigned i = 0; i < dp->batch_count; i++) {
+        const struct packet *packet = dp->batch[i];
+        if (udp_send(dp->config.udp, &packet->peer, packet->tos, packet->data, packet->len) ==
+            ERR_LIMIT)
+            hand_over(dp, HANDOFF_TOO_BIG, packet);
+        packet_give_back(&dp->pool, dp->batch[i]);
+    }
+    dp->batch_count = 0;
+}
+
+void datapath_queue(struct datapath *dp, struct packet *packet)
+{
+    if (packet->peer.address.family == ADDRESS_RELAY) {
+        hand_over(dp, HANDOFF_RELAY, packet);
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    dp->batch[dp->batch_count++] = packet;
+    if (dp->batch_count == BATCH_MAX || dp->pool.left == 0)
+        datapath_flush(dp);
+}
+
+static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
+{
+    struct packet *packet = packet_take(&dp->pool);
+    if (packet == NULL)
+        return;
+    if (slot->len > packet_tailroom(packet)) {
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    memcpy(packet->data, slot->data, slot->len);
+    packet->len = slot->len;
+    if (slot->kind == HANDOFF_PACKET) {
+        outbound(dp, packet);
+    } else {
+        packet->peer = slot->from;
+        inbound_again(dp, packet);
+    }
+}
+
+static bool read_control(struct datapath *dp)
+{
+    struct handoff_slot *slot = handoff_peek(&dp->to_data);
+    if (slot == NULL)
+        return false;
+    do {
+        if (slot->kind == HANDOFF_COMMAND)
+            outbound_command(dp, slot);
+        else
+            take_packet(dp, slot);
+        handoff_pop(&dp->to_data);
+    } while ((slot = handoff_peek(&dp->to_data)) != NULL);
+    return true;
+}
+
+void machine_settle(struct machine *machine)
+{
+    struct host *host = machine->host;
+    if (host == NULL || host->datapath == NULL || machine->is_settling)
+        return;
+    struct datapath *dp = host->datapath;
+    machine->is_settling = true;
+    for (bool has_done = true; has_done;) {
+        dp->now_us = clock_now_us();
+        has_done = read_control(dp);
+        datapath_flush(dp);
+        if (handoff_peek(&dp->from_network) != NULL) {
+            host_take_handoff(host, &dp->from_network);
+            has_done = true;
+        }
+        if (handoff_peek(&dp->from_local) != NULL) {
+            host_take_handoff(host, &dp->from_local);
+            has_done = true;
+        }
+    }
+    machine->is_settling = false;
+}
+
+int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath)
+{
+    struct datapath *dp = sim_new(sizeof(*dp));
+    dp->config = *config;
+    if (packet_pool_init(&dp->pool, POOL_COUNT) != ERR_OK ||
+        handoff_init(&dp->from_network, HANDOFF_COUNT) != ERR_OK ||
+        handoff_init(&dp->from_local, HANDOFF_COUNT) != ERR_OK ||
+        handoff_init(&dp->to_data, HANDOFF_COUNT) != ERR_OK)
+        abort();
+    *ret_datapath = dp;
+    return ERR_OK;
+}
+
+void datapath_stop(struct datapath *datapath)
+{
+    if (datapath == NULL)
+        return;
+    datapath_flush(datapath);
+    packet_pool_done(&datapath->pool);
+    handoff_done(&datapath->from_network);
+    handoff_done(&datapath->from_local);
+    handoff_done(&datapath->to_data);
+    free(datapath);
+}
+
+static bool give(struct datapath *datapath, enum handoff_kind kind, const struct endpoint *from,
+                 const struct address *peer, uint8_t command, const uint8_t *data, size_t len)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, data, len);
+    if (slot == NULL)
+        return false;
+    slot->kind = kind;
+    slot->command = command;
+    if (from != NULL)
+        slot->from = *from;
+    if (peer != NULL)
+        slot->peer = *peer;
+    handoff_push(&datapath->to_data);
+    return true;
+}
+
+bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len)
+{
+    return give(datapath, HANDOFF_PACKET, NULL, NULL, 0, packet, len);
+}
+
+bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
+                      const uint8_t *datagram, size_t len)
+{
+    return give(datapath, HANDOFF_DATAGRAM, from, NULL, 0, datagram, len);
+}
+
+bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)
+{
+    return give(datapath, HANDOFF_COMMAND, NULL, peer, command, NULL, 0);
+}
+
+void datapath_expect(struct datapath *datapath, uint64_t until_us)
+{
+    if (until_us > atomic_load(&datapath->expects_until_us))
+        atomic_store(&datapath->expects_until_us, until_us);
+}

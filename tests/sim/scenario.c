@@ -1,0 +1,576 @@
+/* Draws worlds, strikes them, and judges what has become of every pair. */
+#include "scenario.h"
+
+#include "host/peer.h"
+#include "host/relay.h"
+#include "hub.h"
+#include "raider.h"
+#include "sim.h"
+#include "theory.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOWS_FROM_US (6 * SECOND_US)
+#define BLOWS_FOR_US  (60 * SECOND_US)
+#define SLICE_US      (5 * SECOND_US)
+/* A relayed tunnel looks for a direct path after 3, 6, 12 … seconds, a host that was refused by its
+ * NAT's old state needs that to be forgotten: in this time after the last blow all must be well. */
+#define SETTLE_US (420 * SECOND_US)
+#define CLOSE_US  (40 * SECOND_US) /* goodbyes that are lost are repeated */
+#define QUIET_US  (8 * SECOND_US)  /* a pair that talks hears something in this time */
+#define ROW_US    (60 * SECOND_US) /* the first reply counts if it came before any blow */
+
+enum blow {
+    BLOW_MOVE,
+    BLOW_NAT_REBOOT,
+    BLOW_NAT_RENUMBER,
+    BLOW_HUB_CRASH,
+    BLOW_HOST_CRASH,
+    BLOW_BLACKOUT,
+    BLOW_SLEEP,
+    BLOW_WALL,
+    BLOW_COUNT,
+};
+
+#define ALL ((1u << BLOW_COUNT) - 1)
+
+static const struct scenario scenarios[] = {
+    {"random", "anything at all", 4, 4, ALL, 150, true},
+    {"still", "two hosts, nothing happens", 2, 0, 0, 0, false},
+    {"lossy", "two hosts, much is lost", 2, 0, 0, 150, false},
+    {"moves", "addresses and NATs change", 3, 4,
+     1u << BLOW_MOVE | 1u << BLOW_NAT_REBOOT | 1u << BLOW_NAT_RENUMBER, 50, false},
+    {"crashes", "hosts and the connector die and come back", 3, 4,
+     1u << BLOW_HUB_CRASH | 1u << BLOW_HOST_CRASH | 1u << BLOW_SLEEP | 1u << BLOW_BLACKOUT, 50,
+     false},
+    {"hostile", "somebody replays, changes and invents datagrams", 3, 1, ALL, 50, true},
+};
+
+const struct scenario *scenario_at(size_t index)
+{
+    return index < sizeof(scenarios) / sizeof(scenarios[0]) ? &scenarios[index] : NULL;
+}
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (size_t i = 0; scenario_at(i) != NULL; i++) {
+        if (strcmp(scenarios[i].name, name) == 0)
+            return &scenarios[i];
+    }
+    return NULL;
+}
+
+struct world {
+    struct sim sim;
+    const struct scenario *scenario;
+    uint64_t last_blow_us;
+    FILE *rows;
+    uint64_t seed;
+    uint64_t called_us[MACHINES_MAX][MACHINES_MAX]; /* when the caller began; 0: it does not call */
+    bool is_talking[MACHINES_MAX][MACHINES_MAX];
+    char kinds[MACHINES_MAX][48]; /* at the start */
+};
+
+/* A blow that is to come. */
+struct coming {
+    struct event event;
+    struct world *world;
+    enum blow blow;
+    size_t which;
+    bool is_second; /* what it did is undone now */
+};
+
+/* ---- places ---- */
+
+static void draw_kind(struct rng *rng, struct nat_kind *ret_kind)
+{
+    static const struct {
+        enum dependence mapping, filtering;
+        enum port_choice ports;
+        bool is_kernel, is_firewall, blocks_udp;
+        unsigned weight;
+    } kinds[] = {
+        {EI, EI, PORTS_PRESERVED, false, false, false, 2},
+        {EI, AD, PORTS_RANDOM, false, false, false, 2},
+        {EI, APD, PORTS_PRESERVED, false, false, false, 3},
+        {EI, APD, PORTS_SEQUENTIAL, false, false, false, 1},
+        {EI, APD, PORTS_PRESERVED, true, false, false, 4},
+        {AD, AD, PORTS_RANDOM, false, false, false, 1},
+        {AD, APD, PORTS_SEQUENTIAL, false, false, false, 1},
+        {APD, AD, PORTS_RANDOM, false, false, false, 1},
+        {APD, APD, PORTS_RANDOM, false, false, false, 2},
+        {APD, APD, PORTS_SEQUENTIAL, false, false, false, 2},
+        {EI, APD, PORTS_PRESERVED, false, true, false, 2},
+        {EI, EI, PORTS_PRESERVED, false, true, false, 1},
+        {EI, APD, PORTS_PRESERVED, false, false, true, 1},
+    };
+    unsigned total = 0, i = 0;
+    for (size_t j = 0; j < sizeof(kinds) / sizeof(kinds[0]); j++)
+        total += kinds[j].weight;
+    for (uint64_t at = rng_below(rng, total); at >= kinds[i].weight; at -= kinds[i++].weight)
+        ;
+    *ret_kind = (struct nat_kind){.mapping = kinds[i].mapping,
+                                  .filtering = kinds[i].filtering,
+                                  .ports = kinds[i].ports,
+                                  .is_kernel = kinds[i].is_kernel,
+                                  .is_firewall = kinds[i].is_firewall,
+                                  .blocks_udp = kinds[i].blocks_udp,
+                                  .lifetime_us = rng_between(rng, 30, 180) * SECOND_US,
+                                  .does_inbound_refresh = rng_chance(rng, 500),
+                                  .has_hairpin = !kinds[i].is_kernel && rng_chance(rng, 400),
+                                  .address_count = 1};
+}
+
+/* A home network, behind a carrier's NAT once in a while; returns its realm. */
+static int add_site(struct world *world)
+{
+    struct net *net = &world->sim.net;
+    struct rng *rng = &world->sim.core.rng;
+    struct nat_kind kind;
+    int outer = NET_INTERNET;
+    if (rng_chance(rng, 120)) {
+        int carrier = NET_NONE;
+        for (int i = 0; i < NET_ROUTERS_MAX && rng_chance(rng, 900); i++) {
+            if (net->routers[i].is_used && net->routers[i].kind.address_count > 1)
+                carrier = i;
+        }
+        if (carrier == NET_NONE) {
+            draw_kind(rng, &kind);
+            kind.is_firewall = kind.blocks_udp = kind.is_kernel = false;
+            if (kind.mapping != EI && kind.filtering == EI)
+                kind.filtering = AD;
+            kind.address_count = (unsigned)rng_between(rng, 2, NET_ADDRESS_MAX);
+            kind.is_unpaired = rng_chance(rng, 150);
+            carrier = net_add_router(net, NET_INTERNET, &kind);
+        }
+        outer = net->routers[carrier].inner;
+    }
+    do
+        draw_kind(rng, &kind);
+    while (kind.is_firewall && outer != NET_INTERNET);
+    const int router = net_add_router(net, outer, &kind);
+    net->routers[router].has_ipv6 = outer == NET_INTERNET && rng_chance(rng, 300);
+    return net->routers[router].inner;
+}
+
+static int draw_realm(struct world *world)
+{
+    struct net *net = &world->sim.net;
+    struct rng *rng = &world->sim.core.rng;
+    size_t used = 0;
+    for (size_t i = 0; i < NET_ROUTERS_MAX; i++)
+        used += net->routers[i].is_used;
+    if (rng_chance(rng, 60))
+        return NET_INTERNET;
+    if (used + 2 > NET_ROUTERS_MAX || rng_chance(rng, 200)) {
+        /* Beside somebody who is there. */
+        const size_t which = (size_t)rng_below(rng, world->sim.machine_count + 1);
+        const struct link *link = &net->links[MACHINE_LINK + which];
+        if (link->is_used)
+            return link->realm;
+        if (used + 2 > NET_ROUTERS_MAX)
+            return NET_INTERNET;
+    }
+    return add_site(world);
+}
+
+static void place(struct world *world, struct link *link, int realm)
+{
+    struct net *net = &world->sim.net;
+    link->realm = realm;
+    link->ipv4 = net_new_ipv4(net, realm);
+    link->ipv6 =
+        realm == NET_INTERNET ? (struct address){.family = ADDRESS_NONE} : net_new_ipv6(net, realm);
+}
+
+static void draw_quality(struct world *world, struct quality *quality)
+{
+    struct rng *rng = &world->sim.core.rng;
+    const unsigned loss_max = world->scenario->loss_max;
+    *quality = (struct quality){.delay_us = rng_between(rng, 1, 60) * MS_US, .mtu = 1500};
+    if (rng_chance(rng, 500))
+        quality->jitter_us = rng_below(rng, quality->delay_us);
+    if (rng_chance(rng, 50))
+        quality->delay_us += rng_below(rng, 60) * MS_US;
+    if (loss_max > 0 && rng_chance(rng, 500))
+        quality->loss = (unsigned)rng_below(rng, rng_chance(rng, 300) ? loss_max : loss_max / 5);
+    if (loss_max > 0 && rng_chance(rng, 300))
+        quality->repeat = (unsigned)rng_below(rng, 50);
+    if (loss_max > 0 && rng_chance(rng, 300))
+        quality->swap = (unsigned)rng_below(rng, 100);
+}
+
+static void describe(struct world *world, size_t index)
+{
+    const struct net *net = &world->sim.net;
+    const struct link *link = &net->links[MACHINE_LINK + index];
+    char *text = world->kinds[index];
+    const int gateway = net->realms[link->realm].gateway;
+    if (gateway == NET_NONE)
+        strcpy(text, "public");
+    else
+        nat_kind_text(&net->routers[gateway].kind, text, sizeof(world->kinds[index]) - 12);
+    if (gateway != NET_NONE && net->routers[gateway].outer != NET_INTERNET)
+        strcat(text, " + CGN");
+    if (link->ipv6.family != ADDRESS_NONE)
+        strcat(text, ", IPv6");
+}
+
+static void draw_machines(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
+    const unsigned max = world->scenario->machines_max;
+    const size_t count = max > 2 && rng_chance(rng, 250) ? (size_t)rng_between(rng, 3, max) : 2;
+    for (size_t i = 0; i < count; i++) {
+        struct link *link = &sim->net.links[MACHINE_LINK + i];
+        const int realm = draw_realm(world);
+        link->is_used = link->is_up = true;
+        place(world, link, realm);
+        draw_quality(world, &link->quality);
+        (void)!machine_add(sim, (int)(MACHINE_LINK + i));
+        describe(world, i);
+        core_trace(&sim->core, "%s is behind %s: loss %u permille, delay %u ms",
+                   sim->machines[i].name, world->kinds[i], link->quality.loss,
+                   (unsigned)(link->quality.delay_us / MS_US));
+    }
+    /* Some may not call each other. */
+    for (size_t i = 1; i < count; i++) {
+        if (!rng_chance(rng, 40))
+            continue;
+        sim->machines[0].blocks |= 1u << i;
+        sim->machines[i].blocks |= 1u;
+    }
+}
+
+static void draw_talks(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = i + 1; j < sim->machine_count; j++) {
+            const bool is_forth = rng_chance(rng, 500);
+            const size_t from = is_forth ? i : j, to = is_forth ? j : i;
+            const uint64_t interval_us = rng_between(rng, 150, 900) * MS_US;
+            traffic_set(sim, from, to, interval_us);
+            world->called_us[from][to] = sim->core.now_us;
+            world->is_talking[from][to] = world->is_talking[to][from] = true;
+            traffic_flow(sim, from, to)->is_echoed = rng_chance(rng, 600);
+            if (!traffic_flow(sim, from, to)->is_echoed)
+                traffic_set(sim, to, from, interval_us);
+        }
+    }
+}
+
+/* ---- blows ---- */
+
+static void drop_coming(struct event *event)
+{
+    free(event);
+}
+
+static void undo_later(struct coming *coming, uint64_t after_us)
+{
+    struct world *world = coming->world;
+    struct coming *second = sim_new(sizeof(*second));
+    *second = *coming;
+    second->is_second = true;
+    core_add(&world->sim.core, &second->event, world->sim.core.now_us + after_us);
+    if (world->last_blow_us < world->sim.core.now_us + after_us)
+        world->last_blow_us = world->sim.core.now_us + after_us;
+}
+
+static void move_machine(struct coming *coming)
+{
+    struct world *world = coming->world;
+    struct sim *sim = &world->sim;
+    struct machine *machine = &sim->machines[coming->which % sim->machine_count];
+    struct link *link = &sim->net.links[machine->link];
+    if (!coming->is_second) {
+        const bool has_gap = rng_chance(&sim->core.rng, 500);
+        core_trace(&sim->core, "%s leaves its network", machine->name);
+        link->is_up = false;
+        machine_on_network(machine);
+        undo_later(coming, has_gap ? rng_below(&sim->core.rng, 8000) * MS_US : 5 * MS_US);
+        return;
+    }
+    place(world, link, rng_chance(&sim->core.rng, 250) ? link->realm : draw_realm(world));
+    link->is_up = true;
+    core_trace(&sim->core, "%s is in realm %d now", machine->name, link->realm);
+    machine_on_network(machine);
+}
+
+static void strike_nat(struct coming *coming)
+{
+    struct sim *sim = &coming->world->sim;
+    const struct machine *machine = &sim->machines[coming->which % sim->machine_count];
+    int realm = sim->net.links[machine->link].realm;
+    int router = sim->net.realms[realm].gateway;
+    if (router == NET_NONE)
+        return;
+    if (sim->net.routers[router].outer != NET_INTERNET && rng_chance(&sim->core.rng, 500))
+        router = sim->net.realms[sim->net.routers[router].outer].gateway;
+    core_trace(&sim->core, "router %d %s", router,
+               coming->blow == BLOW_NAT_REBOOT ? "reboots" : "gets another address");
+    if (coming->blow == BLOW_NAT_REBOOT || sim->net.routers[router].kind.is_firewall)
+        net_reboot(&sim->net, router);
+    else
+        net_renumber(&sim->net, router);
+}
+
+static void strike_host(struct coming *coming)
+{
+    struct sim *sim = &coming->world->sim;
+    struct machine *machine = &sim->machines[coming->which % sim->machine_count];
+    if (coming->is_second) {
+        if (machine->host == NULL)
+            machine_start(machine);
+    } else if (machine->host != NULL) {
+        machine_crash(machine, rng_chance(&sim->core.rng, 300));
+        undo_later(coming, rng_between(&sim->core.rng, 200, 15000) * MS_US);
+    }
+}
+
+static void strike_sleep(struct coming *coming)
+{
+    struct sim *sim = &coming->world->sim;
+    struct machine *machine = &sim->machines[coming->which % sim->machine_count];
+    if (coming->is_second) {
+        core_trace(&sim->core, "%s wakes", machine->name);
+        machine_wake(machine);
+    } else if (!machine->is_asleep) {
+        core_trace(&sim->core, "%s sleeps", machine->name);
+        machine->is_asleep = true;
+        undo_later(coming, rng_between(&sim->core.rng, 3, 200) * SECOND_US);
+    }
+}
+
+static void run_coming(struct event *event)
+{
+    struct coming *coming = (struct coming *)event;
+    struct sim *sim = &coming->world->sim;
+    struct rng *rng = &sim->core.rng;
+    struct machine *machine = &sim->machines[coming->which % sim->machine_count];
+    struct link *link = &sim->net.links[machine->link];
+    switch (coming->blow) {
+    case BLOW_MOVE:
+        move_machine(coming);
+        break;
+    case BLOW_NAT_REBOOT:
+    case BLOW_NAT_RENUMBER:
+        strike_nat(coming);
+        break;
+    case BLOW_HUB_CRASH:
+        if (coming->is_second) {
+            hub_start(sim->hub);
+        } else if (hub_is_running(sim->hub)) {
+            hub_crash(sim->hub, rng_chance(rng, 400));
+            undo_later(coming, rng_between(rng, 300, 40000) * MS_US);
+        }
+        break;
+    case BLOW_HOST_CRASH:
+        strike_host(coming);
+        break;
+    case BLOW_BLACKOUT:
+        link->black_until_us = sim->core.now_us + rng_between(rng, 500, 15000) * MS_US;
+        core_trace(&sim->core, "%s hears nothing for a while", machine->name);
+        break;
+    case BLOW_SLEEP:
+        strike_sleep(coming);
+        break;
+    case BLOW_WALL:
+        machine->wall_offset_s += rng_chance(rng, 500) ? 86400 : -86400;
+        core_trace(&sim->core, "%s: its calendar jumps", machine->name);
+        break;
+    case BLOW_COUNT:
+        break;
+    }
+    free(coming);
+}
+
+static void draw_blows(struct world *world)
+{
+    struct core *core = &world->sim.core;
+    const struct scenario *scenario = world->scenario;
+    const size_t count = (size_t)rng_below(&core->rng, scenario->blows_max + 1);
+    world->last_blow_us = core->now_us;
+    for (size_t i = 0; i < count; i++) {
+        struct coming *coming = sim_new(sizeof(*coming));
+        coming->event.run = run_coming;
+        coming->event.drop = drop_coming;
+        coming->world = world;
+        do
+            coming->blow = (enum blow)rng_below(&core->rng, BLOW_COUNT);
+        while (!(scenario->blows & 1u << coming->blow));
+        coming->which = (size_t)rng_next(&core->rng);
+        const uint64_t at_us = core->now_us + BLOWS_FROM_US + rng_below(&core->rng, BLOWS_FOR_US);
+        core_add(core, &coming->event, at_us);
+        if (world->last_blow_us < at_us + 15 * SECOND_US)
+            world->last_blow_us = at_us + 15 * SECOND_US;
+    }
+}
+
+/* ---- judgement ---- */
+
+static bool is_blocked(const struct world *world, size_t i, size_t j)
+{
+    return world->sim.machines[i].blocks & 1u << j;
+}
+
+static bool is_relayed(const struct peer *peer)
+{
+    return relay_is_endpoint(&peer->path);
+}
+
+/* Who sees openers and sends them again makes a Linux NAT take them for its own, as no opener can
+ * prevent: then a relay is all that can be had. */
+static bool is_spoiled(const struct world *world, const struct machine *a, const struct machine *b)
+{
+    return raider_has_begun(world->sim.raider) &&
+           (net_has_kernel(&world->sim.net, a->link) || net_has_kernel(&world->sim.net, b->link));
+}
+
+/* "" when all is well between the two. */
+static const char *fault_of(struct world *world, size_t i, size_t j)
+{
+    struct sim *sim = &world->sim;
+    const struct machine *a = &sim->machines[i], *b = &sim->machines[j];
+    const struct peer *ab = machine_peer(a, b), *ba = machine_peer(b, a);
+    if (is_blocked(world, i, j))
+        return ab == NULL && ba == NULL ? "" : "has a tunnel although it may not";
+    if (ab == NULL || ba == NULL)
+        return "has no tunnel";
+    const uint64_t now_us = sim->core.now_us;
+    if (now_us - traffic_flow(sim, i, j)->last_us > QUIET_US ||
+        now_us - traffic_flow(sim, j, i)->last_us > QUIET_US)
+        return "hears nothing";
+    if (is_relayed(ab) != is_relayed(ba))
+        return "disagrees about the path";
+    switch (theory_judge(&sim->net, a->link, b->link, HUB_LINK)) {
+    case THEORY_DIRECT:
+        return is_relayed(ab) && !is_spoiled(world, a, b) ? "is relayed, although it can be punched"
+                                                          : "";
+    case THEORY_RELAY:
+        return is_relayed(ab) ? "" : "is direct, which cannot be";
+    case THEORY_LUCK:
+        break;
+    }
+    return "";
+}
+
+static bool find_fault(struct world *world, char *ret_why, size_t cap)
+{
+    struct sim *sim = &world->sim;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = i + 1; j < sim->machine_count; j++) {
+            const char *fault = fault_of(world, i, j);
+            if (fault[0] == '\0')
+                continue;
+            snprintf(ret_why, cap, "%s (%s) with %s (%s) %s", sim->machines[i].name,
+                     world->kinds[i], sim->machines[j].name, world->kinds[j], fault);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Of the calls that began in peace. */
+static void print_rows(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = 0; j < sim->machine_count; j++) {
+            const struct peer *peer = machine_peer(&sim->machines[i], &sim->machines[j]);
+            if (world->called_us[i][j] == 0 || is_blocked(world, i, j))
+                continue;
+            const struct flow *back = traffic_flow(sim, j, i);
+            const char *theory = theory_text(
+                theory_judge(&sim->net, sim->machines[i].link, sim->machines[j].link, HUB_LINK));
+            fprintf(world->rows, "row;%s;%s;%s;%s;%.1f;%llu\n", world->kinds[i], world->kinds[j],
+                    peer == NULL       ? "none"
+                    : is_relayed(peer) ? "relay"
+                                       : "direct",
+                    theory,
+                    back->first_us == 0 ? -1.0
+                                        : (double)(back->first_us - world->called_us[i][j]) / MS_US,
+                    (unsigned long long)world->seed);
+        }
+    }
+}
+
+static void settle(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    char why[SIM_WHY_CAP];
+    const uint64_t until_us = world->last_blow_us + SETTLE_US;
+    for (;;) {
+        sim_run(sim, sim->core.now_us + SLICE_US);
+        if (sim->core.why[0] != '\0')
+            return;
+        /* What comes back later moves the last blow. */
+        if (sim->core.now_us < world->last_blow_us)
+            continue;
+        if (!find_fault(world, why, sizeof(why)))
+            return;
+        if (sim->core.now_us > (until_us > world->last_blow_us + SETTLE_US
+                                    ? until_us
+                                    : world->last_blow_us + SETTLE_US)) {
+            core_break(&sim->core, "%s", why);
+            return;
+        }
+    }
+}
+
+static void live(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
+    hub_start(sim->hub);
+    draw_machines(world);
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        sim_run(sim, sim->core.now_us + rng_below(rng, 300) * MS_US);
+        machine_start(&sim->machines[i]);
+    }
+    if (!rng_chance(rng, 100))
+        sim_run(sim, sim->core.now_us + 4 * SECOND_US);
+    draw_talks(world);
+    draw_blows(world);
+    if (world->scenario->is_hostile && rng_chance(rng, 500))
+        raider_start(sim->raider, rng_between(rng, 5, 200) * MS_US,
+                     sim->core.now_us + 60 * SECOND_US);
+    settle(world);
+    if (sim->core.why[0] != '\0')
+        return;
+    if (world->rows != NULL)
+        print_rows(world);
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = 0; j < sim->machine_count; j++)
+            traffic_flow(sim, i, j)->is_on = traffic_flow(sim, i, j)->is_echoed = false;
+    }
+    for (size_t i = 0; i < sim->machine_count; i++)
+        machine_stop(&sim->machines[i]);
+    sim_run(sim, sim->core.now_us + CLOSE_US);
+    if (hub_session_count(sim->hub) != 0 || hub_channel_count(sim->hub) != 0)
+        core_break(&sim->core, "the connector has %zu sessions and %zu channels left",
+                   hub_session_count(sim->hub), hub_channel_count(sim->hub));
+    for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++)
+        machine_finish(&sim->machines[i]);
+}
+
+void scenario_run(const struct scenario *scenario, uint64_t seed, bool has_trace, FILE *rows,
+                  struct verdict *ret_verdict)
+{
+    struct world *world = sim_new(sizeof(*world));
+    world->scenario = scenario;
+    world->rows = rows;
+    world->seed = seed;
+    sim_init(&world->sim, seed);
+    world->sim.core.has_trace = has_trace;
+    live(world);
+    *ret_verdict = (struct verdict){.hash = world->sim.core.hash,
+                                    .steps = world->sim.core.steps,
+                                    .end_us = world->sim.core.now_us - SIM_START_US};
+    memcpy(ret_verdict->why, world->sim.core.why, sizeof(ret_verdict->why));
+    sim_done(&world->sim);
+    free(world);
+}

@@ -1,0 +1,234 @@
+/* The main loop, and a datagram's way over links and through NATs. */
+#include "sim.h"
+
+#include "hub.h"
+#include "pipe.h"
+#include "raider.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define LAN_US    300 /* one way, within one network */
+#define STEPS_MAX 3000000
+#define SPIN_MAX  20000 /* rounds of one machine at one time */
+
+struct datagram {
+    struct event event;
+    struct sim *sim;
+    int link; /* it leaves from, then arrives at */
+    bool is_inside;
+    bool is_hostile;
+    struct passage passage;
+    size_t len;
+    uint8_t data[];
+};
+
+static void drop_datagram(struct event *event)
+{
+    free(event);
+}
+
+uint64_t sim_delay(struct sim *sim, const struct link *link)
+{
+    const struct quality *quality = &link->quality;
+    return quality->delay_us + rng_below(&sim->core.rng, quality->jitter_us + 1);
+}
+
+/* Does the link take it now? */
+static bool survives(struct sim *sim, const struct link *link, size_t len)
+{
+    return link->is_up && sim->core.now_us >= link->black_until_us &&
+           !rng_chance(&sim->core.rng, link->quality.loss) && len + 28 <= link->quality.mtu;
+}
+
+static void deliver(struct event *event)
+{
+    struct datagram *datagram = (struct datagram *)event;
+    struct sim *sim = datagram->sim;
+    const struct link *link = &sim->net.links[datagram->link];
+    const struct endpoint *to = &datagram->passage.dst;
+    struct machine *machine = NULL;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        if (sim->machines[i].link == datagram->link)
+            machine = &sim->machines[i];
+    }
+    if (!link->is_up || (!address_is_equal(&link->ipv4, &to->address) &&
+                         !address_is_equal(&link->ipv6, &to->address))) {
+        free(datagram);
+        return;
+    }
+    char from[ENDPOINT_TEXT_CAP];
+    core_trace(&sim->core, "    %s gets %zu bytes from %s",
+               machine != NULL ? machine->name : "the connector", datagram->len,
+               endpoint_format(&datagram->passage.src, from, sizeof(from)));
+    if (datagram->link == HUB_LINK && to->port == SIM_HUB_PORT)
+        hub_take_datagram(sim->hub, &datagram->passage.src, datagram->data, datagram->len);
+    else if (machine != NULL && machine->host != NULL && !machine->is_asleep)
+        machine_take_datagram(machine, &datagram->passage.src, to->port, datagram->data,
+                              datagram->len);
+    free(datagram);
+}
+
+static void post(const struct datagram *model, uint64_t at_us)
+{
+    struct datagram *datagram = sim_new(sizeof(*datagram) + model->len);
+    memcpy(datagram, model, sizeof(*datagram) + model->len);
+    core_add(&model->sim->core, &datagram->event, at_us);
+}
+
+/* Out of its network, through the NATs on both sides, to the last link. */
+static void cross(struct event *event)
+{
+    struct datagram *datagram = (struct datagram *)event;
+    struct sim *sim = datagram->sim;
+    struct core *core = &sim->core;
+    const int to = net_pass(&sim->net, datagram->link, &datagram->passage, core->now_us);
+    if (!datagram->is_hostile && datagram->passage.outside_src.port != 0)
+        raider_see(sim->raider, &datagram->passage, datagram->data, datagram->len);
+    if (to == NET_NONE) {
+        free(datagram);
+        return;
+    }
+    const struct link *link = &sim->net.links[to];
+    datagram->link = to;
+    datagram->event.run = deliver;
+    if (datagram->is_inside) {
+        core_add(core, event, core->now_us + LAN_US);
+        return;
+    }
+    if (!survives(sim, link, datagram->len)) {
+        free(datagram);
+        return;
+    }
+    uint64_t at_us = core->now_us + sim_delay(sim, link);
+    if (rng_chance(&core->rng, link->quality.swap))
+        at_us += link->quality.delay_us + rng_below(&core->rng, 20 * MS_US);
+    if (rng_chance(&core->rng, link->quality.repeat))
+        post(datagram, at_us + rng_below(&core->rng, 100 * MS_US));
+    core_add(core, event, at_us);
+}
+
+static bool is_neighbour(const struct sim *sim, int link, const struct address *to)
+{
+    for (size_t i = 0; i < NET_LINKS_MAX; i++) {
+        const struct link *other = &sim->net.links[i];
+        if (other->is_used && other->realm == sim->net.links[link].realm &&
+            other->realm != NET_INTERNET &&
+            (address_is_equal(&other->ipv4, to) || address_is_equal(&other->ipv6, to)))
+            return true;
+    }
+    return false;
+}
+
+void sim_send(struct sim *sim, int index, const struct endpoint *src, const struct endpoint *dst,
+              int hops, const void *data, size_t len, bool is_hostile)
+{
+    struct core *core = &sim->core;
+    const struct link *link = &sim->net.links[index];
+    const bool is_inside = is_neighbour(sim, index, &dst->address);
+    char from[ENDPOINT_TEXT_CAP], to[ENDPOINT_TEXT_CAP];
+    traffic_inspect(&sim->traffic, core, data, len);
+    core_mix(core, data, len);
+    core_trace(core, "%s%s > %s, %zu bytes%s", is_hostile ? "(hostile) " : "",
+               endpoint_format(src, from, sizeof(from)), endpoint_format(dst, to, sizeof(to)), len,
+               hops >= 0 ? ", opener" : "");
+    if (!is_inside && !survives(sim, link, len))
+        return;
+    struct datagram *datagram = sim_new(sizeof(*datagram) + len);
+    *datagram = (struct datagram){.event = {.run = cross, .drop = drop_datagram},
+                                  .sim = sim,
+                                  .link = index,
+                                  .is_inside = is_inside,
+                                  .is_hostile = is_hostile,
+                                  .passage = {.src = *src, .dst = *dst, .hops = hops},
+                                  .len = len};
+    if (len > 0)
+        memcpy(datagram->data, data, len);
+    core_add(core, &datagram->event, core->now_us + (is_inside ? LAN_US : sim_delay(sim, link)));
+}
+
+static void add_public_link(struct sim *sim, int index)
+{
+    struct link *link = &sim->net.links[index];
+    link->is_used = link->is_up = true;
+    link->realm = NET_INTERNET;
+    link->ipv4 = net_new_ipv4(&sim->net, NET_INTERNET);
+    link->quality = (struct quality){.delay_us = 5 * MS_US, .mtu = 1500};
+}
+
+void sim_init(struct sim *sim, uint64_t seed)
+{
+    memset(sim, 0, sizeof(*sim));
+    core_init(&sim->core, seed);
+    core_own_randomness(&sim->core);
+    net_init(&sim->net, seed + 1);
+    add_public_link(sim, HUB_LINK);
+    add_public_link(sim, RAIDER_LINK);
+    traffic_init(&sim->traffic, &sim->core);
+    sim->hub = hub_new(sim);
+    sim->raider = raider_new(sim);
+}
+
+void sim_done(struct sim *sim)
+{
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        struct machine *machine = &sim->machines[i];
+        machine_crash(machine, true);
+        free(machine->pool_text);
+        free(machine->trust_text);
+    }
+    hub_free(sim->hub);
+    core_done(&sim->core);
+    pipes_free(sim);
+    raider_free(sim->raider);
+    traffic_done(&sim->traffic);
+    net_done(&sim->net);
+    core_own_randomness(NULL);
+}
+
+/* One thing that is due, of all that wait; false: nothing is until then. */
+static bool step(struct sim *sim, uint64_t until_us)
+{
+    struct core *core = &sim->core;
+    struct machine *first = NULL;
+    uint64_t at_us = core_next_us(core);
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        const uint64_t next_us = machine_next_us(&sim->machines[i]);
+        if (next_us < at_us) {
+            at_us = next_us;
+            first = &sim->machines[i];
+        }
+    }
+    uint64_t hub_us = hub_next_us(sim->hub);
+    hub_us = hub_us < core->now_us ? core->now_us : hub_us;
+    const bool is_hub = hub_us < at_us;
+    at_us = deadline_min(at_us, hub_us);
+    if (at_us > until_us)
+        return false;
+    core->now_us = at_us > core->now_us ? at_us : core->now_us;
+    if (is_hub) {
+        hub_expire(sim->hub);
+    } else if (first != NULL) {
+        machine_run_tasks(first);
+    } else {
+        struct event *event = core_pop(core);
+        event->run(event);
+    }
+    return true;
+}
+
+void sim_run(struct sim *sim, uint64_t until_us)
+{
+    struct core *core = &sim->core;
+    uint64_t since_us = core->now_us;
+    unsigned spins = 0;
+    while (core->why[0] == '\0' && step(sim, until_us)) {
+        spins = core->now_us == since_us ? spins + 1 : 0;
+        since_us = core->now_us;
+        if (spins > SPIN_MAX)
+            core_break(core, "something spins: nothing but work without progress of time");
+        if (++core->steps > STEPS_MAX)
+            core_break(core, "more than %d steps", STEPS_MAX);
+    }
+    if (core->why[0] == '\0' && until_us > core->now_us)
+        core->now_us = until_us;
+}

@@ -1,0 +1,107 @@
+/* One simulated world: the network, a connector (the hub), hosts, and somebody hostile. Hosts run
+ * the daemon's own code (src/host with all engines); only what is the kernel's or libuv's is
+ * replaced at link time (platform.c, uv.c), and the data path's thread (datapath.c). */
+#ifndef SIM_SIM_H
+#define SIM_SIM_H
+
+#include "core.h"
+#include "crypto/identity.h"
+#include "host/host.h"
+#include "net.h"
+#include "traffic.h"
+
+#define SIM_ZONE     "zone.example.net"
+#define SIM_PORT     32589 /* of the hosts' tunnel sockets */
+#define SIM_HUB_PORT 4500
+#define MACHINES_MAX 6
+#define HUB_LINK     0 /* the connector's place in the network */
+#define RAIDER_LINK  1 /* the hostile one's */
+#define MACHINE_LINK 2 /* of the first host */
+#define SOCKETS_MAX  600
+#define DATAGRAM_CAP 4700
+
+struct hub;
+struct pipe;
+struct raider;
+struct sim;
+struct uv_stream_state;
+
+/* A computer and, while it runs, its daemon. */
+struct machine {
+    struct sim *sim;
+    int index;
+    int link;
+    char name[NAME_TEXT_CAP];
+    char pem[IDENTITY_PEM_CAP];
+    struct public_key key;
+    struct host *host; /* NULL: the daemon does not run */
+    bool is_asleep;
+    bool is_settling;
+    bool is_dying; /* nothing leaves any more */
+    bool is_lost;  /* the whole machine: not even the kernel's goodbyes */
+    uint64_t offset_us;
+    int64_t wall_offset_s;
+    unsigned blocks; /* bit: that machine may not call */
+    char *pool_text, *trust_text;
+    size_t pool_len, trust_len;
+    struct uv_stream_state *streams;
+    uint16_t sockets[SOCKETS_MAX]; /* ports of sockets beside the tunnel's; 0: none */
+};
+
+struct sim {
+    struct core core;
+    struct net net;
+    struct hub *hub;
+    struct machine machines[MACHINES_MAX];
+    size_t machine_count;
+    struct pipe *pipes;
+    struct raider *raider;
+    struct traffic traffic;
+};
+
+void sim_init(struct sim *sim, uint64_t seed);
+/* Ends everything; what is left over in engines by then breaks an invariant. */
+void sim_done(struct sim *sim);
+/* Lets everything happen up to that time, or until an invariant is broken. */
+void sim_run(struct sim *sim, uint64_t until_us);
+
+/* A computer at this link, its daemon not running. */
+struct machine *machine_add(struct sim *sim, int link);
+void machine_start(struct machine *machine);
+/* The daemon dies: nobody hears a goodbye. Its connections end as the kernel does it, if the
+ * machine lives on. */
+void machine_crash(struct machine *machine, bool is_machine_lost);
+/* Orderly; what is to be said is said in the next two seconds. */
+void machine_stop(struct machine *machine);
+/* After machine_stop: checks that nothing is left, and frees. */
+void machine_finish(struct machine *machine);
+/* Its address, link or route has changed. */
+void machine_on_network(struct machine *machine);
+void machine_wake(struct machine *machine);
+/* The data path and what it hands over, until nothing is left to do. */
+void machine_settle(struct machine *machine);
+void machine_take_datagram(struct machine *machine, const struct endpoint *from, uint16_t port,
+                           const uint8_t *data, size_t len);
+/* When its daemon wants to run next, in the simulator's time. */
+uint64_t machine_next_us(const struct machine *machine);
+void machine_run_tasks(struct machine *machine);
+/* Gives the daemon's stack a local packet. */
+void machine_send_packet(struct machine *machine, const uint8_t *packet, size_t len);
+/* The peer address of another machine at this one; as if DNS had been asked. */
+bool machine_find_peer(struct machine *machine, const struct machine *other,
+                       struct address *ret_address);
+/* Its tunnel to the other: NULL if there is none. */
+struct peer *machine_peer(const struct machine *machine, const struct machine *other);
+
+/* Whose code runs now: what replaces the kernel has no other way to know. */
+struct machine *machine_current(void);
+struct machine *machine_enter(struct machine *machine); /* returns the one before */
+void machine_leave(struct machine *before);
+
+/* Sends a datagram from a link; hops as in struct passage. src: ADDRESS_NONE for the link's own. */
+void sim_send(struct sim *sim, int link, const struct endpoint *src, const struct endpoint *dst,
+              int hops, const void *data, size_t len, bool is_hostile);
+/* A sample of a link's delay. */
+uint64_t sim_delay(struct sim *sim, const struct link *link);
+
+#endif
