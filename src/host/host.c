@@ -91,7 +91,7 @@ void host_candidates(struct host *host, struct candidate_list *ret_list)
 {
     struct endpoint reflexive[REFLEXIVE_MAX], mapped[MAPPED_MAX];
     if (host->config.relay == RELAY_MODE_ALWAYS) {
-        ret_list->count = 0;
+        *ret_list = (struct candidate_list){0};
         return;
     }
     const struct candidate_sources sources = {
