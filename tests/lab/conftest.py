@@ -8,6 +8,7 @@ import lab as labs
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures or fills the machine, so nothing may run beside it")
     if os.geteuid() != 0:
         pytest.exit("the lab makes network namespaces: run it as root", returncode=2)
     if not labs.EMULATOR.exists():

@@ -60,6 +60,11 @@ ALLOWED = {"tcp": ("udp dport 53", "meta l4proto tcp"), "443": ("udp dport 53", 
            "proxy": ("udp dport 53", "tcp dport 3128")}
 
 
+def new_seed():
+    """Another one for each NAT and run: two with the same would give out the same "random" ports."""
+    return int.from_bytes(os.urandom(4), "big") or 1
+
+
 class Pair(topologies.Calls):
     """Two hosts, each behind a kind."""
 
@@ -85,7 +90,8 @@ class Pair(topologies.Calls):
             return self.lab.nat(name, outside, lan=lan)
         options = site["nat"]
         if isinstance(options, dict) and "emulated" in options:
-            nat = self.lab.emulated_nat(name, outside, lan=lan, quality=quality, lan_quality=quality, **options["emulated"])
+            nat = self.lab.emulated_nat(name, outside, lan=lan, quality=quality, lan_quality=quality, seed=new_seed(),
+                                        **options["emulated"])
         else:
             nat = super().make_nat(name, outside, lan, options, quality)
         if site.get("taken"):
@@ -129,7 +135,7 @@ class Pair(topologies.Calls):
         publics = [str(outside.network[outside.next_host()]) for _ in range(count - 1)]
         lan = "100.64.0.0/24" if name.startswith("nata") else "100.64.1.0/24"
         return self.lab.emulated_nat(name, outside, lan=lan, address=str(outside.network[first]), publics=publics, quality=quality,
-                                     lan_quality=quality, ports="random", hairpin=hairpin).lan
+                                     lan_quality=quality, ports="random", hairpin=hairpin, seed=new_seed()).lan
 
     def _make_firewall(self, name, outside, quality):
         """A router that only lets in what belongs to a connection from inside, before a network of public addresses."""

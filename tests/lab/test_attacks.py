@@ -125,6 +125,7 @@ def test_connector_sends_garbage_and_others_messages(lab):
     assert "does not speak IKE" in b.process.log
 
 
+@pytest.mark.alone
 def test_connector_floods_with_calls(lab):
     """Hundreds of callers: few at once, the pool keeps room, and the host goes on."""
     net, connector, b, number = host_and_hostile_connector(lab)

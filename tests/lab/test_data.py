@@ -99,6 +99,7 @@ def test_dns_server_on_the_peer(lab):
     assert server.log.count("query[A] inside.test") == 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("suite", ["aes128-gcm", "paper"])
 def test_iperf_over_tcp_and_udp(lab, suite):
     pair = Pair(lab, suite)

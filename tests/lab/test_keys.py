@@ -43,6 +43,7 @@ def ping_result(log):
     return int(numbers[1]), int(numbers[2]), int(numbers[3] or 0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("suite, quality", [
     pytest.param("aes128-gcm", None, id="aead"),
     pytest.param("paper", None, id="paper"),
@@ -74,6 +75,7 @@ def test_rekeys_lose_no_packet(lab, suite, quality):
     assert calls.a.peer(NAME_B)["age_s"] > 2.5
 
 
+@pytest.mark.alone
 def test_rekeys_under_a_full_stream(lab):
     """The same with one TCP stream as fast as it goes, and UDP beside it: TCP finishes, UDP loses nothing to the rekey."""
     settings = {"rekey": "1s"}

@@ -15,6 +15,7 @@ import lab as labs
 import topologies
 from test_calls import NAME_A, NAME_B, first_ping
 
+pytestmark = pytest.mark.alone
 EVERY = 0.05  # s between the packets that gaps are measured with
 # Silent rebinding: until packets get through again, and until TCP, which waits twice as long after each loss, has noticed
 # (its tries come 3 s and 6.5 s after the last packet).

@@ -91,6 +91,7 @@ def test_nats_that_drop_options(lab, neighbours, limit_ms):
     assert call(calls, "b")["punch"]["ms"] < limit_ms
 
 
+@pytest.mark.alone
 def test_no_time_is_lost(lab):
     """Four hops of 20 ms, one round trip of 80 ms: the punch takes that and the grace for a better path, and no more."""
     calls = start(lab, ACCEPT, ACCEPT, quality={"delay": 20})

@@ -114,6 +114,7 @@ def test_switched_off(lab, where):
     assert channels(calls)["channels"] == 0 and channels(calls)["frames"] == 0
 
 
+@pytest.mark.alone
 def test_rate_limit(lab):
     """What a host sends above its rate is dropped, not queued: a ping beside bulk is not late, and bulk gets no more than its rate."""
     calls = topologies.Calls(lab, SYMMETRIC, SYMMETRIC, a={**QUICK}, b={**QUICK}, connector_settings={"relay_rate": 2000}).start()

@@ -13,6 +13,8 @@ import random
 import socket
 import struct
 
+import pytest
+
 import capture
 import lab as labs
 import liar
@@ -43,6 +45,7 @@ def real_ike_init(lab, calls):
     return message
 
 
+@pytest.mark.alone
 def test_floods_at_the_host(lab):
     calls = make(lab)
     calls.start()
