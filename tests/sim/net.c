@@ -224,22 +224,24 @@ static bool take_hop(struct passage *passage)
     return true;
 }
 
-int net_pass(struct net *net, int from_link, struct passage *passage, uint64_t now_us)
+/* From a realm on. is_leaving: only up to the Internet; *ret_is_outside tells whether it got there.
+ */
+static int walk(struct net *net, int realm, bool is_leaving, struct passage *passage,
+                uint64_t now_us, bool *ret_is_outside)
 {
-    int realm = net->links[from_link].realm;
-    bool comes_up = false; /* out of an inner realm */
+    bool comes_up = realm == NET_INTERNET; /* out of an inner realm */
     for (unsigned guard = 0; guard < NET_HOPS_MAX; guard++) {
         int next = NET_NONE;
-        if (realm == NET_INTERNET) {
-            passage->outside_src = passage->src;
-            passage->outside_dst = passage->dst;
+        if (realm == NET_INTERNET && is_leaving) {
+            *ret_is_outside = true;
+            return NET_NONE;
         }
         for (int i = 0; i < NET_LINKS_MAX; i++) {
             if (net->links[i].realm == realm && has_address(&net->links[i], &passage->dst.address))
                 return take_hop(passage) ? i : NET_NONE;
         }
         /* The Internet itself is a router at least. */
-        if (realm == NET_INTERNET && comes_up && !take_hop(passage))
+        if (realm == NET_INTERNET && comes_up && passage->was_inside && !take_hop(passage))
             return NET_NONE;
         for (int i = 0; i < NET_ROUTERS_MAX && next == NET_NONE; i++) {
             if (leads_to(net, i, realm, &passage->dst.address))
@@ -261,6 +263,45 @@ int net_pass(struct net *net, int from_link, struct passage *passage, uint64_t n
         if (!turns_back)
             realm = net->routers[next].outer;
         comes_up = !turns_back;
+    }
+    return NET_NONE;
+}
+
+int net_leave(struct net *net, int from_link, struct passage *passage, uint64_t now_us,
+              bool *ret_is_outside)
+{
+    const int realm = net->links[from_link].realm;
+    *ret_is_outside = false;
+    passage->was_inside = realm != NET_INTERNET;
+    return walk(net, realm, true, passage, now_us, ret_is_outside);
+}
+
+int net_arrive(struct net *net, struct passage *passage, uint64_t now_us)
+{
+    bool is_outside;
+    return walk(net, NET_INTERNET, false, passage, now_us, &is_outside);
+}
+
+int net_pass(struct net *net, int from_link, struct passage *passage, uint64_t now_us)
+{
+    bool is_outside;
+    const int link = net_leave(net, from_link, passage, now_us, &is_outside);
+    return is_outside ? net_arrive(net, passage, now_us) : link;
+}
+
+int net_access(const struct net *net, const struct address *to)
+{
+    for (int i = 0; i < NET_LINKS_MAX; i++) {
+        if (net->links[i].realm == NET_INTERNET && has_address(&net->links[i], to))
+            return i;
+    }
+    for (int i = 0; i < NET_ROUTERS_MAX; i++) {
+        if (!leads_to(net, i, NET_INTERNET, to))
+            continue;
+        for (int j = 0; j < NET_LINKS_MAX; j++) {
+            if (net->links[j].is_used && net_is_inside(net, net->links[j].realm, i))
+                return j;
+        }
     }
     return NET_NONE;
 }

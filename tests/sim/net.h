@@ -108,11 +108,19 @@ bool net_has_ipv6(const struct net *net, int realm);
 struct passage {
     struct endpoint src, dst;
     int hops;
-    struct endpoint outside_src, outside_dst; /* as the Internet saw it; family NONE: it did not */
+    bool was_inside; /* it did not start on the Internet itself */
 };
 /* Carries it from a link to another, through all NATs between: the link it reaches, or NET_NONE.
  * Only NATs change; src becomes what the receiver sees. */
 int net_pass(struct net *net, int from_link, struct passage *passage, uint64_t now_us);
+/* The same in two steps, as NATs stand before the long way and behind it: up to the Internet
+ * (ret_is_outside), or to a link inside of it; and in from there. */
+int net_leave(struct net *net, int from_link, struct passage *passage, uint64_t now_us,
+              bool *ret_is_outside);
+int net_arrive(struct net *net, struct passage *passage, uint64_t now_us);
+/* The link whose line a datagram from the Internet to this address comes in by; NET_NONE: it leads
+ * nowhere. Hosts of one site share the first one's. */
+int net_access(const struct net *net, const struct address *to);
 /* NATs of IPv4 between this realm and the Internet. */
 unsigned net_depth(const struct net *net, int realm);
 /* Sum of the epochs of all routers between: another sum means that connections are dead. */

@@ -96,8 +96,8 @@ void raider_see(struct raider *raider, const struct passage *passage, const uint
     const size_t at =
         raider->count < CAUGHT_MAX ? raider->count++ : (size_t)rng_below(rng, CAUGHT_MAX);
     struct caught *caught = &raider->caught[at];
-    caught->src = passage->outside_src;
-    caught->dst = passage->outside_dst;
+    caught->src = passage->src;
+    caught->dst = passage->dst;
     caught->len = len;
     memcpy(caught->data, data, len);
 }

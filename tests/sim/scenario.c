@@ -191,7 +191,7 @@ static void draw_quality(struct world *world, struct quality *quality)
     if (rng_chance(rng, 500))
         quality->jitter_us = rng_below(rng, quality->delay_us);
     if (rng_chance(rng, 50))
-        quality->delay_us += rng_below(rng, 60) * MS_US;
+        quality->delay_us += rng_below(rng, 300) * MS_US;
     if (loss_max > 0 && rng_chance(rng, 500))
         quality->loss = (unsigned)rng_below(rng, rng_chance(rng, 300) ? loss_max : loss_max / 5);
     if (loss_max > 0 && rng_chance(rng, 300))

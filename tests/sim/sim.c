@@ -15,7 +15,6 @@ struct datagram {
     struct event event;
     struct sim *sim;
     int link; /* it leaves from, then arrives at */
-    bool is_inside;
     bool is_hostile;
     struct passage passage;
     size_t len;
@@ -75,75 +74,83 @@ static void post(const struct datagram *model, uint64_t at_us)
     core_add(&model->sim->core, &datagram->event, at_us);
 }
 
-/* Out of its network, through the NATs on both sides, to the last link. */
-static void cross(struct event *event)
+/* At the door of the network that it goes to. */
+static void arrive(struct event *event)
+{
+    struct datagram *datagram = (struct datagram *)event;
+    struct core *core = &datagram->sim->core;
+    datagram->link = net_arrive(&datagram->sim->net, &datagram->passage, core->now_us);
+    if (datagram->link == NET_NONE) {
+        free(datagram);
+        return;
+    }
+    datagram->event.run = deliver;
+    core_add(core, event, core->now_us + LAN_US);
+}
+
+/* Over both lines, if they let it. */
+static void travel(struct datagram *datagram)
+{
+    struct sim *sim = datagram->sim;
+    struct core *core = &sim->core;
+    const struct link *up = &sim->net.links[datagram->link];
+    const int access = net_access(&sim->net, &datagram->passage.dst.address);
+    const struct link *down = access != NET_NONE ? &sim->net.links[access] : NULL;
+    if (down == NULL || !survives(sim, up, datagram->len) || !survives(sim, down, datagram->len)) {
+        free(datagram);
+        return;
+    }
+    uint64_t at_us = core->now_us + sim_delay(sim, up) + sim_delay(sim, down);
+    if (rng_chance(&core->rng, down->quality.swap))
+        at_us += down->quality.delay_us + rng_below(&core->rng, 20 * MS_US);
+    datagram->event.run = arrive;
+    if (rng_chance(&core->rng, down->quality.repeat))
+        post(datagram, at_us + rng_below(&core->rng, 100 * MS_US));
+    core_add(core, &datagram->event, at_us);
+}
+
+/* Out of its network. */
+static void leave(struct event *event)
 {
     struct datagram *datagram = (struct datagram *)event;
     struct sim *sim = datagram->sim;
     struct core *core = &sim->core;
-    const int to = net_pass(&sim->net, datagram->link, &datagram->passage, core->now_us);
-    if (!datagram->is_hostile && datagram->passage.outside_src.port != 0)
-        raider_see(sim->raider, &datagram->passage, datagram->data, datagram->len);
-    if (to == NET_NONE) {
-        free(datagram);
-        return;
-    }
-    const struct link *link = &sim->net.links[to];
-    datagram->link = to;
-    datagram->event.run = deliver;
-    if (datagram->is_inside) {
+    bool is_outside;
+    const int to =
+        net_leave(&sim->net, datagram->link, &datagram->passage, core->now_us, &is_outside);
+    if (is_outside) {
+        if (!datagram->is_hostile)
+            raider_see(sim->raider, &datagram->passage, datagram->data, datagram->len);
+        travel(datagram);
+    } else if (to != NET_NONE) {
+        datagram->link = to;
+        datagram->event.run = deliver;
         core_add(core, event, core->now_us + LAN_US);
-        return;
-    }
-    if (!survives(sim, link, datagram->len)) {
+    } else {
         free(datagram);
-        return;
     }
-    uint64_t at_us = core->now_us + sim_delay(sim, link);
-    if (rng_chance(&core->rng, link->quality.swap))
-        at_us += link->quality.delay_us + rng_below(&core->rng, 20 * MS_US);
-    if (rng_chance(&core->rng, link->quality.repeat))
-        post(datagram, at_us + rng_below(&core->rng, 100 * MS_US));
-    core_add(core, event, at_us);
-}
-
-static bool is_neighbour(const struct sim *sim, int link, const struct address *to)
-{
-    for (size_t i = 0; i < NET_LINKS_MAX; i++) {
-        const struct link *other = &sim->net.links[i];
-        if (other->is_used && other->realm == sim->net.links[link].realm &&
-            other->realm != NET_INTERNET &&
-            (address_is_equal(&other->ipv4, to) || address_is_equal(&other->ipv6, to)))
-            return true;
-    }
-    return false;
 }
 
 void sim_send(struct sim *sim, int index, const struct endpoint *src, const struct endpoint *dst,
               int hops, const void *data, size_t len, bool is_hostile)
 {
     struct core *core = &sim->core;
-    const struct link *link = &sim->net.links[index];
-    const bool is_inside = is_neighbour(sim, index, &dst->address);
     char from[ENDPOINT_TEXT_CAP], to[ENDPOINT_TEXT_CAP];
     traffic_inspect(&sim->traffic, core, data, len);
     core_mix(core, data, len);
     core_trace(core, "%s%s > %s, %zu bytes%s", is_hostile ? "(hostile) " : "",
                endpoint_format(src, from, sizeof(from)), endpoint_format(dst, to, sizeof(to)), len,
                hops >= 0 ? ", opener" : "");
-    if (!is_inside && !survives(sim, link, len))
-        return;
     struct datagram *datagram = sim_new(sizeof(*datagram) + len);
-    *datagram = (struct datagram){.event = {.run = cross, .drop = drop_datagram},
+    *datagram = (struct datagram){.event = {.run = leave, .drop = drop_datagram},
                                   .sim = sim,
                                   .link = index,
-                                  .is_inside = is_inside,
                                   .is_hostile = is_hostile,
                                   .passage = {.src = *src, .dst = *dst, .hops = hops},
                                   .len = len};
     if (len > 0)
         memcpy(datagram->data, data, len);
-    core_add(core, &datagram->event, core->now_us + (is_inside ? LAN_US : sim_delay(sim, link)));
+    core_add(core, &datagram->event, core->now_us + LAN_US);
 }
 
 static void add_public_link(struct sim *sim, int index)
