@@ -12,6 +12,7 @@
 
 #define RELAY_RATE       250000
 #define RELAY_RATE_TOTAL 10000000
+#define SEEN_MAX         64
 
 struct session {
     struct session *next;
@@ -33,6 +34,8 @@ struct hub {
     struct relay *relay;
     struct session *sessions;
     uint64_t next_number;
+    struct address seen[SEEN_MAX]; /* where Binding requests came from */
+    size_t seen_count;
 };
 
 static struct session *find(const struct hub *hub, uint64_t number)
@@ -404,8 +407,20 @@ void hub_take_datagram(struct hub *hub, const struct endpoint *from, const uint8
     const struct endpoint self = hub_endpoint(hub);
     struct writer w;
     writer_init(&w, answer, sizeof(answer));
-    if (hub->is_running && binding_answer(data, len, from, &w) == ERR_OK)
-        sim_send(hub->sim, HUB_LINK, &self, from, -1, answer, w.len, false);
+    if (!hub->is_running || binding_answer(data, len, from, &w) != ERR_OK)
+        return;
+    if (!hub_has_seen(hub, &from->address) && hub->seen_count < SEEN_MAX)
+        hub->seen[hub->seen_count++] = from->address;
+    sim_send(hub->sim, HUB_LINK, &self, from, -1, answer, w.len, false);
+}
+
+bool hub_has_seen(const struct hub *hub, const struct address *address)
+{
+    for (size_t i = 0; i < hub->seen_count; i++) {
+        if (address_is_equal(&hub->seen[i], address))
+            return true;
+    }
+    return false;
 }
 
 const struct public_key *hub_key(const struct hub *hub)

@@ -17,6 +17,8 @@ void hub_take_datagram(struct hub *hub, const struct endpoint *from, const uint8
                        size_t len);
 const struct public_key *hub_key(const struct hub *hub);
 struct endpoint hub_endpoint(const struct hub *hub);
+/* Has a Binding request come from this address, ever? */
+bool hub_has_seen(const struct hub *hub, const struct address *address);
 size_t hub_session_count(const struct hub *hub);
 size_t hub_channel_count(const struct hub *hub);
 

@@ -146,6 +146,8 @@ static void free_host(struct machine *machine)
     engines_close(host);
     identity_free(host->identity);
     task_queue_done(&host->tasks);
+    for (int i = 0; i < SOCKETS_MAX; i++)
+        socket_close(machine, SOCKET_FD + i);
     free(host);
     machine->host = NULL;
 }
@@ -160,7 +162,6 @@ void machine_crash(struct machine *machine, bool is_machine_lost)
     machine->is_dying = true;
     machine->is_lost = is_machine_lost;
     free_host(machine);
-    memset(machine->sockets, 0, sizeof(machine->sockets));
     machine_leave(before);
 }
 
@@ -248,11 +249,33 @@ void machine_run_tasks(struct machine *machine)
     machine_leave(before);
 }
 
+/* Whoever watches the socket reads it now. */
+static void take_extra(struct machine *machine, const struct endpoint *from, uint16_t port,
+                       const uint8_t *data, size_t len)
+{
+    struct machine *before = machine_enter(machine);
+    for (int i = 0; i < SOCKETS_MAX; i++) {
+        struct sim_socket *socket = machine->sockets[i];
+        if (socket == NULL || socket->port != port)
+            continue;
+        socket_put(socket, from, data, len);
+        if (socket->poll != NULL)
+            socket->on_readable(socket->poll, 0, UV_READABLE);
+        break;
+    }
+    machine_settle(machine);
+    machine_leave(before);
+}
+
 void machine_take_datagram(struct machine *machine, const struct endpoint *from, uint16_t port,
                            const uint8_t *data, size_t len)
 {
     struct datapath *dp = machine->host->datapath;
-    struct packet *packet = port == SIM_PORT ? packet_take(&dp->pool) : NULL;
+    if (port != SIM_PORT) {
+        take_extra(machine, from, port, data, len);
+        return;
+    }
+    struct packet *packet = packet_take(&dp->pool);
     if (packet == NULL)
         return;
     if (len > packet_tailroom(packet)) {

@@ -108,10 +108,11 @@ int udp_open(const struct udp_options *options, struct udp *ret_udp)
 {
     struct machine *machine = machine_current();
     for (int i = 0; i < SOCKETS_MAX; i++) {
-        if (machine->sockets[i] != 0)
+        if (machine->sockets[i] != NULL)
             continue;
-        machine->sockets[i] = (uint16_t)rng_between(&machine->sim->core.rng, 33000, 60000);
-        *ret_udp = (struct udp){.fd = i, .port = machine->sockets[i]};
+        machine->sockets[i] = sim_new(sizeof(struct sim_socket));
+        machine->sockets[i]->port = (uint16_t)rng_between(&machine->sim->core.rng, 33000, 60000);
+        *ret_udp = (struct udp){.fd = SOCKET_FD + i, .port = machine->sockets[i]->port};
         return ERR_OK;
     }
     return ERR_LIMIT;
@@ -120,11 +121,24 @@ int udp_open(const struct udp_options *options, struct udp *ret_udp)
 void udp_close(struct udp *udp)
 {
     if (udp->fd >= 0)
-        machine_current()->sockets[udp->fd] = 0;
+        socket_close(machine_current(), udp->fd);
     udp->fd = -1;
 }
 
 int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count, unsigned *ret_count)
+{
+    struct sim_socket *socket = socket_find(machine_current(), udp->fd);
+    unsigned taken = 0;
+    while (socket != NULL && taken < count && socket_take(socket, packets[taken]) == ERR_OK)
+        taken++;
+    if (taken == 0)
+        return ERR_AGAIN;
+    *ret_count = taken;
+    return ERR_OK;
+}
+
+/* Routers here drop what is too long, and say nothing. */
+int udp_receive_too_big(struct udp *udp, struct udp_too_big *ret_too_big)
 {
     return ERR_AGAIN;
 }

@@ -17,7 +17,8 @@
 #define HUB_LINK     0 /* the connector's place in the network */
 #define RAIDER_LINK  1 /* the hostile one's */
 #define MACHINE_LINK 2 /* of the first host */
-#define SOCKETS_MAX  600
+#define SOCKETS_MAX  1024
+#define SOCKET_FD    (1 << 20) /* of the first: no descriptor of the real kernel's */
 #define DATAGRAM_CAP 4700
 
 struct hub;
@@ -25,6 +26,14 @@ struct pipe;
 struct raider;
 struct sim;
 struct uv_stream_state;
+
+/* A UDP socket beside the tunnel port's. */
+struct sim_socket {
+    uint16_t port;
+    uv_poll_t *poll; /* whoever waits for it; NULL: nobody */
+    uv_poll_cb on_readable;
+    struct waiting *waiting; /* datagrams, oldest first */
+};
 
 /* A computer and, while it runs, its daemon. */
 struct machine {
@@ -45,7 +54,7 @@ struct machine {
     char *pool_text, *trust_text;
     size_t pool_len, trust_len;
     struct uv_stream_state *streams;
-    uint16_t sockets[SOCKETS_MAX]; /* ports of sockets beside the tunnel's; 0: none */
+    struct sim_socket *sockets[SOCKETS_MAX]; /* beside the tunnel's; NULL: none */
 };
 
 struct sim {
@@ -82,6 +91,14 @@ void machine_wake(struct machine *machine);
 void machine_settle(struct machine *machine);
 void machine_take_datagram(struct machine *machine, const struct endpoint *from, uint16_t port,
                            const uint8_t *data, size_t len);
+/* One more datagram for a socket beside the tunnel port's; and taken out again: ERR_AGAIN when
+ * there is none. */
+void socket_put(struct sim_socket *socket, const struct endpoint *from, const uint8_t *data,
+                size_t len);
+MUST_USE int socket_take(struct sim_socket *socket, struct packet *packet);
+/* NULL: no such descriptor. */
+struct sim_socket *socket_find(const struct machine *machine, int fd);
+void socket_close(struct machine *machine, int fd);
 /* When its daemon wants to run next, in the simulator's time. */
 uint64_t machine_next_us(const struct machine *machine);
 void machine_run_tasks(struct machine *machine);

@@ -1,6 +1,7 @@
 /* Tagged packets, and the judgement of what arrives. */
 #include "traffic.h"
 
+#include "hub.h"
 #include "path/punch.h"
 #include "sim.h"
 #include "wire/checksum.h"
@@ -14,6 +15,10 @@
 #define UDP_LEN          8
 #define TAG_LEN          (TRAFFIC_MAGIC_LEN + 1 + 1 + 4)
 #define PACKET_LEN_MAX   700
+/* Of one host, with all its peers and retries; an attempt that fails sends some 13 checks to each
+ * of a few addresses. */
+#define ATTEMPTS_PER_MINUTE 60
+#define PLAIN_CHECKS        50
 
 struct beat {
     struct event event;
@@ -190,18 +195,30 @@ void traffic_count(struct sim *sim, const struct machine *machine, const struct 
     struct stun_message message;
     char text[ENDPOINT_TEXT_CAP];
     const size_t index = (size_t)machine->index;
-    sim->traffic.openers[index] += is_opener;
     if (is_opener || datagram_classify(data, len) != DATAGRAM_STUN_MAYBE ||
         stun_parse(data, len, &message) != ERR_OK || message.class != STUN_REQUEST ||
         message.username == NULL || message.username_len != sizeof(((struct attempt *)0)->user))
         return;
     struct attempt *attempt = find_attempt(&sim->traffic, index, message.username);
+    const bool is_seen = hub_has_seen(sim->hub, &to->address);
     if (count_probe(attempt, to) > PUNCH_ADDRESS_CHECKS)
         core_break(&sim->core, "%s probes %s more than %d times in one attempt", machine->name,
                    endpoint_format(to, text, sizeof(text)), PUNCH_ADDRESS_CHECKS);
-    if (++attempt->checks > PUNCH_CHECKS_MAX)
+    /* Bursts go to where the connector has seen a host, and nowhere else. */
+    attempt->seen += is_seen;
+    attempt->unseen += !is_seen;
+    if (attempt->unseen > PUNCH_CHECKS_MAX)
+        core_break(&sim->core, "%s sends more than %d checks to where nobody was seen",
+                   machine->name, PUNCH_CHECKS_MAX);
+    if (attempt->seen > PUNCH_CHECKS_MAX + PUNCH_BIRTHDAY_CHECKS)
         core_break(&sim->core, "%s sends more than %d checks in one attempt", machine->name,
-                   PUNCH_CHECKS_MAX);
+                   PUNCH_CHECKS_MAX + PUNCH_BIRTHDAY_CHECKS);
+    /* The host's budget, and what its attempts may send beside it. */
+    const uint64_t alive_us = sim->core.now_us - SIM_START_US;
+    if (++sim->traffic.checks[index] >
+        PUNCH_BUDGET_PACKETS + alive_us / PUNCH_BUDGET_REFILL_US +
+            ATTEMPTS_PER_MINUTE * PLAIN_CHECKS * (1 + alive_us / (60 * SECOND_US)))
+        core_break(&sim->core, "%s probes without end", machine->name);
 }
 
 /* ---- what arrives ---- */

@@ -28,7 +28,7 @@ struct flow {
 /* The checks of one attempt to punch, by the credentials that they carry. */
 struct attempt {
     uint8_t user[17];
-    uint32_t checks, openers;
+    uint32_t seen, unseen; /* checks to where the connector has seen a host, or not */
     size_t count, cap;
     struct probed {
         struct endpoint to;
@@ -41,7 +41,7 @@ struct traffic {
     struct flow *flows[TRAFFIC_MACHINES][TRAFFIC_MACHINES]; /* from, to */
     struct attempt *attempts[TRAFFIC_MACHINES];
     size_t attempt_count[TRAFFIC_MACHINES];
-    uint32_t openers[TRAFFIC_MACHINES];
+    uint64_t checks[TRAFFIC_MACHINES];
 };
 
 void traffic_init(struct traffic *traffic, struct core *core);

@@ -24,8 +24,10 @@ struct uv_stream_state {
 struct callback {
     struct event event;
     struct machine *machine;
-    uv_write_t *write;  /* written (or not: status) */
-    uint64_t stream_id; /* shut down, or closed */
+    uv_write_t *write;   /* written (or not: status) */
+    uint64_t stream_id;  /* shut down, or closed */
+    uv_handle_t *handle; /* of another kind: closed */
+    uv_close_cb close;
     int status;
 };
 
@@ -66,6 +68,8 @@ static void run_callback(struct event *event)
     if (callback->write != NULL) {
         if (callback->write->cb != NULL)
             callback->write->cb(callback->write, callback->status);
+    } else if (callback->handle != NULL) {
+        callback->close(callback->handle);
     } else {
         /* It may have been closed, and freed, at once by uv_flush. */
         struct uv_stream_state *state = machine->streams;
@@ -90,6 +94,8 @@ static void drop_callback(struct event *event)
     struct callback *callback = (struct callback *)event;
     if (callback->write != NULL && callback->write->cb != NULL)
         callback->write->cb(callback->write, UV_ECANCELED);
+    if (callback->handle != NULL)
+        callback->close(callback->handle);
     free(callback);
 }
 
@@ -236,8 +242,26 @@ int uv_shutdown(uv_shutdown_t *request, uv_stream_t *stream, uv_shutdown_cb done
     return 0;
 }
 
+static void close_poll(uv_handle_t *handle, uv_close_cb done)
+{
+    struct machine *machine = machine_current();
+    (void)uv_poll_stop((uv_poll_t *)handle);
+    if (done == NULL)
+        return;
+    struct callback *callback = sim_new(sizeof(*callback));
+    *callback = (struct callback){.event = {.run = run_callback, .drop = drop_callback},
+                                  .machine = machine,
+                                  .handle = handle,
+                                  .close = done};
+    core_add(&machine->sim->core, &callback->event, machine->sim->core.now_us);
+}
+
 void uv_close(uv_handle_t *handle, uv_close_cb done)
 {
+    if (handle->type == UV_POLL) {
+        close_poll(handle, done);
+        return;
+    }
     struct uv_stream_state *state = state_of(handle);
     if (handle->type != UV_TCP || state->is_closing)
         abort();
@@ -256,6 +280,34 @@ int uv_is_closing(const uv_handle_t *handle)
 
 size_t uv_stream_get_write_queue_size(const uv_stream_t *stream)
 {
+    return 0;
+}
+
+/* ---- sockets that somebody waits for ---- */
+
+int uv_poll_init(uv_loop_t *loop, uv_poll_t *poll, int fd)
+{
+    poll->loop = loop;
+    poll->type = UV_POLL;
+    poll->u.fd = fd;
+    return socket_find(machine_current(), fd) != NULL ? 0 : UV_EBADF;
+}
+
+int uv_poll_start(uv_poll_t *poll, int events, uv_poll_cb on_readable)
+{
+    struct sim_socket *socket = socket_find(machine_current(), poll->u.fd);
+    if (socket == NULL)
+        return UV_EBADF;
+    socket->poll = poll;
+    socket->on_readable = on_readable;
+    return 0;
+}
+
+int uv_poll_stop(uv_poll_t *poll)
+{
+    struct sim_socket *socket = socket_find(machine_current(), poll->u.fd);
+    if (socket != NULL && socket->poll == poll)
+        socket->poll = NULL;
     return 0;
 }
 
