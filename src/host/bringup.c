@@ -153,6 +153,7 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
             sessions_on_addresses(host, clock_now_us());
     }
     if (changes & (MONITOR_ADDRESSES | MONITOR_ROUTES)) {
+        nat64_refresh(host, clock_now_us());
         portmap_on_network(host->portmap, clock_now_us());
         mobility_on_network(host, clock_now_us());
     }
@@ -296,6 +297,7 @@ static void stop(struct host *host)
     peers_close(host, now_us);
     sessions_close(host, now_us);
     portmap_stop(host->portmap, now_us);
+    nat64_stop(host);
     host->stop_us = now_us + STOP_WAIT_US;
     host->stop_task.run = on_stop_task;
     task_set(&host->tasks, &host->stop_task, now_us);
@@ -402,6 +404,7 @@ static int bring_up(struct host *host)
     host->guard_task.run = on_guard_task;
     task_set(&host->tasks, &host->guard_task, clock_now_us() + GUARD_CHECK_US);
     refresh_locals(host);
+    nat64_refresh(host, clock_now_us());
     strcpy(host->name, host->config.name);
     error = portmap_start(host, clock_now_us());
     if (error == ERR_OK)

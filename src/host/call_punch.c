@@ -3,6 +3,7 @@
 
 #include "host/datapath.h"
 #include "host/relay.h"
+#include "host/session.h"
 #include "io/clock.h"
 #include "io/route.h"
 #include <stdio.h>
@@ -25,6 +26,8 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
         .own = *own,
         .pool = call->host->config.pool,
         .timeout_us = call->host->config.attempt_us,
+        .nat64 = call->host->nat64.prefixes,
+        .ipv6 = sessions_ipv6(call->host),
     };
     for (size_t i = 0; i < call->host->local_count && i < PUNCH_SUBNET_MAX; i++)
         config.subnets[config.subnet_count++] = call->host->subnets[i];
@@ -34,11 +37,11 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
 int call_punch_at(struct call *call, const struct credentials *credentials,
                   const struct candidate_list *candidates, uint64_t now_us)
 {
-    const struct candidate_list none = {.count = 0};
+    struct candidate_list reached = *candidates;
     if (call->host->config.relay == RELAY_MODE_ALWAYS)
-        candidates = &none;
-    return punch_table_set_remote(call->host->punches, call->punch, credentials, candidates,
-                                  now_us);
+        reached.count = 0;
+    nat64_reach_candidates(call->host, &reached);
+    return punch_table_set_remote(call->host->punches, call->punch, credentials, &reached, now_us);
 }
 
 int call_make_profile(struct call *call)

@@ -244,8 +244,10 @@ static void describe(const struct way *way, struct carrier_target *ret_target)
     if (!session_is_addressed(dial->session))
         strcpy(ret_target->server_name, session_zone(dial->session));
     ret_target->connect = connector;
-    if (!is_by_proxy(way->mode))
+    if (!is_by_proxy(way->mode)) {
+        ret_target->connect.address = nat64_reach(host_of(dial), &connector.address);
         return;
+    }
     ret_target->proxy = &host->config.proxy;
     ret_target->connect = dial->proxy;
     if (connector.address.family == ADDRESS_NONE)

@@ -5,7 +5,6 @@
 #include "host/host.h"
 #include "host/lookup.h"
 #include "io/clock.h"
-#include "io/route.h"
 #include "names/lookup.h"
 #include "wire/dns.h"
 #include <stdio.h>
@@ -72,7 +71,8 @@ static bool is_private_allowed(const struct finder *finder)
 static const char *refusal(const struct finder *finder, const struct address *address)
 {
     if (address_is_unspecified(address) || address_is_multicast(address) ||
-        address_is_orchid(address) || prefix_contains(&finder->host->config.pool, address))
+        address_is_orchid(address) || nat64_is_inside(finder->host, address) ||
+        prefix_contains(&finder->host->config.pool, address))
         return "the zone's connector has an address that cannot be one";
     if ((address_is_private(address) || address_is_loopback(address)) &&
         !is_private_allowed(finder))
@@ -81,10 +81,14 @@ static const char *refusal(const struct finder *finder, const struct address *ad
     return NULL;
 }
 
-static bool has_route(struct host *host, const struct address *to)
+/* DNS64 and the IPv4 address behind it are one. */
+static bool is_chosen(const struct finder_result *result, const struct endpoint *endpoint)
 {
-    struct route_lookup lookup;
-    return route_lookup(&host->netlink, to, HOST_MARK, &lookup) != ERR_OK || !lookup.is_unreachable;
+    for (size_t i = 0; i < result->connector_count; i++) {
+        if (endpoint_is_equal(&result->connectors[i], endpoint))
+            return true;
+    }
+    return false;
 }
 
 /* What can be a connector's, those that can be reached now first. Returns why there is none. */
@@ -99,13 +103,17 @@ static const char *choose(struct finder *finder)
     for (size_t i = 0; i < count; i++) {
         const char *refused = refusal(finder, &order[i].address);
         can_be[i] = refused == NULL;
-        is_near[i] = can_be[i] && has_route(finder->host, &order[i].address);
         why = refused != NULL ? refused : why;
+        if (!can_be[i])
+            continue;
+        order[i].address = nat64_origin(finder->host, &order[i].address);
+        const struct address reached = nat64_reach(finder->host, &order[i].address);
+        is_near[i] = nat64_has_route(finder->host, &reached);
     }
     result->connector_count = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < count; i++) {
-            if (can_be[i] && is_near[i] == (pass == 0))
+            if (can_be[i] && is_near[i] == (pass == 0) && !is_chosen(result, &order[i]))
                 result->connectors[result->connector_count++] = order[i];
         }
     }

@@ -18,9 +18,9 @@ struct host;
 struct finder_result {
     char zone[NAME_TEXT_CAP];
     /* At least one, in the order to try them: the targets of SRV by priority and weight (RFC 2782),
-     * the addresses of each with families in turn, IPv6 first (RFC 8305, 4), those that this host
-     * has no route to last. What cannot be a connector's is left out. IPv4 behind a NAT64 is given
-     * as the IPv6 address by which it is reached from here. */
+     * the addresses of each with families in turn, IPv6 first (RFC 8305, 4), those that there is
+     * no way to last. What cannot be a connector's is left out. Addresses that DNS64 has made up
+     * are given as the IPv4 ones they stand for (nat64_reach() tells how to get there). */
     struct endpoint connectors[FINDER_CONNECTORS_MAX];
     size_t connector_count;
     bool has_key;

@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REFLEXIVE_MAX      4
+#define REFLEXIVE_MAX      8
 #define MAPPED_MAX         1
 #define OPENER_TTL         2
 #define OPENER_SUBNET_BITS 16
@@ -47,8 +47,12 @@ static bool is_router_between(const struct host *host, const struct endpoint *to
 {
     struct endpoint reflexive[REFLEXIVE_MAX];
     size_t count = sessions_reflexive(host, reflexive, REFLEXIVE_MAX);
+    bool is_known = false;
     for (size_t i = 0; i < count; i++) {
         const struct prefix around = {reflexive[i].address, OPENER_SUBNET_BITS};
+        if (reflexive[i].address.family != to->address.family)
+            continue;
+        is_known = true;
         if (prefix_contains(&around, &to->address))
             return false;
         for (size_t j = 0; j < host->local_count; j++) {
@@ -56,7 +60,7 @@ static bool is_router_between(const struct host *host, const struct endpoint *to
                 return false; /* no NAT: the second hop may be the other's */
         }
     }
-    return count > 0;
+    return is_known;
 }
 
 /* Some routers drop all packets with IP options: for their sake a second one, whose TTL ends at the

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "host/config.h"
 #include "host/depth.h"
+#include "host/nat64.h"
 #include "host/netcheck.h"
 #include "host/task.h"
 #include "ike/table.h"
@@ -99,6 +100,7 @@ struct host {
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;
     struct depth depth;      /* NATs of our own side */
+    struct nat64 nat64;      /* the way to IPv4 from a network without it */
     struct portmap *portmap; /* NULL: switched off */
     struct policy *policy;
     struct resolver *resolver;

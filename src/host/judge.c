@@ -200,6 +200,7 @@ void judge_start(struct host *host, const uint8_t *query, size_t query_len, uint
 {
     if (rewrite_disown(answer, len, host->pool, host->name))
         log_debug("DNS: a server's answer held pool addresses that are not its names' here");
+    len = rewrite_drop_made_up(answer, len, &host->nat64.prefixes);
     struct judge *judge = host->judge_count < JUDGES_MAX ? calloc(1, sizeof(*judge)) : NULL;
     *ret_judge = NULL;
     if (judge == NULL) {

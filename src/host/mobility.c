@@ -76,6 +76,8 @@ static void on_move_task(struct task *task, uint64_t now_us)
         const struct endpoint *remote = session_remote(session);
         if (remote != NULL && find_source(host, remote, &source))
             session_on_route(session, &source, now_us);
+        else if (remote != NULL)
+            session_on_no_route(session, now_us);
     }
     announce_all(host, true, now_us);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SEEN_MAX      8  /* own public endpoints that are looked at */
 #define RECEIVE_TURNS 64 /* datagrams of one socket before the loop's other work gets its turn */
 
 struct netcheck_socket {
@@ -255,9 +256,11 @@ void netcheck_start(struct control_client *client, uint64_t lifetime_us)
 const struct behaviour_result *netcheck_result(const struct host *host)
 {
     const struct netcheck_state *state = &host->netcheck;
-    struct endpoint seen;
-    if (!state->has_result || sessions_reflexive(host, &seen, 1) == 0 ||
-        !address_is_equal(&seen.address, &state->result.mapped.address))
-        return NULL;
-    return &state->result;
+    struct endpoint seen[SEEN_MAX];
+    const size_t count = state->has_result ? sessions_reflexive(host, seen, SEEN_MAX) : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (address_is_equal(&seen[i].address, &state->result.mapped.address))
+            return &state->result;
+    }
+    return NULL;
 }

@@ -9,6 +9,8 @@
 #include "io/clock.h"
 #include "wire/suite.h"
 
+#define SEEN_MAX 8 /* own public endpoints told */
+
 static double seconds_since(uint64_t then_us, uint64_t now_us)
 {
     return then_us == 0 || then_us > now_us ? 0 : (double)((now_us - then_us) / MS_US) / 1000;
@@ -69,21 +71,23 @@ static json_t *report_login(struct host *host, uint64_t now_us)
 
 static json_t *report_nat(struct host *host)
 {
-    struct endpoint public;
-    json_t *local = json_array();
-    size_t count = sessions_reflexive(host, &public, 1);
+    struct endpoint seen[SEEN_MAX];
+    json_t *local = json_array(), *public = json_array();
+    size_t count = sessions_reflexive(host, seen, SEEN_MAX);
     bool is_public = false;
     for (size_t i = 0; i < host->local_count; i++) {
         struct endpoint endpoint = {host->locals[i], host->config.port};
         json_array_append_new(local, endpoint_json(&endpoint));
-        is_public = is_public || (count > 0 && endpoint_is_equal(&endpoint, &public));
+        is_public = is_public || (count > 0 && endpoint_is_equal(&endpoint, &seen[0]));
     }
-    json_t *report =
-        json_pack("{s:s, s:o, s:o}", "class",
-                  count == 0  ? "unknown"
-                  : is_public ? "public"
-                              : "behind NAT",
-                  "public", count > 0 ? endpoint_json(&public) : json_null(), "local", local);
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(public, endpoint_json(&seen[i]));
+    json_t *report = json_pack("{s:s, s:o, s:o, s:o}", "class",
+                               count == 0  ? "unknown"
+                               : is_public ? "public"
+                                           : "behind NAT",
+                               "public", count > 0 ? endpoint_json(&seen[0]) : json_null(), "seen",
+                               public, "local", local);
     const struct behaviour_result *checked = netcheck_result(host);
     if (checked != NULL) {
         json_object_set_new(report, "mapping", json_string(behaviour_kind_text(checked->mapping)));

@@ -1,11 +1,10 @@
-/* One session a zone: the login engine decides, stream.c carries, the STUN client watches. */
+/* One session a zone: the login engine decides, session_stream.c carries, session_stun.c watches.
+ */
 #include "host/session_internal.h"
 
 #include "crypto/memory.h"
 #include "host/call.h"
 #include "host/claim.h"
-#include "host/mobility.h"
-#include "host/portmap.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,10 +111,9 @@ static void free_session(struct session *session)
     *link = session->next;
     session_disconnect(session);
     task_clear(&host->tasks, &session->task);
-    task_clear(&host->tasks, &session->stun_task);
     finder_cancel(session->finder);
     dial_free(session->dial);
-    reflexive_free(session->reflexive);
+    session_stun_done(session);
     login_client_free(session->login);
     ike_profile_free(session->profile);
     free(session);
@@ -128,127 +126,6 @@ static void on_task(struct task *task, uint64_t now_us)
     if (session->sa != NULL && ike_sa_deadline(session->sa) <= now_us)
         ike_sa_expire(session->sa, now_us);
     session_pump(session, now_us);
-}
-
-/* ---- public endpoint, as this connector sees it ---- */
-
-/* Behind another public address no old TCP connection lives on; behind another port of the same one
- * it may, and is asked. */
-static void on_public_changed(struct session *session, const struct endpoint *before,
-                              uint64_t now_us)
-{
-    const struct endpoint *now = reflexive_endpoint(session->reflexive);
-    if (now != NULL && !address_is_equal(&now->address, &before->address))
-        session_reconnect(session, "this host's public address has changed", now_us);
-    else if (session->sa != NULL)
-        ike_sa_check_alive(session->sa);
-    session->public_endpoint = now != NULL ? *now : *before;
-    session_pump(session, now_us);
-    if (session->is_own)
-        mobility_on_public_endpoint(session->host, now_us);
-}
-
-static void pump_stun(struct session *session, uint64_t now_us)
-{
-    const struct endpoint before = session->public_endpoint;
-    bool is_changed = false;
-    uint8_t buffer[REFLEXIVE_DATAGRAM_CAP];
-    struct writer w;
-    struct endpoint to;
-    struct reflexive_event event;
-    char text[ENDPOINT_TEXT_CAP];
-    for (writer_init(&w, buffer, sizeof(buffer));
-         reflexive_transmit(session->reflexive, &w, &to, now_us) == ERR_OK;
-         writer_init(&w, buffer, sizeof(buffer)))
-        host_send(session->host, &to, buffer, w.len);
-    while (reflexive_next_event(session->reflexive, &event)) {
-        endpoint_format(&event.endpoint, text, sizeof(text));
-        if (event.type == REFLEXIVE_LOST)
-            log_warn("%s: no STUN answer from its connector: UDP to it is blocked, or it is gone",
-                     session->zone);
-        else
-            log_info("%s: its connector sees us at %s", session->zone, text);
-        if (event.type == REFLEXIVE_FOUND) {
-            is_changed = before.port != 0 && !endpoint_is_equal(&before, &event.endpoint);
-            session->public_endpoint = event.endpoint;
-        }
-        if (event.type == REFLEXIVE_CHANGED) {
-            portmap_on_public_address(session->host->portmap, now_us);
-            is_changed = true;
-        }
-    }
-    task_set(&session->host->tasks, &session->stun_task, reflexive_deadline(session->reflexive));
-    if (is_changed)
-        on_public_changed(session, &before, now_us);
-}
-
-static void on_stun_task(struct task *task, uint64_t now_us)
-{
-    struct session *session = CONTAINER_OF(task, struct session, stun_task);
-    reflexive_expire(session->reflexive, now_us);
-    pump_stun(session, now_us);
-}
-
-/* (Re)starts the STUN client for the connector's UDP port. */
-static void watch_public(struct session *session, uint16_t port, uint64_t now_us)
-{
-    struct endpoint server = session->connector;
-    if (port != 0)
-        server.port = port;
-    if (session->reflexive != NULL &&
-        endpoint_is_equal(reflexive_server(session->reflexive), &server))
-        return;
-    reflexive_free(session->reflexive);
-    session->reflexive = NULL;
-    task_clear(&session->host->tasks, &session->stun_task);
-    if (reflexive_new(&server, session->host->config.keepalive_us, now_us, &session->reflexive) !=
-        ERR_OK) {
-        log_error("%s: out of memory for the STUN client", session->zone);
-        return;
-    }
-    pump_stun(session, now_us);
-}
-
-int session_stun_server(const struct session *session, struct endpoint *ret_server)
-{
-    if (session->reflexive != NULL)
-        *ret_server = *reflexive_server(session->reflexive);
-    else if (session->connector.port != 0)
-        *ret_server = session->connector; /* not logged in yet: UDP is beside TCP as a rule */
-    else
-        return ERR_NOT_FOUND;
-    return ERR_OK;
-}
-
-int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,
-                     const struct endpoint *from, uint64_t now_us)
-{
-    for (struct session *session = host->sessions; session != NULL; session = session->next) {
-        if (session->reflexive == NULL)
-            continue;
-        int error = reflexive_receive(session->reflexive, data, len, from, now_us);
-        if (error != ERR_NOT_FOUND) {
-            pump_stun(session, now_us);
-            return error;
-        }
-    }
-    return ERR_NOT_FOUND;
-}
-
-size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap)
-{
-    size_t count = 0;
-    /* What the own zone's connector sees goes first: guests' connectors are strangers. */
-    for (int is_own = 1; is_own >= 0; is_own--) {
-        for (struct session *session = host->sessions; session != NULL && count < cap;
-             session = session->next) {
-            const struct endpoint *endpoint =
-                session->reflexive != NULL ? reflexive_endpoint(session->reflexive) : NULL;
-            if (endpoint != NULL && session->is_own == (is_own == 1))
-                ret_endpoints[count++] = *endpoint;
-        }
-    }
-    return count;
 }
 
 /* ---- what the login engine wants ---- */
@@ -337,11 +214,7 @@ static void on_done(struct session *session, const struct notify_name *name, uin
     } else {
         log_info("%s: connected as a guest", session->zone);
     }
-    if (session->connector.address.family != ADDRESS_NONE)
-        watch_public(session, name->stun_port, now_us);
-    if (session->connector.address.family != ADDRESS_NONE &&
-        (session->is_own || !host->depth.was_measured))
-        depth_measure(host, &session->connector.address, now_us);
+    session_stun_start(session, name->stun_port, now_us);
     call_on_session_up(session, now_us);
 }
 
@@ -452,7 +325,7 @@ static int make(struct host *host, const char *zone, bool is_own, uint64_t now_u
     session->is_own = is_own;
     strcpy(session->zone, zone);
     session->task.run = on_task;
-    session->stun_task.run = on_stun_task;
+    session_stun_init(session);
     int error = dial_new(session, &session->dial);
     if (error == ERR_OK)
         error = login_client_new(&config, now_us, &session->login);
@@ -546,20 +419,24 @@ void session_on_route(struct session *session, const struct address *source, uin
         session_reconnect(session, "this host's address has changed", now_us);
     } else if (session->carrier == NULL)
         login_client_hurry(session->login, now_us);
-    if (session->reflexive != NULL) {
-        reflexive_refresh(session->reflexive, now_us);
-        pump_stun(session, now_us);
+    session_stun_refresh(session, now_us);
+    session_pump(session, now_us);
+}
+
+void session_on_no_route(struct session *session, uint64_t now_us)
+{
+    if (session->carrier != NULL) {
+        dial_forget(session->dial);
+        session_reconnect(session, "there is no way to it any more", now_us);
     }
+    session_stun_refresh(session, now_us);
     session_pump(session, now_us);
 }
 
 void sessions_check(struct host *host, uint64_t now_us)
 {
     for (struct session *session = host->sessions; session != NULL; session = session->next) {
-        if (session->reflexive != NULL) {
-            reflexive_refresh(session->reflexive, now_us);
-            pump_stun(session, now_us);
-        }
+        session_stun_refresh(session, now_us);
         if (session->sa != NULL)
             ike_sa_check_alive(session->sa);
         session_pump(session, now_us);
@@ -571,10 +448,7 @@ void sessions_on_addresses(struct host *host, uint64_t now_us)
     for (struct session *session = host->sessions; session != NULL; session = session->next) {
         login_client_set_addresses(session->login, host->locals, host->local_count, now_us);
         login_client_hurry(session->login, now_us);
-        if (session->reflexive != NULL) {
-            reflexive_refresh(session->reflexive, now_us);
-            pump_stun(session, now_us);
-        }
+        session_stun_refresh(session, now_us);
         session_pump(session, now_us);
     }
 }

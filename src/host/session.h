@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "host/dial.h"
 #include "login/client.h"
+#include "path/punch.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,12 +43,16 @@ MUST_USE int sessions_on_stun(struct host *host, const uint8_t *data, size_t len
 /* Datagrams to its connector leave from this address now: a connection from another one is dead and
  * is made anew; one that waits is tried at once. */
 void session_on_route(struct session *session, const struct address *source, uint64_t now_us);
+/* There is no way to where its datagrams go: by another of the connector's addresses, at once. */
+void session_on_no_route(struct session *session, uint64_t now_us);
 /* Asks all connectors whether they are there, and how they see us. */
 void sessions_check(struct host *host, uint64_t now_us);
 /* Local addresses have changed. */
 void sessions_on_addresses(struct host *host, uint64_t now_us);
 /* Public endpoints as connectors see them; returns the count. */
 size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap);
+/* Does IPv6 work, as far as own and foreign connectors show? */
+enum punch_ipv6 sessions_ipv6(const struct host *host);
 struct session *sessions_first(const struct host *host);
 struct session *session_next(const struct session *session);
 const struct endpoint *session_connector(const struct session *session);

@@ -7,7 +7,7 @@
 #include "host/finder.h"
 #include "host/host.h"
 #include "host/session.h"
-#include "path/reflexive.h"
+#include "host/session_stun.h"
 
 struct session {
     struct session *next;
@@ -31,9 +31,7 @@ struct session {
     struct carrier *carrier; /* the one that IKE answers on; NULL: none */
     struct ike_profile *profile;
     struct ike_sa *sa;
-    struct reflexive *reflexive;
-    struct task stun_task;
-    struct endpoint public_endpoint; /* the last one that the connector has seen; port 0: none */
+    struct session_stun stun;
     uint64_t since_us;
     char error[256];
 };

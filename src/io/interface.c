@@ -150,13 +150,22 @@ int interface_address_delete(struct netlink *nl, uint32_t index, const struct ad
     return error == ERR_NOT_FOUND ? ERR_OK : error;
 }
 
+#define FOUND_MAX 128
+
+struct found {
+    struct address address;
+    struct prefix subnet;
+    uint32_t index; /* of its interface */
+    bool is_temporary;
+    uint32_t preferred_s; /* life left as a source of new traffic */
+    bool is_left_out;
+};
+
 struct address_list {
     uint32_t only_index; /* or 0 */
     uint32_t skip_index;
     bool is_for_candidates;
-    struct address *addresses;
-    struct prefix *subnets; /* or NULL */
-    size_t cap;
+    struct found found[FOUND_MAX];
     size_t count;
     const struct address *wanted;
     bool has_wanted;
@@ -186,6 +195,7 @@ static int take_address(const struct nlmsghdr *message, void *context)
     const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
     const struct nlattr *attribute;
     struct address address = {0};
+    struct ifa_cacheinfo life = {.ifa_prefered = UINT32_MAX};
     uint32_t flags;
     bool is_local_seen = false;
 
@@ -203,18 +213,84 @@ static int take_address(const struct nlmsghdr *message, void *context)
             is_local_seen = true;
         if (type == IFA_FLAGS && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
             flags = mnl_attr_get_u32(attribute);
+        if (type == IFA_CACHEINFO && mnl_attr_get_payload_len(attribute) >= sizeof life)
+            memcpy(&life, mnl_attr_get_payload(attribute), sizeof life);
     }
     if (address.family == ADDRESS_NONE || info->ifa_index == list->skip_index ||
         (list->only_index != 0 && info->ifa_index != list->only_index))
         return ERR_OK;
     if (list->wanted != NULL && address_is_equal(&address, list->wanted))
         list->has_wanted = true;
-    if (list->is_for_candidates && is_candidate(&address, flags) && list->count < list->cap) {
-        if (list->subnets != NULL)
-            list->subnets[list->count] = subnet_of(&address, info->ifa_prefixlen);
-        list->addresses[list->count++] = address;
-    }
+    if (list->is_for_candidates && is_candidate(&address, flags) && life.ifa_prefered > 0 &&
+        list->count < FOUND_MAX)
+        list->found[list->count++] =
+            (struct found){.address = address,
+                           .subnet = subnet_of(&address, info->ifa_prefixlen),
+                           .index = info->ifa_index,
+                           .is_temporary = (flags & IFA_F_TEMPORARY) != 0,
+                           .preferred_s = life.ifa_prefered};
     return ERR_OK;
+}
+
+/* An interface identifier made from the hardware address (RFC 4291, appendix A), the same in every
+ * network. */
+static bool is_trackable(const struct address *address)
+{
+    return address->family == ADDRESS_IPV6 && address->bytes[11] == 0xff &&
+           address->bytes[12] == 0xfe;
+}
+
+/* Beside a temporary address of the same prefix, those that tell the hardware are kept to ourselves
+ * (RFC 8445, 5.1.1.1), and of several temporary ones the one that is preferred longest stands for
+ * all. */
+static void leave_out(struct address_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct found *best = &list->found[i];
+        if (!best->is_temporary || best->is_left_out)
+            continue;
+        for (size_t j = 0; j < list->count; j++) {
+            struct found *other = &list->found[j];
+            if (j == i || other->index != best->index ||
+                !prefix_contains(&best->subnet, &other->address))
+                continue;
+            other->is_left_out |=
+                is_trackable(&other->address) ||
+                (other->is_temporary && (other->preferred_s < best->preferred_s ||
+                                         (other->preferred_s == best->preferred_s && j > i)));
+        }
+    }
+}
+
+static size_t count_family(const struct address_list *list, enum address_family family)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++)
+        count += list->found[i].address.family == family && !list->found[i].is_left_out;
+    return count;
+}
+
+/* IPv4 first; where there is no room for all, each family has half of it, or what the other leaves.
+ */
+static size_t choose(const struct address_list *list, struct address *ret_addresses,
+                     struct prefix *ret_subnets, size_t cap)
+{
+    const size_t ipv6_count = count_family(list, ADDRESS_IPV6);
+    const size_t ipv6_share = ipv6_count < cap / 2 ? ipv6_count : cap / 2;
+    size_t count = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        const enum address_family family = pass == 0 ? ADDRESS_IPV4 : ADDRESS_IPV6;
+        const size_t end = pass == 0 ? cap - ipv6_share : cap;
+        for (size_t i = 0; i < list->count && count < end; i++) {
+            const struct found *found = &list->found[i];
+            if (found->address.family != family || found->is_left_out)
+                continue;
+            if (ret_subnets != NULL)
+                ret_subnets[count] = found->subnet;
+            ret_addresses[count++] = found->address;
+        }
+    }
+    return count;
 }
 
 static int dump_addresses(struct netlink *nl, uint8_t family, struct address_list *list)
@@ -236,18 +312,17 @@ int interface_addresses(struct netlink *nl, uint32_t skip_index, struct address 
     int error;
 
     do {
-        list = (struct address_list){.skip_index = skip_index,
-                                     .is_for_candidates = true,
-                                     .addresses = ret_addresses,
-                                     .subnets = ret_subnets,
-                                     .cap = cap};
+        memset(&list, 0, sizeof list);
+        list.skip_index = skip_index;
+        list.is_for_candidates = true;
         error = dump_addresses(nl, AF_INET, &list);
         if (error == ERR_OK)
             error = dump_addresses(nl, AF_INET6, &list);
     } while (error == ERR_AGAIN && --tries > 0);
     if (error < 0)
         return error;
-    *ret_count = list.count;
+    leave_out(&list);
+    *ret_count = choose(&list, ret_addresses, ret_subnets, cap);
     return ERR_OK;
 }
 

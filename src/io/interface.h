@@ -31,8 +31,9 @@ MUST_USE int interface_address_delete(struct netlink *nl, uint32_t index,
 /* Addresses by which others may reach this host, for candidates, and beside each (unless
  * ret_subnets is NULL) the subnet of its interface that it lies in: of interfaces other than
  * skip_index (0: none skipped), not loopback, link-local or multicast; IPv6 ones only while usable
- * (not tentative, failed or deprecated), temporary ones (RFC 8981) included. At most cap of them,
- * IPv4 first. */
+ * (not tentative, failed or deprecated). Of the temporary ones (RFC 8981) of a subnet the one that
+ * is preferred longest; beside it none that tells the hardware address (RFC 8445, 5.1.1.1). At most
+ * cap of them, at least half of it for each family that needs as much, IPv4 first. */
 MUST_USE int interface_addresses(struct netlink *nl, uint32_t skip_index,
                                  struct address *ret_addresses, struct prefix *ret_subnets,
                                  size_t cap, size_t *ret_count);

@@ -190,6 +190,8 @@ static int take_address(const struct dns_reader *r, const struct dns_record *rec
     struct address address;
 
     int error = dns_record_address(record, &address);
+    if (error == ERR_OK && record->ttl < addresses->ttl_s)
+        addresses->ttl_s = record->ttl;
     if (error == ERR_OK && addresses->count < LOOKUP_ADDRESSES_MAX)
         addresses->items[addresses->count++] = address;
     return error;
@@ -198,7 +200,7 @@ static int take_address(const struct dns_reader *r, const struct dns_record *rec
 int lookup_parse_addresses(const uint8_t *response, size_t len, const char *name, uint16_t type,
                            struct lookup_addresses *ret_addresses)
 {
-    struct lookup_addresses addresses = {.count = 0};
+    struct lookup_addresses addresses = {.ttl_s = UINT32_MAX};
 
     if (type != DNS_TYPE_A && type != DNS_TYPE_AAAA)
         return ERR_INVALID;

@@ -37,6 +37,7 @@ struct lookup_keys {
 struct lookup_addresses {
     struct address items[LOOKUP_ADDRESSES_MAX];
     size_t count;
+    uint32_t ttl_s; /* the least of theirs */
 };
 
 /* A recursive query with EDNS; is_dnssec_ok sets DO. */

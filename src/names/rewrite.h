@@ -14,6 +14,7 @@
 
 #include "base/address.h"
 #include "base/error.h"
+#include "base/nat64.h"
 #include "base/text.h"
 #include "names/pool.h"
 #include <stdbool.h>
@@ -43,6 +44,12 @@ struct rewrite {
  * and is then judged like any other. 0.0.0.0 stays, as filters use it for blocked names. own_name
  * has the pool's own address; NULL: none. Returns whether there was any. */
 bool rewrite_disown(uint8_t *message, size_t len, const struct pool *pool, const char *own_name);
+/* DNS64 servers (RFC 6147) make AAAA records from A records: also from 0.0.0.1, and whoever tried
+ * that address would send what is for a Detec host to a translator, in the clear. A response with
+ * such an AAAA, of 0.0.0.0/8 under one of these prefixes or the well-known one, loses all its
+ * records: NODATA, which nobody caches, and the A record counts. Returns the message's new length.
+ */
+size_t rewrite_drop_made_up(uint8_t *message, size_t len, const struct nat64_prefixes *prefixes);
 /* ERR_OK: there is something to rewrite. ERR_NOT_FOUND: pass the message on as it is (malformed
  * ones included: they are the application's to judge). */
 MUST_USE int rewrite_scan(const uint8_t *message, size_t len, struct rewrite *ret_rewrite);

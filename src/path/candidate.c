@@ -85,24 +85,48 @@ static void add_public(struct candidate_list *list, enum candidate_type type,
     }
 }
 
+/* The number-th address of a family, those that the world can reach first; NULL: no more. */
+static const struct address *choose(const struct candidate_sources *sources,
+                                    enum address_family family, size_t number)
+{
+    for (int is_private = 0; is_private < 2; is_private++) {
+        for (size_t i = 0; i < sources->address_count; i++) {
+            const struct address *address = &sources->addresses[i];
+            if (address->family == family && address_is_private(address) == (is_private == 1) &&
+                number-- == 0)
+                return address;
+        }
+    }
+    return NULL;
+}
+
+/* The families take turns, so that many addresses of one leave room for the other (RFC 8421, 4). An
+ * address that a connector saw unchanged is a host candidate: there is no NAT. */
+static void add_hosts(struct candidate_list *list, const struct candidate_sources *sources)
+{
+    static const enum address_family families[2] = {ADDRESS_IPV6, ADDRESS_IPV4};
+    const struct address *address[2];
+    size_t number = 0;
+    do {
+        for (size_t i = 0; i < 2; i++) {
+            address[i] = choose(sources, families[i], number);
+            if (address[i] == NULL)
+                continue;
+            const struct endpoint endpoint = {*address[i], sources->port};
+            if (candidate_list_add(list, CANDIDATE_HOST, &endpoint, sources->pool) == ERR_FULL)
+                return;
+        }
+        number++;
+    } while (address[0] != NULL || address[1] != NULL);
+}
+
 void candidate_list_build(const struct candidate_sources *sources, struct candidate_list *ret_list)
 {
     struct candidate_list list = {0};
     add_public(&list, CANDIDATE_MAPPED, sources->mapped, sources->mapped_count, sources->pool);
     add_public(&list, CANDIDATE_REFLEXIVE, sources->reflexive, sources->reflexive_count,
                sources->pool);
-    /* Best addresses first, as the list may fill up. An address that a connector saw unchanged is a
-     * host candidate: there is no NAT. */
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < sources->address_count; i++) {
-            const struct endpoint endpoint = {sources->addresses[i], sources->port};
-            if (address_is_private(&endpoint.address) != (pass == 1))
-                continue;
-            const int result = candidate_list_add(&list, CANDIDATE_HOST, &endpoint, sources->pool);
-            if (result == ERR_FULL)
-                break;
-        }
-    }
+    add_hosts(&list, sources);
     sort(&list);
     *ret_list = list;
 }

@@ -25,7 +25,7 @@ struct candidate_sources {
 
 /* Builds the local list, best first by candidate_priority, unacceptable and double ones left out.
  * Where there are more than CANDIDATE_MAX, one reflexive and one mapped candidate of each family
- * stay and the worst host candidates go. */
+ * stay, and of the host candidates the best of each family in turn (RFC 8421, 4). */
 void candidate_list_build(const struct candidate_sources *sources, struct candidate_list *ret_list);
 
 /* RFC 8445, 5.1.2.1: type preference 126 host, 110 peer-reflexive, 102 mapped, 100 reflexive;

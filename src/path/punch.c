@@ -86,19 +86,37 @@ static bool is_wanted(const struct punch *punch, const struct candidate *candida
            !is_own(punch, &candidate->endpoint);
 }
 
+/* The address that a translator puts this one in the place of, else itself. */
+static struct address origin_of(const struct punch *punch, const struct address *address)
+{
+    struct address origin;
+    return nat64_extract_any(&punch->config.nat64, address, &origin) == ERR_OK ? origin : *address;
+}
+
 static uint32_t priority_of(const struct punch *punch, const struct candidate *candidate)
 {
-    return candidate_priority(candidate->type, candidate_preference(&candidate->endpoint.address,
-                                                                    punch->config.subnets,
-                                                                    punch->config.subnet_count));
+    const struct address origin = origin_of(punch, &candidate->endpoint.address);
+    const uint16_t preference =
+        candidate_preference(&origin, punch->config.subnets, punch->config.subnet_count);
+    if (punch->config.ipv6 == PUNCH_IPV6_BROKEN && origin.family == ADDRESS_IPV6 &&
+        preference < UINT16_MAX)
+        return candidate_priority(CANDIDATE_REFLEXIVE, 0);
+    return candidate_priority(candidate->type, preference);
 }
 
 /* What the peer's NAT shows to the world. Peer-reflexive addresses are known only once something
  * has come from there: then that NAT is open. */
-static bool is_natted(const struct candidate *candidate)
+static bool is_natted(const struct punch *punch, const struct candidate *candidate)
 {
     return (candidate->type == CANDIDATE_REFLEXIVE || candidate->type == CANDIDATE_MAPPED) &&
-           candidate->endpoint.address.family == ADDRESS_IPV4;
+           origin_of(punch, &candidate->endpoint.address).family == ADDRESS_IPV4;
+}
+
+/* Is an answer from there so likely that it is worth waiting for? */
+static bool is_worth_waiting(const struct punch *punch, const struct pair *pair)
+{
+    return pair->is_heard || (pair->is_likely && (pair->endpoint.address.family == ADDRESS_IPV4 ||
+                                                  punch->config.ipv6 == PUNCH_IPV6_PROVEN));
 }
 
 /* In a subnet of ours there is no NAT of ours between, and no hop at which an opener could die. */
@@ -126,7 +144,7 @@ static struct pair *add_pair(struct punch *punch, const struct candidate *candid
                           .priority = priority_of(punch, candidate),
                           .is_peer = candidate->type == CANDIDATE_PEER,
                           .is_likely = is_likely(punch, &candidate->endpoint.address),
-                          .is_natted = is_natted(candidate),
+                          .is_natted = is_natted(punch, candidate),
                           .next_us = DEADLINE_NEVER,
                           .opener_us = DEADLINE_NEVER,
                           .rto_us = PUNCH_RTO_FIRST_US};
@@ -194,7 +212,8 @@ static void begin_checks(struct punch *punch, uint64_t now_us)
         pair->is_likely |= are_all_likely;
         pair->next_us = pair->is_likely || pair->is_heard ? now_us : unlikely_us;
         pair->is_urgent = pair->is_heard;
-        if (pair->is_natted && !pair->is_heard && !is_attached(punch, &pair->endpoint.address))
+        if (pair->is_natted && !pair->is_heard && !is_attached(punch, &pair->endpoint.address) &&
+            pair->endpoint.address.family == ADDRESS_IPV4) /* IPv6 has nothing to make one of */
             pair->opener_us = now_us;
     }
 }
@@ -300,7 +319,7 @@ static void consider(struct punch *punch, uint64_t now_us)
                                pair->next_us != DEADLINE_NEVER &&
                                (pair->is_likely || pair->sent > 0);
         has_better |= is_better;
-        has_likely_better |= is_better && (pair->is_likely || pair->is_heard);
+        has_likely_better |= is_better && is_worth_waiting(punch, pair);
     }
     if (!has_better) {
         nominate(punch, best, now_us);

@@ -19,6 +19,7 @@
 #ifndef PATH_PUNCH_H
 #define PATH_PUNCH_H
 
+#include "base/nat64.h"
 #include "base/writer.h"
 #include "path/candidate.h"
 
@@ -90,6 +91,16 @@ struct punch_budget {
     unsigned birthdays;
 };
 
+/* What is known of the IPv6 that we have. All addresses are checked at once whatever it is, and
+ * IPv6 goes first; but an address of it that does not answer is waited for only where it has proven
+ * to work, and where it has proven not to, IPv4 goes first (RFC 8421, 4: who has broken IPv6 must
+ * not be the slower for it). */
+enum punch_ipv6 {
+    PUNCH_IPV6_UNKNOWN,
+    PUNCH_IPV6_PROVEN, /* somebody outside answers over it */
+    PUNCH_IPV6_BROKEN, /* somebody who should does not */
+};
+
 struct punch_config {
     bool is_controlling;         /* the caller */
     bool may_try_birthday;       /* bursts where ports are random */
@@ -98,8 +109,10 @@ struct punch_config {
     struct candidate_list own; /* own candidates: never probed, nor their host addresses */
     struct prefix subnets[PUNCH_SUBNET_MAX]; /* directly attached: their addresses come first */
     size_t subnet_count;
-    struct prefix pool;  /* never probed; family ADDRESS_NONE: none */
-    uint64_t timeout_us; /* of the attempt, from punch_set_remote on; 0: PUNCH_TIMEOUT_US */
+    struct prefix pool;          /* never probed; family ADDRESS_NONE: none */
+    uint64_t timeout_us;         /* of the attempt, from punch_set_remote on; 0: PUNCH_TIMEOUT_US */
+    struct nat64_prefixes nat64; /* what lies under them is IPv4 behind a translator */
+    enum punch_ipv6 ipv6;
 };
 
 enum punch_event_type {

@@ -32,6 +32,14 @@ static void check_rewrite(const uint8_t *data, size_t len)
     const struct address address = address_from_ipv4(0x0a010203);
     struct rewrite rewrite;
 
+    uint8_t *made_up = malloc(len + 1);
+    must(made_up != NULL);
+    memcpy(made_up, data, len);
+    const struct nat64_prefixes prefixes = {
+        .items = {{.address = {ADDRESS_IPV6, {0x20, 0x01, 0x0d, 0xb8}}, .bits = 32}}, .count = 1};
+    const size_t left = rewrite_drop_made_up(made_up, len, &prefixes);
+    must(left <= len && (left < len || memcmp(made_up, data, len) == 0));
+    free(made_up);
     if (rewrite_scan(data, len, &rewrite) != 0)
         return;
     must(rewrite.count > 0 && rewrite.count <= REWRITE_SITES_MAX);

@@ -153,6 +153,73 @@ static void test_several_records(void **state)
     assert_memory_equal(before.bytes, draft.bytes, draft.len);
 }
 
+static void add_aaaa(struct draft *draft, enum dns_section section, const char *name,
+                     const char *text)
+{
+    struct address address;
+
+    assert_int_equal(address_parse(text, &address), ERR_OK);
+    add_raw(draft, section, name, DNS_TYPE_AAAA, address.bytes, 16);
+}
+
+/* A whole response to a question for AAAA; returns what is left of it. */
+static size_t drop_made_up(struct draft *draft, const char *const *addresses)
+{
+    const struct nat64_prefixes prefixes = {
+        .items = {{.address = {ADDRESS_IPV6, {0x20, 0x01, 0x0d, 0xb8, 0, 0x64}}, .bits = 64}},
+        .count = 1};
+
+    begin(draft, "b.example.net", DNS_TYPE_AAAA, DNS_FLAG_QR | DNS_FLAG_AD);
+    for (; *addresses != NULL; addresses++)
+        add_aaaa(draft, DNS_SECTION_ANSWER, "b.example.net", *addresses);
+    end(draft, 0);
+    return rewrite_drop_made_up(draft->bytes, draft->len, &prefixes);
+}
+
+/* What a DNS64 server makes of 0.0.0.1 reaches no application; all else passes byte for byte. */
+static void test_drop_made_up(void **state)
+{
+    static const char *const made_up[] = {"64:ff9b::0.0.0.1", "64:ff9b::0.0.0.0",
+                                          "2001:db8:64::0:1:0", "64:ff9b::0.86.0.1"};
+    static const char *const others[] = {"64:ff9b::192.0.2.1", "2001:db8:64::c0:2:100:0",
+                                         "2001:db8::1", "::1", "2001:db8:64:1::0:1:0"};
+    struct draft draft, before;
+
+    for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++) {
+        struct dns_record record;
+        struct dns_question question;
+        struct dns_reader r;
+        const size_t left =
+            drop_made_up(&draft, (const char *const[]){"2001:db8::1", made_up[i], NULL});
+        assert_true(left < draft.len);
+        assert_int_equal(dns_reader_init(&r, draft.bytes, left), ERR_OK);
+        assert_int_equal(r.header.flags & (DNS_FLAG_QR | DNS_FLAG_AD), DNS_FLAG_QR);
+        assert_int_equal(dns_reader_question(&r, &question), ERR_OK);
+        assert_int_equal(question.type, DNS_TYPE_AAAA);
+        assert_int_equal(dns_reader_record(&r, &record), ERR_NOT_FOUND);
+        assert_true(dns_reader_is_at_end(&r));
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        const size_t left = drop_made_up(&draft, (const char *const[]){others[i], NULL});
+        assert_int_equal(left, draft.len);
+        before = draft;
+        assert_int_equal(
+            rewrite_drop_made_up(draft.bytes, draft.len, &(struct nat64_prefixes){.count = 0}),
+            draft.len);
+        assert_memory_equal(before.bytes, draft.bytes, draft.len);
+    }
+    /* Cut anywhere: nothing beyond the end is touched. */
+    begin(&draft, "b.example.net", DNS_TYPE_AAAA, DNS_FLAG_QR);
+    add_aaaa(&draft, DNS_SECTION_ANSWER, "b.example.net", made_up[0]);
+    end(&draft, 0);
+    for (size_t len = 0; len <= draft.len; len++) {
+        struct draft cut = draft;
+        assert_true(rewrite_drop_made_up(cut.bytes, len, &(struct nat64_prefixes){.count = 0}) <=
+                    len);
+        assert_memory_equal(cut.bytes + len, draft.bytes + len, draft.len - len);
+    }
+}
+
 /* 0.0.0.1 in place of pool addresses that the names do not have here; nothing else changes. */
 static void test_disown(void **state)
 {
@@ -521,11 +588,17 @@ static void test_ptr_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),          cmocka_unit_test(test_truncated_and_mutated),
-        cmocka_unit_test(test_several_records), cmocka_unit_test(test_disown),
-        cmocka_unit_test(test_left_alone),      cmocka_unit_test(test_cname_chains),
-        cmocka_unit_test(test_completion),      cmocka_unit_test(test_completion_dnsmasq),
-        cmocka_unit_test(test_build_answer),    cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_truncated_and_mutated),
+        cmocka_unit_test(test_several_records),
+        cmocka_unit_test(test_disown),
+        cmocka_unit_test(test_drop_made_up),
+        cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_cname_chains),
+        cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_completion_dnsmasq),
+        cmocka_unit_test(test_build_answer),
+        cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_ptr_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

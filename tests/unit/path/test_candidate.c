@@ -98,6 +98,38 @@ static void test_build_full(void **state)
     assert_int_equal(list.items[CANDIDATE_MAX - 1].type, CANDIDATE_REFLEXIVE);
 }
 
+/* Many addresses of one family leave room for the other, and for how both are seen. */
+static void test_build_both_families(void **state)
+{
+    struct address addresses[24];
+    const struct endpoint reflexive[2] = {sim_endpoint("198.51.100.1:20000"),
+                                          sim_endpoint("[2001:db8:9::1]:20000")};
+    for (uint32_t i = 0; i < 12; i++) {
+        addresses[i] = address_from_ipv4(0xac110001 + i); /* bridges of containers */
+        addresses[12 + i] = address_of("2001:db8::1");
+        addresses[12 + i].bytes[15] = (uint8_t)(i + 1);
+    }
+    addresses[12] = address_of("fd00::1");
+    const struct candidate_sources sources = {.addresses = addresses,
+                                              .address_count = 24,
+                                              .port = 5,
+                                              .reflexive = reflexive,
+                                              .reflexive_count = 2};
+    struct candidate_list list;
+    unsigned hosts[2] = {0}, seen[2] = {0};
+    candidate_list_build(&sources, &list);
+    assert_int_equal(list.count, CANDIDATE_MAX);
+    for (size_t i = 0; i < list.count; i++) {
+        const bool is_ipv6 = list.items[i].endpoint.address.family == ADDRESS_IPV6;
+        assert_true(!is_ipv6 || !address_is_private(&list.items[i].endpoint.address));
+        (list.items[i].type == CANDIDATE_HOST ? hosts : seen)[is_ipv6]++;
+    }
+    assert_int_equal(hosts[0], 3);
+    assert_int_equal(hosts[1], 3);
+    assert_int_equal(seen[0], 1);
+    assert_int_equal(seen[1], 1);
+}
+
 static void test_add(void **state)
 {
     struct candidate_list list = {0};
@@ -132,7 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_priority),    cmocka_unit_test(test_build),
         cmocka_unit_test(test_build_full),  cmocka_unit_test(test_add),
-        cmocka_unit_test(test_credentials),
+        cmocka_unit_test(test_credentials), cmocka_unit_test(test_build_both_families),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
