@@ -2,6 +2,7 @@
 #include "host/call_internal.h"
 
 #include "crypto/memory.h"
+#include "host/call_carry.h"
 #include "host/relay.h"
 #include "io/clock.h"
 #include <stdio.h>
@@ -100,11 +101,13 @@ static void drop_attempt(struct call *call)
     if (call->sa != NULL && call->sa != call->peer->sa)
         ike_sa_free(call->sa);
     call->sa = NULL;
+    call_carry_clear(call);
     ike_profile_free(call->profile);
     call->profile = NULL;
     crypto_wipe(&call->credentials, sizeof(call->credentials));
     task_clear(&call->host->tasks, &call->relay_task);
     call->has_relay = call->is_relaying = false;
+    call->nominated = (struct endpoint){.port = 0};
 }
 
 void call_free(struct call *call)
@@ -164,6 +167,8 @@ static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
 {
     struct peer *peer = call->peer;
     log_debug("%s: no other path: %s: %s", peer->name, call_step_text(call), why);
+    if (relay_is_endpoint(&peer->path))
+        snprintf(peer->relay_why, sizeof(peer->relay_why), "%s", why);
     call_free(call);
     peer_stage_flush(peer);
     tell_done(peer, NULL, NULL, NULL);
@@ -295,24 +300,61 @@ void call_renew(struct peer *peer, uint64_t now_us)
     begin(peer, false, now_us);
 }
 
+/* The tunnel is up by a relay, while a direct path is still being looked for: it moves there once
+ * there is one. */
+static bool call_go_on(struct call *call, uint64_t now_us)
+{
+    struct host *host = call->host;
+    if (host->config.relay == RELAY_MODE_ALWAYS || call->punch == NULL || call->is_relaying)
+        return false;
+    call_carry_clear(call);
+    task_clear(&host->tasks, &call->relay_task);
+    task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
+    call->is_upgrade = true;
+    call->state = CALL_PUNCHING;
+    if (call->nominated.port != 0) {
+        call->state = CALL_KEYING;
+        if (!call->is_incoming)
+            call_move(call, now_us);
+    }
+    return true;
+}
+
+void call_on_path(struct peer *peer)
+{
+    struct call *call = peer->call;
+    if (call != NULL && call->is_upgrade && !relay_is_endpoint(&peer->path))
+        call_free(call);
+}
+
+void call_on_tunnel_down(struct peer *peer)
+{
+    if (peer->call != NULL && peer->call->is_upgrade)
+        call_free(peer->call);
+}
+
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
 {
     struct call *call = peer->call;
     char detail[RELAY_TEXT_CAP + 32];
     char text[RELAY_TEXT_CAP];
+    const bool is_relayed = relay_is_endpoint(ike_sa_remote(sa));
     if (call == NULL || call->sa != sa)
         return;
     snprintf(detail, sizeof(detail), "%s over %s", suite_name(ike_sa_suite(sa)),
              relay_format(peer->host, ike_sa_remote(sa), text));
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
-    if (!relay_is_endpoint(ike_sa_remote(sa)))
+    if (!is_relayed)
         punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
     call->sa = NULL;
+    task_clear(&call->host->tasks, &call->keys_task);
+    call_carry_on_tunnel(call, now_us);
     call_flush_early(call, ike_sa_remote(sa));
     log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,
              call->is_incoming ? "it called" : "we called",
              (unsigned long long)((now_us - call->started_us) / MS_US));
-    call_free(call);
+    if (!is_relayed || !call_go_on(call, now_us))
+        call_free(call);
     peer_stage_flush(peer);
     tell_done(peer, NULL, NULL, NULL);
 }

@@ -69,6 +69,12 @@ bool call_is_replacing(const struct call *call);
 void call_on_early(struct host *host, const uint8_t *data, size_t len, const struct endpoint *from);
 void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
+/* The tunnel has moved: a call that looked for a better path than a relay's has found it. */
+void call_on_path(struct peer *peer);
+/* Nobody answered there when the tunnel should move to it. */
+void call_on_move_failed(struct peer *peer, const struct endpoint *path, uint64_t now_us);
+/* The tunnel is gone, and with it what a call for a better path was for. */
+void call_on_tunnel_down(struct peer *peer);
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us);
 
 #endif

@@ -2,6 +2,7 @@
  * nothing. */
 #include "host/call_internal.h"
 
+#include "host/call_carry.h"
 #include "host/claim.h"
 #include "io/clock.h"
 #include <stdio.h>
@@ -22,6 +23,7 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     struct session *session = call->session;
     const uint64_t number = call->number;
     struct candidate_list own;
+    struct notify_ike ike;
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
     host_candidates(host, &own);
     int error = call_make_profile(call);
@@ -41,8 +43,9 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     call_pump_punches(host, now_us);
     if (call_find(host, session, number) != call)
         return; /* failed already */
+    call_carry_respond(call, &notify->ike, &ike, now_us);
     error = login_client_answer(session_login(session), number, ANSWER_ACCEPTED, &call->credentials,
-                                &own, NULL, now_us);
+                                &own, NULL, &ike, now_us);
     if (error != ERR_OK)
         call_attempt_failed(call, error_text(error), now_us);
     session_pump(session, now_us);

@@ -32,11 +32,22 @@ struct call {
     struct punch *punch;
     struct ike_profile *profile;
     struct ike_sa *sa;
-    struct stage early; /* datagrams of the tunnel that is not there yet */
-    bool is_upgrade;    /* of a tunnel that is up: for a better path, or for none */
-    bool has_relay;     /* the connector has opened a channel */
-    bool is_relaying;   /* keys are negotiated over it, or may be: punching has had its time */
+    struct stage early;  /* datagrams of the tunnel that is not there yet */
+    bool is_carried;     /* sa began inside the call */
+    struct ike_sa *half; /* called host: the SA that the call has brought, until it is proven */
+    bool has_direct;
+    struct endpoint direct; /* where IKE_AUTH of such an SA goes, beside the relay */
+    uint8_t *auth;          /* that message, for ways that turn up later */
+    size_t auth_len;
+    bool was_repeated;         /* it was sent again, when its answer was overdue */
+    struct endpoint nominated; /* by punching */
+    uint64_t keys_wait_us;     /* for an answer to what is sent again */
+    uint8_t no_relay;          /* enum answer_relay: why there is no channel */
+    bool is_upgrade;           /* of a tunnel that is up: for a better path, or for none */
+    bool has_relay;            /* the connector has opened a channel */
+    bool is_relaying; /* keys are negotiated over it, or may be: punching has had its time */
     struct endpoint relay;
+    uint64_t relay_us;      /* when the channel came */
     struct task relay_task; /* when to give up waiting for a direct path */
     char why[160];          /* the last attempt's failure */
 };
@@ -76,6 +87,9 @@ void call_refuse(struct host *host, const struct notify_call *notify, const char
 void call_out_begin(struct call *call, uint64_t now_us);
 /* call_relay.c: punching has failed. True: the call goes on by its relay channel. */
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us);
+/* Why no direct path has opened, in words for people. */
+void call_relay_explain(const struct call *call, const struct punch_event *event, char *ret_text,
+                        size_t cap);
 /* The called side's: the call with this channel, or NULL. */
 struct call *call_find_relayed(struct host *host, const struct endpoint *relay);
 /* call_punch.c: keys over this path. */
@@ -87,9 +101,16 @@ MUST_USE int call_punch_open(struct call *call, const struct candidate_list *own
  * probed, whatever the candidates. */
 MUST_USE int call_punch_at(struct call *call, const struct credentials *credentials,
                            const struct candidate_list *candidates, uint64_t now_us);
+/* The tunnel moves to the nominated path. */
+void call_move(struct call *call, uint64_t now_us);
+/* Keys that are under way have until then; after that they begin anew over this path. */
+void call_carry_wait(struct call *call, const struct endpoint *path, uint64_t until_us);
+/* The candidate that will most likely be nominated; NULL: none is likely. */
+const struct endpoint *call_guess_path(const struct call *call,
+                                       const struct candidate_list *candidates);
 /* Begins the key negotiation while the hole is being punched, towards the likeliest of the
  * candidates; the nomination begins it anew if that was wrong. */
-void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us);
+void call_begin_early(struct call *call, const struct endpoint *likeliest, uint64_t now_us);
 /* Makes the profile for the IKE SA with this call's peer. */
 MUST_USE int call_make_profile(struct call *call);
 

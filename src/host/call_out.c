@@ -2,6 +2,7 @@
 #include "host/call_internal.h"
 
 #include "crypto/memory.h"
+#include "host/call_carry.h"
 #include "io/clock.h"
 #include "names/lookup.h"
 #include "wire/dns.h"
@@ -26,6 +27,7 @@ static void ask(struct call *call, uint64_t now_us)
 {
     struct host *host = call->host;
     struct candidate_list own;
+    struct notify_ike ike;
     char text[ENDPOINT_TEXT_CAP];
     char detail[ENDPOINT_TEXT_CAP + NAME_TEXT_CAP];
     snprintf(detail, sizeof(detail), "%s at %s", call->zone,
@@ -35,9 +37,11 @@ static void ask(struct call *call, uint64_t now_us)
     int error = credentials_generate(&call->credentials);
     if (error == ERR_OK)
         error = call_punch_open(call, &own, now_us);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
+        call_carry_begin(call, &ike, now_us);
         error = login_client_call(session_login(call->session), call->number, call->peer->name,
-                                  host->name, &call->credentials, &own, now_us);
+                                  host->name, &call->credentials, &own, &ike, now_us);
+    }
     if (error != ERR_OK)
         call_attempt_failed(call, error_text(error), now_us);
 }
@@ -226,11 +230,15 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
         call_attempt_failed(call, "the called host's answer makes no sense", now_us);
         return;
     }
+    call->no_relay = answer->relay;
     call_pump_punches(host, now_us);
     /* Right behind the checks that open the way: it saves their round trip. */
-    if (call_find(host, session, number) == call && call->state == CALL_PUNCHING &&
-        call->sa == NULL)
-        call_begin_early(call, &answer->candidates, now_us);
+    if (call_find(host, session, number) != call || call->state != CALL_PUNCHING)
+        return;
+    const struct endpoint *likeliest = call_guess_path(call, &answer->candidates);
+    call_carry_finish(call, &answer->ike, likeliest, now_us);
+    if (call->sa == NULL)
+        call_begin_early(call, likeliest, now_us);
 }
 
 void call_on_session_lost(struct session *session, uint64_t now_us)

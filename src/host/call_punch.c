@@ -1,4 +1,5 @@
 /* Punching and keys: what the path and IKE engines report of a call, and what follows. */
+#include "host/call_carry.h"
 #include "host/call_internal.h"
 
 #include "host/datapath.h"
@@ -50,7 +51,7 @@ int call_make_profile(struct call *call)
     struct ike_config config;
     ike_config_init(&config, host->identity);
     strcpy(config.id, host->name);
-    config.has_expected_key = true;
+    config.has_expected_key = call->has_key; /* else call_on_established() judges it */
     config.expected_key = call->key;
     strcpy(config.expected_id, call->peer->name);
     config.is_initial_contact = call->peer->sa == NULL;
@@ -74,12 +75,13 @@ static bool is_neighbour(const struct host *host, const struct address *address)
     return false;
 }
 
-/* The candidate that will most likely be nominated: a neighbour's address, else one that others
- * see. */
-static const struct endpoint *guess_path(const struct call *call,
-                                         const struct candidate_list *candidates)
+/* A neighbour's address, else one that others see. */
+const struct endpoint *call_guess_path(const struct call *call,
+                                       const struct candidate_list *candidates)
 {
     const struct endpoint *guess = NULL;
+    if (call->host->config.relay == RELAY_MODE_ALWAYS)
+        return NULL;
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->items[i];
         if (!candidate_is_acceptable(candidate, &call->host->config.pool))
@@ -93,24 +95,16 @@ static const struct endpoint *guess_path(const struct call *call,
     return guess;
 }
 
-void call_begin_early(struct call *call, const struct candidate_list *candidates, uint64_t now_us)
+void call_begin_early(struct call *call, const struct endpoint *likeliest, uint64_t now_us)
 {
-    const struct endpoint *path =
-        call->host->config.relay != RELAY_MODE_ALWAYS ? guess_path(call, candidates) : NULL;
-    if (path == NULL || call_make_profile(call) != ERR_OK ||
-        ike_sa_initiate(call->host->ike, call->profile, path, now_us, &call->sa) != ERR_OK)
+    if (likeliest == NULL || call->is_upgrade)
         return; /* the nomination begins it */
+    if ((call->profile == NULL && call_make_profile(call) != ERR_OK) ||
+        ike_sa_initiate(call->host->ike, call->profile, likeliest, now_us, &call->sa) != ERR_OK)
+        return;
     ike_sa_set_user(call->sa, call->peer);
     datapath_expect(call->host->datapath, now_us + call->host->config.attempt_us + EARLY_US);
     host_pump_ike(call->host, call->sa, now_us);
-}
-
-/* Has anybody answered there? */
-static bool is_answered(const struct ike_sa *sa)
-{
-    uint64_t initiator, responder;
-    ike_sa_spis(sa, &initiator, &responder);
-    return responder != 0;
 }
 
 /* Keys over this path. */
@@ -119,6 +113,7 @@ void call_begin_keys(struct call *call, const struct endpoint *path, uint64_t no
     struct host *host = call->host;
     ike_sa_free(call->sa);
     call->sa = NULL;
+    call_carry_clear(call);
     int error = call->profile == NULL ? call_make_profile(call) : ERR_OK;
     if (error == ERR_OK)
         error = ike_sa_initiate(host->ike, call->profile, path, now_us, &call->sa);
@@ -134,24 +129,68 @@ void call_begin_keys(struct call *call, const struct endpoint *path, uint64_t no
 static void on_keys_task(struct task *task, uint64_t now_us)
 {
     struct call *call = CONTAINER_OF(task, struct call, keys_task);
-    if (call->state != CALL_KEYING || call->sa == NULL || is_answered(call->sa))
+    if (call->state != CALL_KEYING || call->sa == NULL)
         return;
-    const struct endpoint path = *ike_sa_remote(call->sa);
-    call_begin_keys(call, &path, now_us);
+    if (call_carry_try_again(call)) {
+        task_set(&call->host->tasks, task, now_us + call->keys_wait_us);
+        return;
+    }
+    if (call->is_carried || !ike_sa_is_answered(call->sa)) {
+        const struct endpoint path = call->nominated;
+        call_begin_keys(call, &path, now_us);
+    }
+}
+
+static void wait_for_keys(struct call *call, uint64_t wait_us, uint64_t now_us)
+{
+    call->keys_task.run = on_keys_task;
+    task_set(&call->host->tasks, &call->keys_task, now_us + wait_us);
+}
+
+void call_carry_wait(struct call *call, const struct endpoint *path, uint64_t until_us)
+{
+    call->nominated = *path;
+    call->was_repeated = true;
+    call->keys_task.run = on_keys_task;
+    task_set(&call->host->tasks, &call->keys_task, until_us);
+}
+
+void call_move(struct call *call, uint64_t now_us)
+{
+    const struct endpoint path = call->nominated;
+    struct host *host = call->host;
+    struct ike_sa *sa = call->peer->sa;
+    task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
+    if (sa != NULL && ike_sa_move(sa, &path, now_us) == ERR_OK)
+        host_pump_ike(host, sa, now_us);
+    else
+        call_begin_keys(call, &path, now_us);
+}
+
+void call_on_move_failed(struct peer *peer, const struct endpoint *path, uint64_t now_us)
+{
+    struct call *call = peer->call;
+    if (call != NULL && call->is_upgrade && !call->is_incoming && call->sa == NULL &&
+        endpoint_is_equal(&call->nominated, path))
+        call_begin_keys(call, path, now_us);
 }
 
 /* The caller has chosen a path: keys. Those begun early go on where they went the same way: the
  * answer comes right behind that of the check, unless the hole was not open yet. */
 static void begin_keys(struct call *call, const struct punch_event *event, uint64_t now_us)
 {
-    if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), &event->endpoint)) {
-        call_begin_keys(call, &event->endpoint, now_us);
+    const uint64_t wait_us =
+        event->round_trip_us / 4 > ANSWER_US ? event->round_trip_us / 4 : ANSWER_US;
+    const bool was_there = call->has_direct && endpoint_is_equal(&call->direct, &event->endpoint);
+    if (call_carry_on_path(call, &event->endpoint)) {
+        call->keys_wait_us = event->round_trip_us + wait_us;
+        wait_for_keys(call, was_there ? wait_us : call->keys_wait_us, now_us);
         return;
     }
-    const uint64_t wait_us = event->round_trip_us / 4;
-    call->keys_task.run = on_keys_task;
-    task_set(&call->host->tasks, &call->keys_task,
-             now_us + (wait_us > ANSWER_US ? wait_us : ANSWER_US));
+    if (call->sa == NULL || !endpoint_is_equal(ike_sa_remote(call->sa), &event->endpoint))
+        call_begin_keys(call, &event->endpoint, now_us);
+    else
+        wait_for_keys(call, wait_us, now_us);
 }
 
 static void on_nominated(struct call *call, const struct punch_event *event, uint64_t now_us)
@@ -164,17 +203,21 @@ static void on_nominated(struct call *call, const struct punch_event *event, uin
         detail, sizeof(detail), "%s %s, round trip %.1f ms", candidate_type_text(event->candidate),
         endpoint_format(&event->endpoint, text, sizeof(text)), (double)event->round_trip_us / 1000);
     call_step(call, CALL_KEYING, CALL_STEP_PUNCH, detail, now_us);
-    if (!call->is_incoming)
+    call->nominated = event->endpoint;
+    /* The other side may move first, and its data overtake the end of that. */
+    datapath_expect(call->host->datapath, now_us + call->host->config.attempt_us + EARLY_US);
+    if (!call->is_incoming && call->is_upgrade)
+        call_move(call, now_us);
+    else if (!call->is_incoming)
         begin_keys(call, event, now_us);
 }
 
 static void on_failed(struct call *call, const struct punch_event *event, uint64_t now_us)
 {
-    char why[128];
+    char why[160];
     if (call->state != CALL_PUNCHING)
         return;
-    snprintf(why, sizeof(why), "%s (%zu address%s probed)", punch_failure_text(event->failure),
-             event->address_count, event->address_count == 1 ? "" : "es");
+    call_relay_explain(call, event, why, sizeof(why));
     if (!call_try_relay(call, why, now_us))
         call_attempt_failed(call, why, now_us);
 }
@@ -276,8 +319,14 @@ void call_on_early(struct host *host, const uint8_t *data, size_t len, const str
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         struct call *call = CONTAINER_OF(node, struct call, by_number);
         if (!call->is_incoming && call->sa != NULL &&
-            endpoint_is_equal(ike_sa_remote(call->sa), from)) {
+            (endpoint_is_equal(ike_sa_remote(call->sa), from) || call_carry_is_way(call, from))) {
             stage_add(&call->early, data, len);
+            return;
+        }
+        /* It moves, and the other side has done so already. */
+        if (call->is_upgrade && call->peer->tunnel != NULL && call_carry_is_way(call, from)) {
+            if (!datapath_receive(host->datapath, &call->peer->path, data, len))
+                drop_count(tunnel_table_drops(host->tunnels), DROP_CONGESTION);
             return;
         }
     }
@@ -325,6 +374,8 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
                   now_us);
     }
     call->sa = sa;
+    if (call->half == sa)
+        call->half = NULL;
     peer->key = call->key;
     peer->has_key = true;
     peer->is_caller = call->is_incoming;
@@ -333,6 +384,8 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us)
 {
     struct call *call = peer->call;
+    if (call != NULL && call->half == sa)
+        call->half = NULL; /* the caller may begin another one */
     if (call == NULL || call->sa != sa)
         return;
     call->sa = NULL; /* the owner frees it */

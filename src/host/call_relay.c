@@ -1,5 +1,6 @@
 /* Calls by relay: where punching does not open a path in time, keys are negotiated over the channel
  * that the connector has opened. The caller decides when; the called host only lets it. */
+#include "host/call_carry.h"
 #include "host/call_internal.h"
 
 #include "host/relay.h"
@@ -8,6 +9,8 @@
 
 /* So long a direct path may take: a few round trips across the world. */
 #define DIRECT_US (2 * SECOND_US)
+/* So long what has left by the relay with the call may take. */
+#define CARRIED_US SECOND_US
 
 static void begin(struct call *call, const char *why, uint64_t now_us)
 {
@@ -20,7 +23,31 @@ static void begin(struct call *call, const char *why, uint64_t now_us)
     task_clear(&host->tasks, &call->relay_task);
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
     call_step(call, CALL_KEYING, CALL_STEP_PUNCH, detail, now_us);
-    call_begin_keys(call, &call->relay, now_us);
+    /* What has just left by it is on its way. */
+    if (call->is_carried && call->sa != NULL && now_us < call->relay_us + CARRIED_US)
+        call_carry_wait(call, &call->relay, call->relay_us + CARRIED_US);
+    else
+        call_begin_keys(call, &call->relay, now_us);
+}
+
+void call_relay_explain(const struct call *call, const struct punch_event *event, char *ret_text,
+                        size_t cap)
+{
+    static const char *const no_relay[] = {
+        [ANSWER_RELAY_UNSAID] = "",
+        [ANSWER_RELAY_REFUSED] = "; the called host wants no relay",
+        [ANSWER_RELAY_OFF] = "; its connector relays nothing",
+    };
+    const unsigned relay =
+        call->no_relay <= ANSWER_RELAY_OFF ? call->no_relay : (unsigned)ANSWER_RELAY_REFUSED;
+    struct endpoint reflexive;
+    const char *cause = "";
+    if (event->failure == PUNCH_NO_ANSWERS)
+        cause = sessions_reflexive(call->host, &reflexive, 1) == 0
+                    ? ": UDP is blocked here"
+                    : ": a firewall blocks UDP, or both NATs give every destination another port";
+    snprintf(ret_text, cap, "%s%s (%zu probed)%s", punch_failure_text(event->failure), cause,
+             event->address_count, no_relay[relay]);
 }
 
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us)
@@ -64,6 +91,10 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
         host->config.relay == RELAY_MODE_NO || relay_add(session, notify, &call->relay) != ERR_OK)
         return;
     call->has_relay = true;
+    call->relay_us = now_us;
+    snprintf(call->peer->relay_why, sizeof(call->peer->relay_why),
+             "a direct path is being looked for");
+    call_carry_on_relay(call);
     if (call->is_incoming || call->state != CALL_PUNCHING)
         return;
     if (host->config.relay == RELAY_MODE_ALWAYS) {

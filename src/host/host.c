@@ -3,6 +3,7 @@
 #include "host/host.h"
 
 #include "host/call.h"
+#include "host/call_carry.h"
 #include "host/datapath.h"
 #include "host/path_probe.h"
 #include "host/ping.h"
@@ -37,6 +38,8 @@ void host_send(struct host *host, const struct endpoint *to, const void *data, s
 void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len)
 {
     uint8_t datagram[DEMUX_MARKER_LEN + IKE_MESSAGE_CAP] = {0};
+    if (ike_is_carried(to))
+        return; /* there is no path yet: calls carry what is to be said */
     memcpy(datagram + DEMUX_MARKER_LEN, message, len);
     host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
 }
@@ -147,6 +150,10 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
 {
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
+    if (!call_carry_lets_in(host, message, len, from)) {
+        host->stray_ike_count++;
+        return;
+    }
     struct ike_profile *profile = call_responder_profile(host, from, &peer);
     const uint32_t count = ike_table_count(host->ike);
     int error = ike_table_receive(host->ike, profile, message, len, from, now_us, &sa);
@@ -158,6 +165,7 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
         if (ike_table_count(host->ike) > count && ike_sa_user(sa) == NULL &&
             ike_sa_state(sa) == IKE_STATE_CONNECTING)
             ike_sa_set_user(sa, peer);
+        call_carry_on_ike(sa, from);
         host_pump_ike(host, sa, now_us);
     }
     if (error != ERR_OK && error != ERR_AGAIN)

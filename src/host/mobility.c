@@ -4,6 +4,7 @@
 
 #include "host/call.h"
 #include "host/path_probe.h"
+#include "host/relay.h"
 #include "host/session.h"
 #include "io/route.h"
 
@@ -97,17 +98,19 @@ void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t n
 {
     struct host *host = peer->host;
     char text[ENDPOINT_TEXT_CAP];
-    char before[ENDPOINT_TEXT_CAP];
+    char before[RELAY_TEXT_CAP];
     struct address source;
+    if (endpoint_is_equal(path, &peer->path))
+        return; /* proven once more */
     if (path_probe_set_path(peer, path) != ERR_OK) {
         log_error("%s: out of memory for its new path", peer->name);
         return;
     }
-    log_info("%s: moved from %s to %s", peer->name,
-             endpoint_format(&peer->path, before, sizeof(before)),
+    log_info("%s: moved from %s to %s", peer->name, relay_format(host, &peer->path, before),
              endpoint_format(path, text, sizeof(text)));
     peer->path = *path;
     peer->keepalive_us = now_us;
+    call_on_path(peer);
     if (find_source(host, path, &source))
         peer->source = source;
 }

@@ -92,6 +92,9 @@ void outbound(struct datapath *dp, struct packet *packet)
         }
         if (drop == DROP_TOO_BIG && !is_divided)
             answer_too_big(dp, packet, mtu);
+        /* The control thread is about to give it one, and has its queue behind that. */
+        if (drop == DROP_NO_PATH && address_is_equal(&ip.src, &dp->config.own))
+            hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
         packet_give_back(&dp->pool, packet);
         return;
     }

@@ -2,6 +2,7 @@
 #include "base/writer.h"
 #include "crypto/memory.h"
 #include "host/call.h"
+#include "host/call_carry.h"
 #include "host/datapath.h"
 #include "host/export.h"
 #include "host/host.h"
@@ -30,6 +31,7 @@ static void take_down(struct peer *peer, uint64_t now_us)
     tunnel_remove(host->tunnels, peer->tunnel);
     peer->tunnel = NULL;
     access_close(host, &peer->address);
+    call_on_tunnel_down(peer);
     pool_drop(host->pool, &peer->address, (uint64_t)clock_wall_seconds());
     /* Who came while it was closing wants the next one. */
     if (peer->stage.count > 0 || peer->watchers != NULL)
@@ -162,7 +164,7 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
     peer->task.run = watch;
     task_set(&host->tasks, &peer->task, now_us + CHECK_US);
     tunnel_set_wake(peer->tunnel, TUNNEL_WAKE_LARGE);
-    return path_probe_set_path(peer, &peer->path);
+    return ERR_OK;
 }
 
 int peer_install_child(struct peer *peer, struct ike_sa *sa,
@@ -182,12 +184,16 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
     };
     if (sa != peer->sa)
         adopt_sa(peer, sa, now_us);
-    if (peer->tunnel == NULL)
+    const bool is_new = peer->tunnel == NULL;
+    if (is_new)
         error = make_tunnel(peer, now_us);
     if (error == ERR_OK)
         error = tunnel_add_child(peer->tunnel, &added);
     if (error == ERR_OK && child->is_outbound)
         error = tunnel_set_outbound(peer->tunnel, child->child);
+    /* Last: until there is a path, packets wait. */
+    if (error == ERR_OK && is_new)
+        error = path_probe_set_path(peer, &peer->path);
     if (error == ERR_OK)
         export_child(peer, child);
     return error;
@@ -279,6 +285,10 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
             mobility_on_path(peer, &event->path, now_us);
         break;
+    case IKE_EVENT_MOVE_FAILED: /* the path is as it was */
+        if (peer != NULL && peer->sa == sa)
+            call_on_move_failed(peer, &event->path, now_us);
+        break;
     case IKE_EVENT_CHILD_CLOSED:
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL &&
             event->child_closed.child != 0)
@@ -291,7 +301,6 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
         if (peer != NULL)
             on_sa_closed(peer, sa, &event->closed, now_us);
         return false;
-    case IKE_EVENT_MOVE_FAILED: /* the path is as it was */
     case IKE_EVENT_NOTIFY:
     case IKE_EVENT_NONE:
         break;
@@ -309,7 +318,9 @@ static bool transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
         writer_init(&w, message, sizeof(message));
         if (ike_sa_transmit(sa, &w, &remote, now_us) != ERR_OK)
             return did_send;
-        host_send_ike(host, &remote, message, w.len);
+        const struct peer *peer = ike_sa_user(sa);
+        if (peer == NULL || !call_carry_send(peer->call, sa, message, w.len))
+            host_send_ike(host, &remote, message, w.len);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define CHANNELS_MAX 256
+#define NEW_US       (10 * SECOND_US) /* the other host may begin to use it yet */
 
 struct relay {
     struct relay *next;
@@ -20,6 +21,7 @@ struct relay {
     uint32_t channel;
     uint16_t len_max;
     struct endpoint endpoint;
+    uint64_t since_us;
 };
 
 static struct endpoint name_channel(const struct session *session, uint32_t channel)
@@ -71,12 +73,12 @@ static void unlink_relay(struct host *host, struct relay *relay)
 }
 
 /* Those of calls that came to nothing, and of tunnels that have gone or moved. */
-static void drop_unused(struct host *host)
+static void drop_unused(struct host *host, uint64_t now_us)
 {
     struct relay *next;
     for (struct relay *relay = host->relays; relay != NULL; relay = next) {
         next = relay->next;
-        if (!is_used(host, relay))
+        if (now_us - relay->since_us >= NEW_US && !is_used(host, relay))
             unlink_relay(host, relay);
     }
 }
@@ -87,7 +89,7 @@ int relay_add(struct session *session, const struct notify_relay *notify,
     struct host *host = session->host;
     if (find_channel(session, notify->channel) != NULL)
         return ERR_EXISTS;
-    drop_unused(host);
+    drop_unused(host, clock_now_us());
     if (host->relay_count >= CHANNELS_MAX)
         return ERR_LIMIT;
     struct relay *relay = calloc(1, sizeof(*relay));
@@ -96,6 +98,7 @@ int relay_add(struct session *session, const struct notify_relay *notify,
     relay->session = session;
     relay->channel = notify->channel;
     relay->len_max = notify->len_max;
+    relay->since_us = clock_now_us();
     relay->endpoint = name_channel(session, notify->channel);
     relay->next = host->relays;
     host->relays = relay;

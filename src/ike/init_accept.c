@@ -111,7 +111,7 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
                       &m->unknown_critical, 1, now_us);
     if (m->sa.body == NULL || m->ke.body == NULL || m->nonce.body == NULL)
         return ERR_INVALID;
-    if (!config->is_reliable) {
+    if (!config->is_reliable && !ike_is_carried(remote)) {
         error = check_cookie(table, m, header, remote, now_us);
         if (error != ERR_OK)
             return error;

@@ -36,7 +36,7 @@ void ike_nat_build(const struct ike_sa *sa, struct ike_builder *b, uint64_t spi_
 {
     const struct ike_config *config = ike_sa_config(sa);
 
-    if (config->is_reliable)
+    if (config->is_reliable || ike_is_carried(&sa->remote))
         return;
     build_one(b, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, &config->local);
     build_one(b, IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP, spi_i, spi_r, remote);
@@ -68,7 +68,7 @@ void ike_nat_check(struct ike_sa *sa, const struct ike_message *message, uint64_
 {
     const struct ike_config *config = ike_sa_config(sa);
 
-    if (config->is_reliable)
+    if (config->is_reliable || ike_is_carried(remote))
         return;
     sa->is_nat_there = !fits(message, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, remote);
     sa->is_nat_here =

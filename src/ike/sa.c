@@ -1,12 +1,20 @@
 /* What an owner can see of an SA; see ike/sa.h. */
 #include "ike/sa.h"
 #include "ike/child.h"
+#include "ike/profile.h"
 
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote)
 {
     sa->remote = *remote;
     sa->has_candidate = sa->has_spare = sa->has_move = false;
     sa->move_by_us = DEADLINE_NEVER;
+}
+
+void ike_sa_set_profile(struct ike_sa *sa, struct ike_profile *profile)
+{
+    struct ike_profile *before = sa->profile;
+    sa->profile = ike_profile_share(profile);
+    ike_profile_free(before);
 }
 
 void ike_sa_set_user(struct ike_sa *sa, void *user)
@@ -22,6 +30,11 @@ void *ike_sa_user(const struct ike_sa *sa)
 enum ike_state ike_sa_state(const struct ike_sa *sa)
 {
     return sa->state;
+}
+
+bool ike_sa_is_answered(const struct ike_sa *sa)
+{
+    return sa->current != NULL && sa->current->spi_r != 0;
 }
 
 bool ike_sa_is_initiator(const struct ike_sa *sa)

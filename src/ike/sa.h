@@ -13,7 +13,7 @@
 #include "ike/event.h"
 
 /* Limits of notifies queued by ike_sa_send_notify(). */
-#define IKE_NOTIFY_LEN_MAX   1024
+#define IKE_NOTIFY_LEN_MAX   1536
 #define IKE_NOTIFY_QUEUE_MAX 64
 #define IKE_MOVE_US          SECOND_US /* see ike_sa_move() */
 
@@ -81,8 +81,13 @@ void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote);
 
 void ike_sa_set_user(struct ike_sa *sa, void *user);
 void *ike_sa_user(const struct ike_sa *sa);
+/* Another profile from now on, for an initiator that learns only later whose key to expect: before
+ * the answer to its IKE_SA_INIT is taken. */
+void ike_sa_set_profile(struct ike_sa *sa, struct ike_profile *profile);
 enum ike_state ike_sa_state(const struct ike_sa *sa);
 bool ike_sa_is_initiator(const struct ike_sa *sa);
+/* Has anybody answered our IKE_SA_INIT? Whoever it was. */
+bool ike_sa_is_answered(const struct ike_sa *sa);
 /* NULL until the peer is authenticated. */
 const struct public_key *ike_sa_peer_key(const struct ike_sa *sa);
 /* "" until then, or where the peer gave its key as ID_KEY_ID. */

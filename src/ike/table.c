@@ -126,6 +126,26 @@ static int find_and_receive(struct ike_table *table, const struct ike_header *he
     return error;
 }
 
+struct ike_sa *ike_table_peek(struct ike_table *table, const uint8_t *message, size_t len)
+{
+    struct ike_header header;
+    if (ike_header_parse(message, len, &header) != ERR_OK)
+        return NULL;
+    const bool from_initiator = (header.flags & IKE_FLAG_INITIATOR) != 0;
+    const uint64_t own_spi = from_initiator ? header.spi_r : header.spi_i;
+    const uint64_t peer_spi = from_initiator ? header.spi_i : header.spi_r;
+    struct map_node *node =
+        map_first(&table->by_spi, map_hash(&table->by_spi, &own_spi, sizeof(own_spi)));
+    for (; node != NULL; node = map_next(node)) {
+        struct ike_generation *g = CONTAINER_OF(node, struct ike_generation, node);
+        if (ike_generation_own_spi(g) != own_spi || g->is_initiator == from_initiator)
+            continue;
+        if (g->state == IKE_GENERATION_INIT || ike_generation_peer_spi(g) == peer_spi)
+            return g->sa;
+    }
+    return NULL;
+}
+
 int ike_table_receive(struct ike_table *table, struct ike_profile *responder,
                       const uint8_t *message, size_t len, const struct endpoint *remote,
                       uint64_t now_us, struct ike_sa **ret_sa)

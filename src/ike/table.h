@@ -39,6 +39,20 @@ MUST_USE int ike_table_receive(struct ike_table *table, struct ike_profile *resp
                                const uint8_t *message, size_t len, const struct endpoint *remote,
                                uint64_t now_us, struct ike_sa **ret_sa);
 
+/* The SA that a message claims to belong to by its SPIs, or NULL. Says nothing of who sent it, and
+ * changes nothing. Of those that share the SPIs, any. */
+struct ike_sa *ike_table_peek(struct ike_table *table, const uint8_t *message, size_t len);
+
+/* Carried messages: IKE_SA_INIT, or the first message on an SA at rest, may travel by other means
+ * than the path, e.g. through a third party, before any path is known. Their endpoint is of the
+ * family ADDRESS_NONE, with bytes of the owner's that tell one such journey from another. Whoever
+ * brings them is known: no cookies are asked for; and there are no addresses that a NAT could have
+ * changed: no NAT detection. ike_sa_set_remote() when there is a path. */
+static inline bool ike_is_carried(const struct endpoint *remote)
+{
+    return remote->address.family == ADDRESS_NONE;
+}
+
 /* Writes the next stateless reply (cookie, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN,
  * INVALID_MAJOR_VERSION); ERR_AGAIN when there is none, ERR_FULL if it does not fit (it stays). */
 MUST_USE int ike_table_transmit(struct ike_table *table, struct writer *w,

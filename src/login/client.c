@@ -415,7 +415,8 @@ static int copy_name(char ret_name[NAME_TEXT_CAP], const char *name)
 
 int login_client_call(struct login_client *client, uint64_t number, const char *called,
                       const char *own, const struct credentials *credentials,
-                      const struct candidate_list *candidates, uint64_t now_us)
+                      const struct candidate_list *candidates, const struct notify_ike *ike,
+                      uint64_t now_us)
 {
     struct notify_call call = {.wants_relay = client->config.wants_relay,
                                .number = number,
@@ -423,6 +424,8 @@ int login_client_call(struct login_client *client, uint64_t number, const char *
                                .candidates = *candidates};
     if (copy_name(call.called, called) != ERR_OK || copy_name(call.caller, own) != ERR_OK)
         return ERR_INVALID;
+    if (ike != NULL)
+        call.ike = *ike;
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
@@ -436,7 +439,7 @@ int login_client_call(struct login_client *client, uint64_t number, const char *
 int login_client_answer(struct login_client *client, uint64_t number, enum answer_result result,
                         const struct credentials *credentials,
                         const struct candidate_list *candidates, const char *reason,
-                        uint64_t now_us)
+                        const struct notify_ike *ike, uint64_t now_us)
 {
     if (client->state != LOGIN_UP && client->state != LOGIN_NAMING)
         return ERR_STATE;
@@ -448,6 +451,10 @@ int login_client_answer(struct login_client *client, uint64_t number, enum answe
     const size_t len = reason != NULL ? strnlen(reason, sizeof answer.reason - 1) : 0;
     if (len > 0)
         memcpy(answer.reason, reason, len);
+    if (ike != NULL)
+        answer.ike = *ike;
+    if (result == ANSWER_ACCEPTED && !client->config.wants_relay)
+        answer.relay = ANSWER_RELAY_REFUSED;
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);

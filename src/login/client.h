@@ -97,16 +97,18 @@ void login_client_disconnected(struct login_client *client, enum login_end end, 
 void login_client_touch(struct login_client *client, uint64_t now_us);
 
 /* Calls another host of the connector's zone, now or as soon as a session is up. ERR_LIMIT with too
- * many waiting, ERR_INVALID for what no parser would take. `own` may be "". */
+ * many waiting, ERR_INVALID for what no parser would take. `own` may be ""; ike NULL: it carries no
+ * IKE message. */
 MUST_USE int login_client_call(struct login_client *client, uint64_t number, const char *called,
                                const char *own, const struct credentials *credentials,
-                               const struct candidate_list *candidates, uint64_t now_us);
+                               const struct candidate_list *candidates,
+                               const struct notify_ike *ike, uint64_t now_us);
 /* Answers a LOGIN_CALL: accepts with credentials and candidates, or refuses with a result, a reason
- * and NULL for both. ERR_STATE when the session is down. */
+ * and NULL for both. ike may be NULL. ERR_STATE when the session is down. */
 MUST_USE int login_client_answer(struct login_client *client, uint64_t number,
                                  enum answer_result result, const struct credentials *credentials,
                                  const struct candidate_list *candidates, const char *reason,
-                                 uint64_t now_us);
+                                 const struct notify_ike *ike, uint64_t now_us);
 /* Asks for a host's key; as login_client_call. */
 MUST_USE int login_client_lookup(struct login_client *client, uint64_t number, const char *name,
                                  uint64_t now_us);

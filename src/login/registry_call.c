@@ -164,8 +164,12 @@ int registry_take_answer(struct registry *registry, struct session *session, con
     memcpy(answer.called_key, session->key, sizeof answer.called_key);
     candidate_list_sanitize(&answer.candidates, pool_of(registry));
     candidate_list_observe(&answer.candidates, &session->observed);
+    if (answer.result == ANSWER_ACCEPTED && answer.relay == ANSWER_RELAY_UNSAID &&
+        !registry->config.has_relay)
+        answer.relay = ANSWER_RELAY_OFF;
     send_answer(registry, caller, &answer);
-    if (answered.wants_relay && registry->config.has_relay && answer.result == ANSWER_ACCEPTED)
+    if (answered.wants_relay && answer.result == ANSWER_ACCEPTED &&
+        answer.relay == ANSWER_RELAY_UNSAID)
         registry_emit_relay(registry, &answered);
     registry->counters.answers++;
     return ERR_OK;

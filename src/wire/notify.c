@@ -13,6 +13,8 @@ enum key_flag { KEY_FLAG_STATIC = 1 };
 enum candidates_flag { COUNT_FLAG_PATTERN = 0x80, TYPE_FLAG_OBSERVED = 0x80 };
 enum pattern_flag { PATTERN_FLAG_BY_ADDRESS = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
+/* What may follow CALL and ANSWER: type, length (16 bits), data. */
+enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2 };
 
 static void start_parse(struct reader *r, const void *data, size_t len)
 {
@@ -193,6 +195,48 @@ static void build_candidates(struct writer *w, const struct candidate_list *list
     writer_u16(w, (uint16_t)pattern->step);
 }
 
+static void parse_ike(struct reader *r, size_t len, struct notify_ike *ret_ike)
+{
+    if (len == 0 || len > NOTIFY_IKE_MAX || ret_ike->len > 0)
+        reader_fail(r, ERR_INVALID);
+    const uint8_t *bytes = reader_bytes(r, len);
+    if (bytes == NULL)
+        return;
+    memcpy(ret_ike->data, bytes, len);
+    ret_ike->len = (uint16_t)len;
+}
+
+/* To the end; unknown ones are for later versions. relay is NULL where there is no such field. */
+static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *ret_relay)
+{
+    while (reader_is_ok(r) && reader_left(r) > 0) {
+        const unsigned type = reader_u8(r);
+        const size_t len = reader_u16(r);
+        if (type == FIELD_IKE) {
+            parse_ike(r, len, ret_ike);
+        } else if (type == FIELD_RELAY && ret_relay != NULL) {
+            if (len != 1 || *ret_relay != ANSWER_RELAY_UNSAID)
+                reader_fail(r, ERR_INVALID);
+            *ret_relay = reader_u8(r);
+            if (*ret_relay == ANSWER_RELAY_UNSAID)
+                reader_fail(r, ERR_INVALID);
+        } else {
+            (void)reader_bytes(r, len);
+        }
+    }
+}
+
+static void build_ike(struct writer *w, const struct notify_ike *ike)
+{
+    if (ike->len == 0)
+        return;
+    if (ike->len > NOTIFY_IKE_MAX)
+        writer_fail(w, ERR_INVALID);
+    writer_u8(w, FIELD_IKE);
+    writer_u16(w, ike->len);
+    writer_bytes(w, ike->data, ike->len <= NOTIFY_IKE_MAX ? ike->len : 0);
+}
+
 static bool is_zero(const uint8_t *bytes, size_t len)
 {
     uint8_t all = 0;
@@ -296,6 +340,7 @@ int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call
     if (reader_is_ok(&r) && !credentials_are_valid(&call.credentials))
         reader_fail(&r, ERR_INVALID);
     parse_candidates(&r, &call.candidates);
+    parse_fields(&r, &call.ike, NULL);
     const int error = end_parse(&r);
     if (error == ERR_OK)
         *ret_call = call;
@@ -314,15 +359,16 @@ void notify_build_call(struct writer *w, const struct notify_call *call)
     writer_bytes(w, call->caller_key, sizeof call->caller_key);
     build_credentials(w, &call->credentials);
     build_candidates(w, &call->candidates);
+    build_ike(w, &call->ike);
 }
 
-/* A refusal carries neither credentials nor candidates, an acceptance needs credentials. */
+/* A refusal carries nothing of the called host's, an acceptance needs credentials. */
 static bool answer_is_consistent(const struct notify_answer *answer)
 {
     if (answer->result == ANSWER_ACCEPTED)
         return credentials_are_valid(&answer->credentials);
     return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0 &&
-           answer->candidates.pattern.kind == PORT_PATTERN_NONE;
+           answer->candidates.pattern.kind == PORT_PATTERN_NONE && answer->ike.len == 0;
 }
 
 int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer)
@@ -336,6 +382,7 @@ int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_
     parse_credentials(&r, &answer.credentials);
     parse_candidates(&r, &answer.candidates);
     parse_text(&r, answer.reason, sizeof answer.reason);
+    parse_fields(&r, &answer.ike, &answer.relay);
     if (reader_is_ok(&r) && !answer_is_consistent(&answer))
         reader_fail(&r, ERR_INVALID);
     const int error = end_parse(&r);
@@ -358,6 +405,12 @@ void notify_build_answer(struct writer *w, const struct notify_answer *answer)
     writer_bytes(w, answer->credentials.password, CREDENTIALS_PASSWORD_LEN);
     build_candidates(w, &answer->candidates);
     build_text(w, answer->reason, sizeof answer->reason);
+    build_ike(w, &answer->ike);
+    if (answer->relay != ANSWER_RELAY_UNSAID) {
+        writer_u8(w, FIELD_RELAY);
+        writer_u16(w, 1);
+        writer_u8(w, answer->relay);
+    }
 }
 
 /* Open with both limits, or closed with none. */

@@ -22,7 +22,8 @@ enum notify_type {
 };
 
 #define NOTIFY_VERSION     1
-#define NOTIFY_LEN_MAX     1024 /* no notification data is longer */
+#define NOTIFY_LEN_MAX     1536 /* no notification data is longer */
+#define NOTIFY_IKE_MAX     700  /* the IKE message that a call or its answer carries */
 #define NOTIFY_ADDRESS_MAX 8    /* local addresses in LOGIN */
 #define NOTIFY_KEY_LEN     32   /* raw Ed25519 public key */
 #define NOTIFY_MAC_LEN     6
@@ -77,6 +78,12 @@ struct credentials {
     char password[CREDENTIALS_PASSWORD_LEN + 1];
 };
 
+/* An IKE message between the two hosts, of meaning to them alone. len 0: none. */
+struct notify_ike {
+    uint16_t len;
+    uint8_t data[NOTIFY_IKE_MAX];
+};
+
 /* Names are canonical (base/text.h) or "". */
 struct notify_login {
     bool has_mac;
@@ -121,12 +128,20 @@ struct notify_call {
     uint8_t caller_key[NOTIFY_KEY_LEN];
     struct credentials credentials;
     struct candidate_list candidates;
+    struct notify_ike ike; /* the caller's first one */
 };
 
 enum answer_result {
     ANSWER_ACCEPTED = 0,
     ANSWER_RATE_LIMIT = 1,
     ANSWER_BUSY = 2,
+};
+
+/* Why no relay channel follows an ANSWER. Values above the known ones are refusals too. */
+enum answer_relay {
+    ANSWER_RELAY_UNSAID = 0,  /* one may */
+    ANSWER_RELAY_REFUSED = 1, /* the called host wants none */
+    ANSWER_RELAY_OFF = 2,     /* the connector relays nothing */
 };
 
 struct notify_answer {
@@ -136,6 +151,8 @@ struct notify_answer {
     struct credentials credentials;   /* empty strings when refused */
     struct candidate_list candidates; /* empty when refused */
     char reason[NOTIFY_TEXT_CAP];
+    struct notify_ike ike; /* the answer to the call's; none when refused */
+    uint8_t relay;         /* enum answer_relay */
 };
 
 /* A channel for a call, or its end. Datagrams travel as frames of the same TCP stream (RFC 9329)

@@ -1,5 +1,5 @@
 /* Private Notify payloads: the first two bytes are the type. What a parser takes, its builder
- * writes, and the form that comes out is stable. */
+ * writes but for fields that it does not know, and the form that comes out is stable. */
 #include "fuzz.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
             return 0;                                                                              \
         writer_init(&w, first, sizeof(first));                                                     \
         notify_build_##kind(&w, &value);                                                           \
-        must(writer_is_ok(&w) && w.len == len);                                                    \
+        must(writer_is_ok(&w) && w.len <= len);                                                    \
         must(notify_parse_##kind(first, w.len, &again) == 0);                                      \
         writer_init(&x, second, sizeof(second));                                                   \
         notify_build_##kind(&x, &again);                                                           \

@@ -162,6 +162,14 @@ class Host(Daemon):
         wait_until(is_there, timeout, lambda: f"{name} is {state} at {self.node.name}: {self.peer(name)}\n{self.process.log}")
         return self.peer(name)
 
+    def wait_direct(self, name, timeout=12):
+        """Waits until the tunnel to the peer has left the relay that it may have begun on, and returns the peer's report."""
+        def is_direct():
+            peer = self.peer(name)
+            return peer and peer["state"] == "up" and peer["path"].startswith("direct ")
+        wait_until(is_direct, timeout, lambda: f"{name} is direct at {self.node.name}: {self.peer(name)}\n{self.process.log}")
+        return self.peer(name)
+
     def cleanup(self):
         self.node.run([DETECD, "-c", self.config_path, "--cleanup"])
 

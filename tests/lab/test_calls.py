@@ -41,7 +41,7 @@ def both_directions(calls):
     reports = []
     for caller, called in ((calls.a, calls.b), (calls.b, calls.a)):
         first_ping(caller, called.name)
-        there, here = caller.wait_peer(called.name), called.wait_peer(caller.name)
+        there, here = caller.wait_direct(called.name), called.wait_direct(caller.name)
         assert (there["direction"], here["direction"]) == ("out", "in")
         reports.append((there, here) if caller is calls.a else (here, there))
         hang_up(caller, called)
@@ -153,6 +153,8 @@ def test_several_hosts_behind_one_nat(lab):
     for ping in pings:
         labs.wait_until(lambda: not ping.is_running, 20, "the pings end")
         assert "3 packets transmitted, 3 received" in ping.log, ping.log
+    for host in callers:
+        host.wait_direct(NAME_B), calls.b.wait_direct(host.name)
     peers = {peer["name"]: peer for peer in calls.b.peers()}
     assert set(peers) == {host.name for host in callers}
     assert {peer["state"] for peer in peers.values()} == {"up"}

@@ -41,8 +41,8 @@ class Pair:
 
     def connect(self):
         self.a.node.run(["ping", "-c1", "-W10", NAME_B])
-        self.to_a = self.b.wait_peer(NAME_A)["address"]
-        self.to_b = self.a.wait_peer(NAME_B)["address"]
+        self.to_a = self.b.wait_direct(NAME_A)["address"]
+        self.to_b = self.a.wait_direct(NAME_B)["address"]
 
     def outside(self, expression=""):
         """A capture between the NATs."""

@@ -21,8 +21,8 @@ EXCHANGES = {34: "IKE_SA_INIT", 35: "IKE_AUTH", 36: "CREATE_CHILD_SA", 37: "INFO
 
 def connect(calls):
     calls.node_a.run(["ping", "-c1", "-W10", NAME_B])
-    calls.b.wait_peer(NAME_A)
-    return calls.a.wait_peer(NAME_B)
+    calls.b.wait_direct(NAME_A)
+    return calls.a.wait_direct(NAME_B)
 
 
 def exported(path):
@@ -142,7 +142,7 @@ def test_traffic_of_the_killed_side_brings_it_back(lab):
 
 
 def test_on_the_wire(lab):
-    """IKE of the hosts goes over the tunnel's own port behind the marker, from its first message on, and tells nobody who talks."""
+    """IKE of the hosts goes over the tunnel's own port behind the marker, and tells nobody who talks; IKE_SA_INIT travels in the call."""
     calls = topologies.Calls(lab, quality=None)
     calls.start()
     seen = capture.Capture(calls.net.node, "west", f"udp and host {calls.nat_a.address} and host {calls.nat_b.address}")
@@ -153,13 +153,10 @@ def test_on_the_wire(lab):
     assert packets and all({p.source_port, p.destination_port} == {32589} for p in packets)
     ike = [p for p in packets if p.payload[:4] == bytes(4)]
     exchanges = [EXCHANGES.get(p.payload[4 + 18]) for p in ike]
-    assert exchanges[:4] == ["IKE_SA_INIT"] * 2 + ["IKE_AUTH"] * 2 and "INFORMATIONAL" in exchanges
-    assert {p.source for p in ike[:2]} == {calls.nat_a.address, calls.nat_b.address}
+    assert exchanges[0] == "IKE_AUTH" and set(exchanges) == {"IKE_AUTH", "INFORMATIONAL"}, exchanges
+    assert ike[0].source == calls.nat_a.address and {p.source for p in ike} == {calls.nat_a.address, calls.nat_b.address}
     for p in ike:  # version 2.0, and a length that is the datagram's
         assert p.payload[4 + 17] == 0x20 and int.from_bytes(p.payload[4 + 24:4 + 28], "big") == len(p.payload) - 4
-    # NAT detection: both of IKE_SA_INIT carry both of its notifies (RFC 7296, 2.23).
-    for p in ike[:2]:
-        assert (16388).to_bytes(2, "big") in p.payload and (16389).to_bytes(2, "big") in p.payload
     secrets = [calls.a.public_key, calls.b.public_key]
     import base64
     for p in packets:

@@ -53,7 +53,7 @@ def test_reached_from_behind_another_symmetric_nat(lab, pcp, upnp, protocol):
     assert external in status and protocol in status
 
     world.node_b.run(["ping", "-c1", "-W10", world.a.name])
-    assert world.b.wait_peer(world.a.name)["path"] == f"direct {external}"
+    assert world.b.wait_direct(world.a.name)["path"] == f"direct {external}"
     world.a.wait_peer(world.b.name)
 
     world.a.stop()
@@ -65,7 +65,7 @@ def test_calls_outwards_too(lab):
     world = World(lab, upnp=False).start()
     world.wait_mapped("PCP")
     world.node_a.run(["ping", "-c1", "-W10", world.b.name])
-    assert world.b.wait_peer(world.a.name)["endpoint"].split(":")[0] == world.nat_a.address
+    assert world.b.wait_direct(world.a.name)["endpoint"].split(":")[0] == world.nat_a.address
     world.a.stop()
 
 

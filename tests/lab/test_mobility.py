@@ -109,7 +109,7 @@ class Pinger:
 def up(lab, *args, one_way=False, **options):
     calls = topologies.Calls(lab, *args, **options).start()
     first_ping(calls.a, NAME_B)
-    calls.a.wait_peer(NAME_B), calls.b.wait_peer(NAME_A)
+    calls.a.wait_direct(NAME_B), calls.b.wait_direct(NAME_A)
     stream = Stream(calls, one_way)
     begun = time.monotonic()
     stream.wait_moving(begun)
@@ -141,7 +141,7 @@ def test_nat_reboots_with_another_address(lab, nat_b, one_way):
     begun = time.monotonic()
     reboot_nat(calls.nat_a, "198.51.100.99")
     stream.wait_moving(begun)
-    labs.wait_until(lambda: calls.b.peer(NAME_A)["endpoint"].startswith("198.51.100.99:"), 10, lambda: f"b's path has moved\n{logs(calls)}")
+    labs.wait_until(lambda: (calls.b.peer(NAME_A)["endpoint"] or "").startswith("198.51.100.99:"), 10, lambda: f"b's path has moved\n{logs(calls)}")
     stream.wait_moving(time.monotonic())
     gap = stream.gap(begun)
     print(f"gap {gap:.2f} s")
@@ -163,7 +163,7 @@ def test_nat_reboots_with_the_same_address(lab):
     begun = time.monotonic()
     reboot_nat(calls.nat_a)
     stream.wait_moving(begun)
-    labs.wait_until(lambda: calls.b.peer(NAME_A)["endpoint"] != before["endpoint"], 10, lambda: f"the path moves\n{logs(calls)}")
+    labs.wait_until(lambda: calls.b.peer(NAME_A)["endpoint"] not in (before["endpoint"], None), 10, lambda: f"the path moves\n{logs(calls)}")
     stream.wait_moving(time.monotonic())
     assert stream.gap(begun) <= SILENT_TCP, logs(calls)
     assert calls.b.peer(NAME_A)["age_s"] >= before["age_s"]
@@ -180,14 +180,14 @@ def test_host_changes_its_network(lab, nat_b, limit):
     nat2 = lab.nat("nata2", calls.net.west, lan="10.0.3.0/24")
     calls.start()
     first_ping(calls.a, NAME_B)
-    calls.a.wait_peer(NAME_B), calls.b.wait_peer(NAME_A)
+    calls.a.wait_direct(NAME_B), calls.b.wait_direct(NAME_A)
     lab.join(calls.node_a, nat2.lan, interface="eth1", ipv6=False)
     stream = Stream(calls)
     stream.wait_moving(time.monotonic())
     begun = time.monotonic()
     calls.node_a.ip("link set dev eth0 down", f"route add default via {nat2.lan.gateway}")
     stream.wait_moving(begun)
-    labs.wait_until(lambda: calls.b.peer(NAME_A)["endpoint"].startswith(f"{nat2.address}:"), 10, lambda: f"b's path has moved\n{logs(calls)}")
+    labs.wait_until(lambda: (calls.b.peer(NAME_A)["endpoint"] or "").startswith(f"{nat2.address}:"), 10, lambda: f"b's path has moved\n{logs(calls)}")
     stream.wait_moving(time.monotonic())
     print(f"gap {stream.gap(begun):.2f} s")
     assert stream.gap(begun) <= limit, f"{stream.gap(begun)}\n{logs(calls)}"
@@ -215,13 +215,14 @@ def test_copies_from_elsewhere_move_nothing(lab):
             sock.sendto(packet.payload, (calls.nat_b.address, 32589))
             ike += [packet] if packet.payload[:4] == bytes(4) else []
         copied = max(copied, len(packets))
-        assert calls.b.peer(NAME_A)["endpoint"] == before["endpoint"]
+        # Where it was, or on the relay, which goes round the muted socket.
+        assert calls.b.peer(NAME_A)["endpoint"] in (before["endpoint"], None)
     calls.node_b.nft("delete table ip mute")
     assert ike, "a never asked"
     assert copied > 20
     stream.wait_moving(time.monotonic())
-    assert calls.b.peer(NAME_A)["endpoint"] == before["endpoint"]
-    assert "moved from" not in calls.b.process.log
+    assert calls.b.wait_direct(NAME_A)["endpoint"] == before["endpoint"]
+    assert thief.address not in calls.b.process.log
     sock.close()
     at_thief.stop(), seen.stop()
     stream.close()

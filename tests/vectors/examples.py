@@ -48,6 +48,10 @@ def credentials(pair):
     return (pair[0] + pair[1]).encode()
 
 
+def field(kind, data):
+    return struct.pack(">BH", kind, len(data)) + data
+
+
 def notifies():
     number = struct.pack(">Q", 0x0102030405060708)
     query = struct.pack(">Q", 0x1112131415161718)
@@ -65,9 +69,18 @@ def notifies():
     yield 56802, "CALL, as the called host gets it", (
         bytes([1, 6]) + struct.pack(">Q", 0x2122232425262728) + text8(CALLED_NAME) + text8(CALLER_NAME) + CALLER
         + credentials(CALLER_CREDENTIALS) + caller_list)
+    # The IKE messages stand for what the hosts say; connectors do not read them.
+    yield 56802, "CALL, with an IKE message", (
+        bytes([1, 1]) + number + text8(CALLED_NAME) + text8(CALLER_NAME) + bytes(32) + credentials(CALLER_CREDENTIALS)
+        + candidates((2, "198.51.100.7", 32589)) + field(1, bytes(range(0xA0, 0xA8)) + bytes(8) + bytes([33, 32, 34, 8])))
+    yield 56803, "ANSWER, with an IKE message, no relay", (
+        bytes([1, 0]) + number + CALLED + credentials(CALLED_CREDENTIALS) + candidates((2, "203.0.113.80", 40123)) + text8("")
+        + field(1, bytes(range(0xA0, 0xA8)) + bytes(range(0xB0, 0xB8)) + bytes([33, 32, 34, 32])) + field(2, bytes([1])))
     yield 56803, "ANSWER, as the caller gets it", (bytes([1, 0]) + number + CALLED + credentials(CALLED_CREDENTIALS)
                                                    + called_list + text8(""))
     yield 56803, "ANSWER, refused", bytes([1, 1]) + number + bytes(32 + 32) + bytes([0]) + text8("too many calls")
+    yield 56804, "RELAY", bytes([1, 0]) + number + struct.pack(">IIH", 0x5eed0001, 2500000, 4000)
+    yield 56804, "RELAY, closed", bytes([1, 1]) + number + struct.pack(">IIH", 0x5eed0001, 0, 0)
     yield 56805, "LOOKUP", bytes([1]) + query + text8(CALLER_NAME)
     yield 56806, "KEY", bytes([1]) + query + bytes([0, 1]) + CALLER
     yield 56806, "KEY, unknown", bytes([1]) + query + bytes([1, 0]) + bytes(32)

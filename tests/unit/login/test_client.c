@@ -207,7 +207,7 @@ static void test_implausible_names(void **state)
 static int call(struct login_client *client, uint64_t now_us)
 {
     return login_client_call(client, 7, "other." ZONE, "pc.home.example", &world_credentials,
-                             &world_candidates, now_us);
+                             &world_candidates, NULL, now_us);
 }
 
 /* A guest connects with its first call, which follows LOGIN without waiting for NAME. */
@@ -292,7 +292,7 @@ static void test_waiting_cap(void **state)
                                : login_client_lookup(client, i, "a." ZONE, START_US),
                          ERR_OK);
     assert_int_equal(call(client, START_US), ERR_LIMIT);
-    assert_int_equal(login_client_answer(client, 1, ANSWER_BUSY, NULL, NULL, "no", START_US),
+    assert_int_equal(login_client_answer(client, 1, ANSWER_BUSY, NULL, NULL, "no", NULL, START_US),
                      ERR_STATE);
     /* Old ones are dropped, and not sent by a session that comes late. */
     login_client_expire(client, START_US + 10 * SECOND_US);
@@ -329,17 +329,19 @@ static void test_bad_arguments(void **state)
     config = (struct login_config){.address_count = NOTIFY_ADDRESS_MAX + 1};
     assert_int_equal(login_client_new(&config, 0, &none), ERR_INVALID);
     assert_null(none);
-    assert_int_equal(login_client_call(client, 1, "", "", &world_credentials, &world_candidates, 0),
-                     ERR_INVALID);
+    assert_int_equal(
+        login_client_call(client, 1, "", "", &world_credentials, &world_candidates, NULL, 0),
+        ERR_INVALID);
     char long_name[400];
     memset(long_name, 'a', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
     assert_int_equal(
-        login_client_call(client, 1, long_name, "", &world_credentials, &world_candidates, 0),
+        login_client_call(client, 1, long_name, "", &world_credentials, &world_candidates, NULL, 0),
         ERR_INVALID);
     const struct credentials empty = {0};
-    assert_int_equal(login_client_call(client, 1, "a." ZONE, "", &empty, &world_candidates, 0),
-                     ERR_INVALID);
+    assert_int_equal(
+        login_client_call(client, 1, "a." ZONE, "", &empty, &world_candidates, NULL, 0),
+        ERR_INVALID);
     assert_int_equal(login_client_lookup(client, 1, long_name, 0), ERR_INVALID);
     login_client_free(client);
 }

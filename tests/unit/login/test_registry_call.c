@@ -26,7 +26,8 @@ static struct fixture *start(void)
     world_add_row(&f->world, "called." ZONE, CALLED_KEY, NULL);
     world_add_row(&f->world, "absent." ZONE, 77, NULL);
     f->caller = world_add_host(&f->world, CALLER_KEY, NULL);
-    f->called = world_add_host(&f->world, CALLED_KEY, NULL);
+    const struct login_config relaying = {.wants_relay = true, .port = 1};
+    f->called = world_add_host(&f->world, CALLED_KEY, &relaying);
     f->third = world_add_host(&f->world, THIRD_KEY, NULL);
     const struct login_config guest = {.is_guest = true, .port = 1};
     f->guest = world_add_host(&f->world, GUEST_KEY, &guest);
@@ -45,9 +46,43 @@ static int call(struct fixture *f, struct world_host *from, uint64_t number, con
                 const char *claimed)
 {
     const int error = login_client_call(from->client, number, called, claimed, &world_credentials,
-                                        &world_candidates, f->world.now_us);
+                                        &world_candidates, NULL, f->world.now_us);
     world_drain(&f->world);
     return error;
+}
+
+/* What the hosts say to each other passes as it is, up to its limit; nothing of one call ever gets
+ * into another. */
+static void test_carried_messages(void **state)
+{
+    struct fixture *f = start();
+    struct notify_ike there = {.len = NOTIFY_IKE_MAX}, back = {.len = 1, .data = {0x77}};
+    for (size_t i = 0; i < sizeof there.data; i++)
+        there.data[i] = (uint8_t)(i * 7);
+    for (unsigned round = 0; round < 2; round++) {
+        assert_int_equal(login_client_call(f->caller->client, 9, "called." ZONE, "caller." ZONE,
+                                           &world_credentials, &world_candidates,
+                                           round == 0 ? &there : NULL, f->world.now_us),
+                         ERR_OK);
+        world_drain(&f->world);
+        const struct notify_ike *seen = &f->called->call.ike;
+        assert_int_equal(seen->len, round == 0 ? NOTIFY_IKE_MAX : 0);
+        if (round == 0)
+            assert_memory_equal(seen->data, there.data, sizeof there.data);
+        assert_int_equal(login_client_answer(f->called->client, f->called->call.number,
+                                             ANSWER_ACCEPTED, &world_credentials, &world_candidates,
+                                             NULL, round == 0 ? &back : NULL, f->world.now_us),
+                         ERR_OK);
+        world_drain(&f->world);
+        assert_int_equal(f->caller->answer.ike.len, round == 0 ? 1 : 0);
+        assert_int_equal(f->caller->answer.ike.data[0], round == 0 ? 0x77 : 0);
+    }
+    there.len = NOTIFY_IKE_MAX + 1;
+    assert_int_equal(login_client_call(f->caller->client, 9, "called." ZONE, "caller." ZONE,
+                                       &world_credentials, &world_candidates, &there,
+                                       f->world.now_us),
+                     ERR_INVALID);
+    finish(f);
 }
 
 static void test_call_and_answer(void **state)
@@ -70,7 +105,7 @@ static void test_call_and_answer(void **state)
     assert_memory_equal(f->caller->answer.called_key, f->called->key, NOTIFY_KEY_LEN);
     /* Once only. */
     assert_int_equal(login_client_answer(f->called->client, seen->number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
@@ -83,7 +118,7 @@ static void test_busy(void **state)
     struct fixture *f = start();
     assert_int_equal(call(f, f->caller, 1, "called." ZONE, ""), ERR_OK);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_BUSY,
-                                         NULL, NULL, "too many tunnels", f->world.now_us),
+                                         NULL, NULL, "too many tunnels", NULL, f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
     assert_int_equal(f->caller->answer.result, ANSWER_BUSY);
@@ -103,7 +138,7 @@ static void test_answer_candidates(void **state)
     }
     assert_int_equal(call(f, f->caller, 1, "called." ZONE, ""), ERR_OK);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
-                                         &world_credentials, &list, NULL, f->world.now_us),
+                                         &world_credentials, &list, NULL, NULL, f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
     assert_int_equal(f->caller->answer.candidates.count, 1);
@@ -114,7 +149,7 @@ static void test_answer_candidates(void **state)
 static int call_from(struct fixture *f, struct world_host *from, const struct candidate_list *list)
 {
     const int error = login_client_call(from->client, 77, "called." ZONE, "", &world_credentials,
-                                        list, f->world.now_us);
+                                        list, NULL, f->world.now_us);
     world_drain(&f->world);
     return error;
 }
@@ -140,7 +175,7 @@ static void test_observed_is_the_connectors_word(void **state)
     /* The same of an answer. */
     registry_session_observed(f->world.registry, f->called->session, &other);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
-                                         &world_credentials, &list, NULL, f->world.now_us),
+                                         &world_credentials, &list, NULL, NULL, f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
     got = f->caller->answer.candidates.items;
@@ -219,9 +254,10 @@ static void test_forged_fields(void **state)
     for (size_t cut = 0; cut < w.len; cut++)
         assert_true(registry_notify(registry, f->third->session, NOTIFY_CALL, buffer, cut, NULL,
                                     f->world.now_us) < 0);
+    buffer[w.len] = 0; /* the beginning of a field */
     assert_int_equal(registry_notify(registry, f->third->session, NOTIFY_CALL, buffer, w.len + 1,
                                      NULL, f->world.now_us),
-                     ERR_INVALID);
+                     ERR_TRUNCATED);
     static const uint16_t types[] = {NOTIFY_NAME, NOTIFY_RELAY, NOTIFY_KEY, 56799, 56807, 0, 65535};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         assert_int_equal(registry_notify(registry, f->third->session, types[i], buffer, w.len, NULL,
@@ -257,14 +293,14 @@ static void test_answers_of_others(void **state)
     const uint64_t number = f->called->call.number;
     /* A third host answers in its place; a guessed number; the caller itself. */
     assert_int_equal(login_client_answer(f->third->client, number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     assert_int_equal(login_client_answer(f->third->client, 5, ANSWER_ACCEPTED, &world_credentials,
-                                         &world_candidates, NULL, f->world.now_us),
+                                         &world_candidates, NULL, NULL, f->world.now_us),
                      ERR_OK);
     assert_int_equal(login_client_answer(f->caller->client, number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
@@ -273,7 +309,7 @@ static void test_answers_of_others(void **state)
     assert_int_equal(registry_counters(f->world.registry)->invalid, 1);
     /* The right one still may. */
     assert_int_equal(login_client_answer(f->called->client, number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
@@ -289,7 +325,7 @@ static void test_late_answer(void **state)
     world_run(&f->world, REGISTRY_CALL_WAIT_US);
     assert_int_equal(registry_counters(f->world.registry)->expired, 1);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
@@ -299,7 +335,7 @@ static void test_late_answer(void **state)
     f->caller->is_unreachable = true;
     world_break(f->caller);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
-                                         &world_credentials, &world_candidates, NULL,
+                                         &world_credentials, &world_candidates, NULL, NULL,
                                          f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
@@ -490,9 +526,9 @@ static void test_sessions_come_and_go(void **state)
             world_break(f->caller);
         world_run(&f->world, 40 * SECOND_US);
         if (login_client_state(f->called->client) == LOGIN_UP && f->called->calls > 0) {
-            const int result =
-                login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
-                                    &world_credentials, &world_candidates, NULL, f->world.now_us);
+            const int result = login_client_answer(f->called->client, f->called->call.number,
+                                                   ANSWER_ACCEPTED, &world_credentials,
+                                                   &world_candidates, NULL, NULL, f->world.now_us);
             assert_int_equal(result, ERR_OK);
             world_drain(&f->world);
         }
@@ -516,7 +552,8 @@ static void test_relay(void **state)
     world_run(&f->world, SECOND_US);
     f->called->answers_calls = true;
     assert_int_equal(call(f, fourth, 1, "called." ZONE, ""), ERR_OK);
-    assert_int_equal(f->world.relays, 0); /* the connector has none */
+    assert_int_equal(f->world.relays, 0); /* the connector has none, and says so */
+    assert_int_equal(fourth->answer.relay, ANSWER_RELAY_OFF);
     config.find_static = world_find_static;
     config.context = &f->world;
     assert_int_equal(registry_set_config(f->world.registry, &config), ERR_OK);
@@ -524,6 +561,7 @@ static void test_relay(void **state)
     assert_int_equal(f->world.relays, 0); /* the caller wants none */
     assert_int_equal(call(f, fourth, 3, "called." ZONE, ""), ERR_OK);
     assert_int_equal(fourth->answers, 2);
+    assert_int_equal(fourth->answer.relay, ANSWER_RELAY_UNSAID);
     assert_int_equal(f->world.relays, 1);
     const struct registry_event *event = &f->world.last_relay;
     assert_true(event->session == fourth->session && event->relay.number == 3);
@@ -532,10 +570,14 @@ static void test_relay(void **state)
     f->called->answers_calls = false;
     assert_int_equal(call(f, fourth, 4, "called." ZONE, ""), ERR_OK);
     assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_BUSY,
-                                         NULL, NULL, "busy", f->world.now_us),
+                                         NULL, NULL, "busy", NULL, f->world.now_us),
                      ERR_OK);
     world_drain(&f->world);
     assert_int_equal(f->world.relays, 1); /* refused */
+    f->caller->answers_calls = true;
+    assert_int_equal(call(f, fourth, 5, "caller." ZONE, ""), ERR_OK);
+    assert_int_equal(fourth->answer.relay, ANSWER_RELAY_REFUSED); /* the called host wants none */
+    assert_int_equal(f->world.relays, 1);
     finish(f);
 }
 
@@ -543,6 +585,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_call_and_answer),
+        cmocka_unit_test(test_carried_messages),
         cmocka_unit_test(test_busy),
         cmocka_unit_test(test_answer_candidates),
         cmocka_unit_test(test_claims),

@@ -133,7 +133,7 @@ static void take_client_event(struct world_host *host, const struct login_event 
         host->call = event->call;
         if (host->answers_calls)
             assert_int_equal(login_client_answer(host->client, host->call.number, ANSWER_ACCEPTED,
-                                                 &world_credentials, &world_candidates, NULL,
+                                                 &world_credentials, &world_candidates, NULL, NULL,
                                                  world->now_us),
                              ERR_OK);
         break;

@@ -96,7 +96,7 @@ static void test_notifies(void **state)
         assert_quoted(vector_text(&c, "data"));
     }
     fclose(in);
-    assert_int_equal(cases, 12);
+    assert_int_equal(cases, 14);
 }
 
 /* The fields, not only the form. */

