@@ -171,6 +171,23 @@ WEATHERS = [
 ]
 
 
+@dataclasses.dataclass(frozen=True)
+class Quiet:
+    """Two NATs that soon forget, and a tunnel that nobody uses for more than a minute."""
+
+    name: str
+    cases: tuple
+    lifetime_s: int
+    inbound_refreshes: bool = True
+
+
+QUIETS = [
+    Quiet("mappings last 30 s", (14,), 30),
+    Quiet("mappings last 20 s", (14,), 20),
+    Quiet("20 s, only packets from inside count", (14, 15), 20, False),
+]
+
+
 def pairs(kinds=None):
     """Every unordered pair of kinds, each with itself too."""
     kinds = KINDS if kinds is None else kinds

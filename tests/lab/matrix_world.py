@@ -28,6 +28,8 @@ PORT = 32589
 SETTLE = 3.0  # s after the first reply that a relayed pair is watched, so that a late direct path is seen
 MOVE_WITHIN = 12.0  # s until a pair that theory gives a direct path has to have it
 
+QUIET = 65  # s
+
 # What an application does: looks the name up, sends a datagram to what it gets until an answer comes.
 CLIENT = """
 import socket, sys, time
@@ -301,4 +303,22 @@ def run_weather(lab, weather, delay, from_b=False):
     result = run(calls, matrix.DIRECT, from_b, tries=40)
     if weather.bulk and result.path == matrix.DIRECT and not fetch(calls, weather.bulk):
         result.path, result.note = "direct, no bulk", f"{weather.bulk} bytes did not get through"
+    return result
+
+
+def run_quiet(lab, quiet, delay, from_b=False):
+    """After a minute of silence each side still reaches the other at once, by the tunnel that was there."""
+    nat = {"mapping": "ei", "filtering": "apd", "lifetime": quiet.lifetime_s * 1000, "inbound_refreshes": quiet.inbound_refreshes}
+    kind = matrix.Kind(quiet.name, quiet.cases, "", {"nat": {"emulated": nat}})
+    calls = Pair(lab, kind, kind, delay).start()
+    result = run(calls, matrix.DIRECT, from_b)
+    if result.path != matrix.DIRECT:
+        return result
+    threading.Event().wait(QUIET)
+    for host, other in ((calls.a, calls.b), (calls.b, calls.a)):
+        address = host.peer(other.name)["address"]
+        done = host.node.run(["ping", "-c1", "-W2", address], check=False)
+        peer = host.peer(other.name)
+        if done.returncode or peer["age_s"] < QUIET or path_of(peer) != "direct":
+            result.path, result.note = "forgotten", f"{done.stdout} {peer}"
     return result
