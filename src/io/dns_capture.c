@@ -3,6 +3,10 @@
  *   table inet NAME {
  *     flags owner
  *     set alive { type inet_proto; timeout 2s; }            # udp and tcp, while the daemon is well
+ *     chain apart {
+ *       type filter hook output priority raw
+ *       meta mark M th dport 53 ct original zone set Z      # see below
+ *     }
  *     chain output {
  *       type nat hook output priority dstnat
  *       meta mark M accept
@@ -19,9 +23,12 @@
 
 #define DNS_PORT        53
 #define PRIORITY_DSTNAT (-100)
+#define PRIORITY_RAW    (-300)
+#define OWN_ZONE        32589 /* any but 0 */
 
 static const char alive[] = "alive";
 static const char output[] = "output";
+static const char apart[] = "apart";
 
 int dns_capture_open(struct dns_capture *capture, const struct dns_capture_options *options)
 {
@@ -29,6 +36,8 @@ int dns_capture_open(struct dns_capture *capture, const struct dns_capture_optio
         .name = alive, .fields = {NFT_FIELD_PROTOCOL}, .timeout_ms = DNS_CAPTURE_ALIVE_MS};
     const struct nft_chain chain = {
         .name = output, .type = "nat", .hook = NF_INET_LOCAL_OUT, .priority = PRIORITY_DSTNAT};
+    const struct nft_chain early = {
+        .name = apart, .type = "filter", .hook = NF_INET_LOCAL_OUT, .priority = PRIORITY_RAW};
     struct nft *nft = &capture->nft;
     int error;
 
@@ -41,6 +50,17 @@ int dns_capture_open(struct dns_capture *capture, const struct dns_capture_optio
     nft_table_add(nft, NFT_OWNED, true);
     nft_set_add(nft, &set);
     nft_chain_add(nft, &chain);
+    nft_chain_add(nft, &early);
+
+    /* Only the first packet of a connection is looked at by the chain below. A query of the
+     * daemon's own leaves a connection that is not redirected; an application's socket that is
+     * given the same port soon after would continue it, past the capture, and the other way round.
+     */
+    nft_rule_begin(nft, apart);
+    nft_match_mark(nft, options->mark, true);
+    nft_match_port(nft, DNS_PORT);
+    nft_set_original_zone(nft, OWN_ZONE);
+    nft_rule_end(nft);
 
     nft_rule_begin(nft, output);
     nft_match_mark(nft, options->mark, true);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <net/if.h>
 #include <string.h>
 
@@ -206,6 +207,21 @@ void nft_match_state(struct nft *nft, uint32_t states)
     end(nft, e);
     mask(nft, 0, &states, sizeof states);
     nft_compare(nft, 0, false, &none, sizeof none);
+}
+
+void nft_set_original_zone(struct nft *nft, uint16_t zone)
+{
+    static const uint8_t original = IP_CT_DIR_ORIGINAL;
+    struct expression e = begin(nft, "immediate");
+
+    put_register(nft, NFTA_IMMEDIATE_DREG, 0);
+    put_value(nft, NFTA_IMMEDIATE_DATA, &zone, sizeof zone);
+    end(nft, e);
+    e = begin(nft, "ct");
+    put_register(nft, NFTA_CT_SREG, 0);
+    nft_put_u32(nft, NFTA_CT_KEY, NFT_CT_ZONE);
+    nft_put(nft, NFTA_CT_DIRECTION, &original, sizeof original);
+    end(nft, e);
 }
 
 void nft_count(struct nft *nft, const char *counter)

@@ -48,6 +48,9 @@ enum nft_state { /* as NF_CT_STATE_BIT() has it */
 /* Is the connection in one of these states? */
 void nft_match_state(struct nft *nft, uint32_t states);
 
+/* Before connection tracking (priority below -200): the connection's packets in this direction are
+ * tracked apart from those of other zones; what comes back is not. */
+void nft_set_original_zone(struct nft *nft, uint16_t zone);
 /* Counts in a named counter (nft_counter_add). */
 void nft_count(struct nft *nft, const char *counter);
 /* NF_ACCEPT, NF_DROP or an enum nft_verdicts. */

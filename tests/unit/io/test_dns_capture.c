@@ -258,6 +258,28 @@ static void one_socket_may_ask_two_servers(void **state)
     close(fd);
 }
 
+/* The kernel gives a port to one socket after the other: the connection that the first has left is
+ * there still, and says nothing of the second's. */
+static void a_port_drawn_again_goes_its_own_way(void **state)
+{
+    assert_int_equal(dns_capture_refresh(&capture), ERR_OK);
+    for (int i = 0; i < 4 * KINDS; i++) {
+        const uint32_t mark = i / KINDS % 2 ? 0 : MARK;
+        const int kind = i % KINDS;
+        socklen_t len;
+        struct sockaddr_storage own =
+            sockaddr_of(kind == SIX ? "[2001:db8::1]:41000" : "192.0.2.1:41000", &len);
+        struct sockaddr_storage to = sockaddr_of(servers[kind], &len);
+        int fd = socket(own.ss_family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+        if (mark != 0)
+            assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof mark), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&own, len), 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&to, len), 0);
+        assert_int_equal(ask(fd, kind), mark == 0);
+        close(fd);
+    }
+}
+
 static void what_was_not_redirected_is_not_found(void **state)
 {
     struct endpoint listener = testnet_endpoint(listeners[FOUR]);
@@ -482,6 +504,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_ports_and_the_tunnel_are_left_alone, open_capture,
                                         close_capture),
         cmocka_unit_test_setup_teardown(one_socket_may_ask_two_servers, open_capture,
+                                        close_capture),
+        cmocka_unit_test_setup_teardown(a_port_drawn_again_goes_its_own_way, open_capture,
                                         close_capture),
         cmocka_unit_test_setup_teardown(what_was_not_redirected_is_not_found, open_capture,
                                         close_capture),
