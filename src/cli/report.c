@@ -84,6 +84,20 @@ static void print_nat(struct output *output, const json_t *nat, uint64_t port)
     }
 }
 
+static void print_keepalive(struct output *output, const json_t *keepalive)
+{
+    char text[FORMAT_CAP];
+    if (!json_is_object(keepalive))
+        return;
+    print_label(output, "keepalive");
+    if (format_get_bool(keepalive, "is_needed"))
+        output_print(output, STYLE_PLAIN, "every %s",
+                     format_seconds(format_get_number(keepalive, "interval_s", 0), text));
+    else
+        output_text(output, STYLE_PLAIN, "not needed: packets get in unasked");
+    output_newline(output);
+}
+
 void report_print_port_mapping(struct output *output, const char *label, const json_t *mapping)
 {
     const char *state = format_get_text(mapping, "state");
@@ -217,6 +231,7 @@ void report_print_status(struct output *output, const json_t *status)
     output_newline(output);
     print_nat(output, json_object_get(status, "nat"), format_get_count(status, "port"));
     report_print_port_mapping(output, "  mapped    ", json_object_get(status, "port_mapping"));
+    print_keepalive(output, json_object_get(status, "keepalive"));
     print_dns(output, json_object_get(status, "dns"));
     print_guard(output, json_object_get(status, "guard"));
     print_label(output, "tunnels");

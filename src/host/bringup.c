@@ -296,6 +296,7 @@ static void stop(struct host *host)
         state_keep(host);
     peers_close(host, now_us);
     sessions_close(host, now_us);
+    keeper_stop(host);
     portmap_stop(host->portmap, now_us);
     nat64_stop(host);
     host->stop_us = now_us + STOP_WAIT_US;

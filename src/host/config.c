@@ -300,7 +300,7 @@ static void set_defaults(struct host_config *config)
     config->has_port_mapping = true;
     config->idle_us = 600 * SECOND_US;
     config->attempt_us = 5 * SECOND_US;
-    config->keepalive_us = 20 * SECOND_US;
+    config->keepalive_us = UINT64_MAX;
     config->rekey_us = 3600 * SECOND_US;
     config->mtu = 1500;
     config->suites[0] = SPUT_AES128_GCM;
@@ -387,6 +387,8 @@ int host_config_load(const char *file, struct host_config *ret_config, FILE *rep
     }
     if (error == ERR_OK)
         error = check_whole(config, report);
+    if (config->keepalive_us == UINT64_MAX)
+        config->keepalive_us = 0;
     if (error == ERR_OK && config->is_proxy_automatic)
         take_environment(config, report);
     if (error == ERR_OK)

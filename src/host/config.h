@@ -47,7 +47,7 @@ struct host_config {
     uint64_t idle_us;
     uint64_t attempt_us;   /* one of three attempts of a call */
     uint64_t lease_us;     /* wanted from the connector; 0: the connector's choice */
-    uint64_t keepalive_us; /* NAT keepalive of idle tunnels */
+    uint64_t keepalive_us; /* NAT keepalive of idle tunnels, at the most; 0: as is needed */
     uint64_t rekey_us;     /* of IKE and child SAs */
     char state[HOST_PATH_CAP];
     char socket[HOST_PATH_CAP];

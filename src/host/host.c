@@ -178,6 +178,7 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
 static void on_stun(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
 {
     if (sessions_on_stun(host, slot->data, slot->len, &slot->from, now_us) == ERR_NOT_FOUND &&
+        keeper_on_stun(host, slot->data, slot->len, &slot->from, now_us) == ERR_NOT_FOUND &&
         call_on_stun(host, slot->data, slot->len, &slot->from, now_us) != ERR_OK)
         host->stray_stun_count++;
 }

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "host/config.h"
 #include "host/depth.h"
+#include "host/keeper.h"
 #include "host/nat64.h"
 #include "host/netcheck.h"
 #include "host/task.h"
@@ -110,6 +111,7 @@ struct host {
     struct control *control;
     struct ping *pings;
     struct netcheck_state netcheck;
+    struct keeper keeper;
     FILE *export;             /* keys, for debugging; NULL: off */
     struct ike_sa *pumped_sa; /* being driven further up */
 

@@ -85,12 +85,14 @@ static void on_move_task(struct task *task, uint64_t now_us)
 
 void mobility_on_network(struct host *host, uint64_t now_us)
 {
+    keeper_on_network(host, now_us);
     host->move_task.run = on_move_task;
     task_set(&host->tasks, &host->move_task, now_us + BURST_US);
 }
 
 void mobility_on_public_endpoint(struct host *host, uint64_t now_us)
 {
+    keeper_on_network(host, now_us);
     announce_all(host, false, now_us);
 }
 
@@ -108,6 +110,8 @@ void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t n
     }
     log_info("%s: moved from %s to %s", peer->name, relay_format(host, &peer->path, before),
              endpoint_format(path, text, sizeof(text)));
+    if (!relay_is_endpoint(&peer->path))
+        keeper_doubt(host);
     peer->path = *path;
     peer->keepalive_us = now_us;
     call_on_path(peer);

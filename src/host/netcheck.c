@@ -5,6 +5,7 @@
 #include "host/portmap.h"
 #include "host/session.h"
 #include "io/clock.h"
+#include "io/route.h"
 #include "io/udp.h"
 #include <stdlib.h>
 #include <string.h>
@@ -20,9 +21,10 @@ struct netcheck_socket {
 
 struct netcheck {
     struct host *host;
-    struct control_client *client;
+    struct control_client *client; /* NULL: nobody waits for it */
     struct behaviour *behaviour;
     struct endpoint server;
+    struct address source; /* that its datagrams leave from */
     uint64_t login_round_trip_us;
     uint64_t started_us;
     struct task task;
@@ -118,15 +120,18 @@ static void finish(struct netcheck *netcheck, uint64_t now_us)
 {
     struct control_client *client = netcheck->client;
     struct netcheck_state *state = &netcheck->host->netcheck;
-    json_t *report = make_report(netcheck, now_us);
+    json_t *report = client != NULL ? make_report(netcheck, now_us) : NULL;
     struct behaviour_result result;
     behaviour_get_result(netcheck->behaviour, &result);
     if (result.is_udp_open) {
         state->has_result = true;
         state->result = result;
         state->at_us = now_us;
+        keeper_note_lifetime(netcheck->host, &netcheck->source, &result, now_us);
     }
     end(netcheck);
+    if (client == NULL)
+        return;
     control_finish(client, json_pack("{s:o*}", "netcheck", report));
 }
 
@@ -217,28 +222,23 @@ static int begin(struct netcheck *netcheck, uint64_t lifetime_us)
     return behaviour_new(&config, netcheck->started_us, &netcheck->behaviour);
 }
 
-void netcheck_start(struct control_client *client, uint64_t lifetime_us)
+/* ERR_NOT_FOUND: where the connector is, is not known yet. client may be NULL. */
+static int start(struct host *host, struct control_client *client, uint64_t lifetime_us)
 {
-    struct host *host = control_client_host(client);
     struct session *session = session_find(host, host->config.zone);
+    struct route_lookup lookup;
     struct endpoint server;
-    if (host->netcheck.running != NULL) {
-        control_fail(client, "another check is running; try again when it has ended");
-        return;
-    }
-    if (session == NULL || session_stun_server(session, &server) != ERR_OK) {
-        control_fail(client, "where the connector of %s is, is not known yet; see `detec status`",
-                     host->config.zone);
-        return;
-    }
+    if (session == NULL || session_stun_server(session, &server) != ERR_OK)
+        return ERR_NOT_FOUND;
     struct netcheck *netcheck = calloc(1, sizeof(*netcheck));
-    if (netcheck == NULL) {
-        control_fail(client, "out of memory");
-        return;
-    }
+    if (netcheck == NULL)
+        return ERR_NOMEM;
     netcheck->host = host;
     netcheck->client = client;
     netcheck->server = server;
+    if (route_lookup(&host->netlink, &server.address, HOST_MARK, &lookup) == ERR_OK &&
+        !lookup.is_unreachable)
+        netcheck->source = lookup.source;
     netcheck->login_round_trip_us = session_round_trip_us(session);
     netcheck->started_us = clock_now_us();
     netcheck->task.run = on_task;
@@ -246,11 +246,45 @@ void netcheck_start(struct control_client *client, uint64_t lifetime_us)
     int error = begin(netcheck, lifetime_us);
     if (error != ERR_OK) {
         end(netcheck);
-        control_fail(client, "the check cannot be made: %s", error_text(error));
+        return error;
+    }
+    if (client != NULL)
+        control_on_gone(client, on_gone, netcheck);
+    pump(netcheck, netcheck->started_us);
+    return ERR_OK;
+}
+
+void netcheck_start(struct control_client *client, uint64_t lifetime_us)
+{
+    struct host *host = control_client_host(client);
+    netcheck_cancel_background(host);
+    if (host->netcheck.running != NULL) {
+        control_fail(client, "another check is running; try again when it has ended");
         return;
     }
-    control_on_gone(client, on_gone, netcheck);
-    pump(netcheck, netcheck->started_us);
+    int error = start(host, client, lifetime_us);
+    if (error == ERR_NOT_FOUND)
+        control_fail(client, "where the connector of %s is, is not known yet; see `detec status`",
+                     host->config.zone);
+    else if (error == ERR_NOMEM)
+        control_fail(client, "out of memory");
+    else if (error != ERR_OK)
+        control_fail(client, "the check cannot be made: %s", error_text(error));
+}
+
+void netcheck_start_background(struct host *host, uint64_t lifetime_us)
+{
+    if (host->netcheck.running != NULL)
+        return;
+    int error = start(host, NULL, lifetime_us);
+    if (error != ERR_OK)
+        log_debug("netcheck: not begun: %s", error_text(error));
+}
+
+void netcheck_cancel_background(struct host *host)
+{
+    if (host->netcheck.running != NULL && host->netcheck.running->client == NULL)
+        end(host->netcheck.running);
 }
 
 const struct behaviour_result *netcheck_result(const struct host *host)

@@ -21,6 +21,11 @@ struct netcheck_state {
 /* Answers the client when the run has ended; or at once that it cannot be made. lifetime_us: look
  * for the lifetime of mappings up to there; 0: don't. */
 void netcheck_start(struct control_client *client, uint64_t lifetime_us);
+/* The same for ourselves: nobody is answered, what was found is remembered, and `detec netcheck`
+ * takes precedence. */
+void netcheck_start_background(struct host *host, uint64_t lifetime_us);
+/* If such a one is running. */
+void netcheck_cancel_background(struct host *host);
 /* The last result, as long as the connector sees us at the same address as then; else NULL. */
 const struct behaviour_result *netcheck_result(const struct host *host);
 

@@ -11,7 +11,6 @@
 #include "host/peer.h"
 #include "host/relay.h"
 #include "io/clock.h"
-#include "wire/demux.h"
 #include "wire/sput.h"
 #include <stdio.h>
 #include <string.h>
@@ -59,12 +58,6 @@ static void look_for_direct(struct peer *peer, uint64_t now_us)
     call_start_upgrade(peer, now_us);
 }
 
-/* When anything last went out on the path. */
-static uint64_t keepalive_last_us(const struct peer *peer, const struct tunnel_status *status)
-{
-    return status->sent_us > peer->keepalive_us ? status->sent_us : peer->keepalive_us;
-}
-
 /* Until something has to be done. A tunnel that is quiet, and about which nothing is open, is left
  * alone until data wakes us or it is time for a keepalive: no timer that runs each second. */
 static void rest(struct peer *peer, const struct tunnel_status *status, uint64_t next_us,
@@ -79,7 +72,7 @@ static void rest(struct peer *peer, const struct tunnel_status *status, uint64_t
     tunnel_set_wake(peer->tunnel, is_quiet ? TUNNEL_WAKE_DATA : path_probe_wakes(peer));
     tunnel_get_status(peer->tunnel, &after);
     if (is_quiet && after.packets_in + after.packets_out == peer->activity_packets) {
-        next_us = keepalive_deadline(&peer->keepalive, keepalive_last_us(peer, status));
+        next_us = keeper_next_us(peer, status, now_us);
         next_us = deadline_min(next_us, peer->activity_us + peer->host->config.idle_us);
     }
     task_set(&peer->host->tasks, &peer->task, next_us);
@@ -108,13 +101,10 @@ static void watch(struct task *task, uint64_t now_us)
         peer_down(peer, "idle", true, now_us);
         return;
     }
-    if (keepalive_expire(&peer->keepalive, keepalive_last_us(peer, &status), now_us)) {
-        const uint8_t byte = DEMUX_KEEPALIVE;
-        host_send(host, &peer->path, &byte, 1);
-        peer->keepalive_us = now_us;
-    }
+    keeper_keep(peer, &status, now_us);
     uint64_t next_us = mobility_watch(peer, &status, now_us);
     next_us = deadline_min(next_us, path_probe_watch(peer, &status, now_us));
+    next_us = deadline_min(next_us, keeper_next_us(peer, &status, now_us));
     look_for_direct(peer, now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel))
         (void)!ike_sa_rekey_child(peer->sa);
@@ -131,6 +121,8 @@ static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     peer->sa = sa;
     if (peer->tunnel != NULL) {
         peer->is_closing = false;
+        if (!relay_is_endpoint(&peer->path))
+            keeper_doubt(peer->host);
         tunnel_remove(peer->host->tunnels, peer->tunnel);
         peer->tunnel = NULL;
         pool_drop(peer->host->pool, &peer->address, (uint64_t)clock_wall_seconds());

@@ -194,6 +194,7 @@ json_t *report_status(struct host *host)
     json_object_set_new(status, "login", report_login(host, now_us));
     json_object_set_new(status, "nat", report_nat(host));
     json_object_set_new(status, "port_mapping", portmap_report(host->portmap, now_us));
+    json_object_set_new(status, "keepalive", keeper_report(host, now_us));
     json_object_set_new(status, "dns", report_dns(host));
     json_object_set_new(status, "guard",
                         json_pack("{s:b, s:I}", "is_intact", is_intact, "restored",

@@ -64,6 +64,10 @@ uint64_t session_since_us(const struct session *session);
 uint64_t session_round_trip_us(const struct session *session);
 /* The connector's UDP port for STUN. ERR_NOT_FOUND while the connector is not known. */
 MUST_USE int session_stun_server(const struct session *session, struct endpoint *ret_server);
+/* Where the connector's STUN server is over this family, without a translator (NAT64) between, and
+ * how it sees us there. False: not known. */
+bool session_stun_view(const struct session *session, uint8_t family, struct endpoint *ret_server,
+                       struct endpoint *ret_public);
 /* The last failure; "" if none. */
 const char *session_error(const struct session *session);
 /* The connector's key once it has proven it, else NULL. */

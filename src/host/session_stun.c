@@ -1,6 +1,7 @@
 /* How a connector sees this host: one STUN client for each family. */
 #include "host/session_stun.h"
 
+#include "host/keeper.h"
 #include "host/mobility.h"
 #include "host/portmap.h"
 #include "host/session_internal.h"
@@ -64,6 +65,9 @@ static bool drive(struct session *session, struct stun_slot *slot, uint64_t now_
     struct endpoint to;
     struct reflexive_event event;
     bool is_changed = false;
+    reflexive_set_refresh(
+        slot->reflexive,
+        keeper_refresh_us(session->host, reflexive_server(slot->reflexive), now_us), now_us);
     for (writer_init(&w, buffer, sizeof(buffer));
          reflexive_transmit(slot->reflexive, &w, &to, now_us) == ERR_OK;
          writer_init(&w, buffer, sizeof(buffer)))
@@ -107,8 +111,13 @@ static void on_task(struct task *task, uint64_t now_us)
 {
     struct session *session = CONTAINER_OF(task, struct session, stun.task);
     for (size_t i = 0; i < STUN_FAMILIES; i++) {
-        if (session->stun.slots[i].reflexive != NULL)
-            reflexive_expire(session->stun.slots[i].reflexive, now_us);
+        struct reflexive *reflexive = session->stun.slots[i].reflexive;
+        if (reflexive == NULL)
+            continue;
+        if (session->is_own && reflexive_endpoint(reflexive) != NULL &&
+            reflexive_deadline(reflexive) <= now_us)
+            keeper_on_due(session->host, reflexive_server(reflexive)->address.family, now_us);
+        reflexive_expire(reflexive, now_us);
     }
     pump(session, now_us);
 }
@@ -261,6 +270,19 @@ int session_stun_server(const struct session *session, struct endpoint *ret_serv
         return ERR_NOT_FOUND;
     *ret_server = session->connector; /* not logged in yet: UDP is beside TCP as a rule */
     return ERR_OK;
+}
+
+bool session_stun_view(const struct session *session, uint8_t family, struct endpoint *ret_server,
+                       struct endpoint *ret_public)
+{
+    const struct reflexive *reflexive =
+        session->stun.slots[family == ADDRESS_IPV6 ? STUN_IPV6 : STUN_IPV4].reflexive;
+    const struct endpoint *seen = reflexive != NULL ? reflexive_endpoint(reflexive) : NULL;
+    if (seen == NULL || reflexive_server(reflexive)->address.family != family)
+        return false;
+    *ret_server = *reflexive_server(reflexive);
+    *ret_public = *seen;
+    return true;
 }
 
 int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,

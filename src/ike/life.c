@@ -221,6 +221,14 @@ int ike_sa_close_child(struct ike_sa *sa)
     return ERR_OK;
 }
 
+void ike_sa_set_liveness(struct ike_sa *sa, uint64_t interval_us)
+{
+    if (sa->liveness_us == interval_us)
+        return;
+    sa->liveness_us = interval_us;
+    ike_timer_update(sa);
+}
+
 void ike_sa_check_alive(struct ike_sa *sa)
 {
     if (sa->current != NULL && sa->current->request.kind == IKE_REQUEST_NONE)

@@ -49,6 +49,9 @@ void ike_sa_next_event(struct ike_sa *sa, struct ike_event *ret_event);
  * copied. Queued ones wait for ESTABLISHED and survive rekeys. ERR_FULL: the queue is full;
  * ERR_INVALID: type not a private status type or data too long; ERR_STATE: closing or closed. */
 MUST_USE int ike_sa_send_notify(struct ike_sa *sa, uint16_t type, const void *data, size_t len);
+/* After how long a silence this SA asks whether the peer lives, instead of the configuration's
+ * dpd_interval_us (0: as that says; not where that is never). */
+void ike_sa_set_liveness(struct ike_sa *sa, uint64_t interval_us);
 /* Asks now whether the peer lives, unless a request is under way already. The answer moves
  * ike_sa_heard_us(); silence ends in CLOSED, reason TIMEOUT. */
 void ike_sa_check_alive(struct ike_sa *sa);

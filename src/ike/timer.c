@@ -42,6 +42,8 @@ static uint64_t dpd_due(const struct ike_sa *sa)
 {
     uint64_t interval_us = ike_sa_config(sa)->dpd_interval_us;
 
+    if (interval_us != 0 && sa->liveness_us != 0)
+        interval_us = sa->liveness_us;
     if (interval_us == 0 || sa->wants_check || sa->current == NULL ||
         sa->current->request.kind != IKE_REQUEST_NONE)
         return DEADLINE_NEVER;

@@ -212,22 +212,29 @@ static void go_on_with_lifetime(struct behaviour *b, uint64_t now_us)
     }
 }
 
-static void learn_elsewhere(struct behaviour *b, const struct stun_message *m)
+bool behaviour_find_elsewhere(const struct stun_message *m, const struct endpoint *server,
+                              const struct prefix *pool, struct endpoint *ret_elsewhere)
 {
-    const struct endpoint *server = &b->config.server;
     struct candidate other = {CANDIDATE_REFLEXIVE, m->other_address};
-    if (b->elsewhere.port != 0)
-        return;
     /* It is the connector that we are about to trust with a handful of packets, not any target it
      * likes: an address that must not be probed is none. */
     if (m->has_other_address && other.endpoint.address.family == server->address.family &&
         other.endpoint.port != server->port &&
         !address_is_equal(&other.endpoint.address, &server->address) &&
-        candidate_is_acceptable(&other, b->config.pool)) {
-        b->elsewhere = other.endpoint;
+        candidate_is_acceptable(&other, pool)) {
+        *ret_elsewhere = other.endpoint;
     } else if (m->other_port != 0 && m->other_port != server->port) {
-        b->elsewhere = (struct endpoint){server->address, m->other_port};
+        *ret_elsewhere = (struct endpoint){server->address, m->other_port};
+    } else {
+        return false;
     }
+    return true;
+}
+
+static void learn_elsewhere(struct behaviour *b, const struct stun_message *m)
+{
+    if (b->elsewhere.port == 0)
+        (void)behaviour_find_elsewhere(m, &b->config.server, b->config.pool, &b->elsewhere);
 }
 
 static void begin_tests(struct behaviour *b, uint64_t now_us)

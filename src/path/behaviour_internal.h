@@ -83,6 +83,10 @@ struct behaviour {
 /* The question of that kind and socket (of where its answer arrives); NULL: it was not asked. */
 const struct question *behaviour_find(const struct behaviour *b, enum question_kind kind,
                                       unsigned at_socket);
+/* From where else the server answers, as it says in its answer: another address and port, or
+ * another port. False: from nowhere. */
+bool behaviour_find_elsewhere(const struct stun_message *m, const struct endpoint *server,
+                              const struct prefix *pool, struct endpoint *ret_elsewhere);
 bool behaviour_has_alternate_address(const struct behaviour *b);
 
 #endif

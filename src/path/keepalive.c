@@ -1,4 +1,4 @@
-/* NAT keepalives of one tunnel. */
+/* NAT keepalives of one tunnel: when, and how often. */
 #include "path/keepalive.h"
 
 #include "crypto/memory.h"
@@ -17,6 +17,28 @@ void keepalive_init(struct keepalive *keepalive, uint64_t interval_us)
     keepalive->interval_us = interval_us > 0 ? interval_us : KEEPALIVE_INTERVAL_US;
     keepalive->is_proven = false;
     draw(keepalive);
+}
+
+void keepalive_set_interval(struct keepalive *keepalive, uint64_t interval_us)
+{
+    if (interval_us == keepalive->interval_us)
+        return;
+    keepalive->interval_us = interval_us;
+    draw(keepalive);
+}
+
+uint64_t keepalive_interval_us(uint64_t configured_us, uint64_t alive_us, uint64_t dead_us)
+{
+    uint64_t us = KEEPALIVE_INTERVAL_US;
+    if (alive_us > 0 && (dead_us > 0 || alive_us / 2 > us))
+        us = alive_us / 2;
+    else if (dead_us > 0)
+        us = dead_us / 4;
+    if (configured_us > 0)
+        us = deadline_min(us, configured_us);
+    else
+        us = deadline_min(us, KEEPALIVE_MOST_US);
+    return us > KEEPALIVE_LEAST_US ? us : KEEPALIVE_LEAST_US;
 }
 
 void keepalive_set_proven(struct keepalive *keepalive, bool is_proven)

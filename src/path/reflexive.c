@@ -161,6 +161,13 @@ void reflexive_refresh(struct reflexive *r, uint64_t now_us)
     start_request(r);
 }
 
+void reflexive_set_refresh(struct reflexive *r, uint64_t refresh_us, uint64_t now_us)
+{
+    r->refresh_us = refresh_us;
+    if (r->is_known && r->tries == 0 && !r->is_due)
+        r->at_us = deadline_min(r->at_us, now_us + refresh_us);
+}
+
 const struct endpoint *reflexive_endpoint(const struct reflexive *r)
 {
     return r->is_known ? &r->endpoint : NULL;

@@ -48,6 +48,8 @@ void reflexive_expire(struct reflexive *reflexive, uint64_t now_us);
 bool reflexive_next_event(struct reflexive *reflexive, struct reflexive_event *ret_event);
 /* Asks again now: our addresses or routes have changed. */
 void reflexive_refresh(struct reflexive *reflexive, uint64_t now_us);
+/* How often, from the next answer on; where that is sooner than what is planned, from now on. */
+void reflexive_set_refresh(struct reflexive *reflexive, uint64_t refresh_us, uint64_t now_us);
 /* The last answer; NULL while there is none (never answered, or lost). */
 const struct endpoint *reflexive_endpoint(const struct reflexive *reflexive);
 /* Of the last answer; 0 while there is none. */

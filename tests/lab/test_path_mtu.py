@@ -154,7 +154,7 @@ def test_datagrams(lab, has_df):
     """Without DF all sizes pass, in fragments inside the tunnel and none outside; with DF the sender hears what fits."""
     calls = up(lab)
     narrow(calls.net, 1280)
-    calls.node_a.run(["ping", "-c1", "-W10", "-s", "1400", NAME_B], check=False)
+    calls.node_a.run(["ping", "-c1", "-W1", "-s", "1400", NAME_B], check=False)
     wait_mtu(calls.a, NAME_B, 1280)
     outside = capture.Capture(calls.net.node, "west", "udp port 32589")
     fits = 1280 - OVERHEAD["4"]

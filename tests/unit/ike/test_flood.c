@@ -250,6 +250,35 @@ static void test_dead_peer(void **state)
     (void)state;
 }
 
+/* Each SA asks a silent peer as often as its owner says. */
+static void test_liveness_of_one(void **state)
+{
+    struct net net;
+    net_init(&net, 9);
+    net_open(&net, 0, NULL);
+    net_open(&net, 1, NULL);
+    struct watch *a = net_connect(&net, 0, 1);
+    net_run(&net, NET_SECOND(5));
+    struct watch *b = net_newest(&net, 1);
+    ike_sa_set_liveness(a->sa, NET_SECOND(300));
+    ike_sa_set_liveness(b->sa, NET_SECOND(300));
+    const uint64_t heard_us = ike_sa_heard_us(a->sa);
+    net_run(&net, NET_SECOND(250));
+    assert_int_equal(ike_sa_heard_us(a->sa), heard_us);
+    net_run(&net, NET_SECOND(60));
+    assert_true(ike_sa_heard_us(a->sa) > heard_us);
+    /* Sooner counts from now on; and back to the configuration's. */
+    const uint64_t now_us = net.now_us;
+    ike_sa_set_liveness(a->sa, NET_SECOND(1));
+    net_run(&net, NET_SECOND(100));
+    assert_true(net.now_us - ike_sa_heard_us(a->sa) <= NET_SECOND(2));
+    ike_sa_set_liveness(a->sa, 0);
+    net_run(&net, NET_SECOND(100));
+    assert_true(net.now_us > now_us && net.now_us - ike_sa_heard_us(a->sa) <= NET_SECOND(31));
+    net_done(&net);
+    (void)state;
+}
+
 static void test_close(void **state)
 {
     struct net net;
@@ -367,15 +396,11 @@ static void test_set_remote(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_caps_and_cookies),
-        cmocka_unit_test(test_replies_are_bounded),
-        cmocka_unit_test(test_no_responder),
-        cmocka_unit_test(test_table_is_full),
-        cmocka_unit_test(test_half_open_times_out),
-        cmocka_unit_test(test_dead_peer),
-        cmocka_unit_test(test_close),
-        cmocka_unit_test(test_notify_queue),
-        cmocka_unit_test(test_set_remote),
+        cmocka_unit_test(test_caps_and_cookies),    cmocka_unit_test(test_replies_are_bounded),
+        cmocka_unit_test(test_no_responder),        cmocka_unit_test(test_table_is_full),
+        cmocka_unit_test(test_half_open_times_out), cmocka_unit_test(test_dead_peer),
+        cmocka_unit_test(test_liveness_of_one),     cmocka_unit_test(test_close),
+        cmocka_unit_test(test_notify_queue),        cmocka_unit_test(test_set_remote),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
