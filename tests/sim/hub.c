@@ -411,7 +411,7 @@ void hub_take_datagram(struct hub *hub, const struct endpoint *from, const uint8
         return;
     if (!hub_has_seen(hub, &from->address) && hub->seen_count < SEEN_MAX)
         hub->seen[hub->seen_count++] = from->address;
-    sim_send(hub->sim, HUB_LINK, &self, from, -1, answer, w.len, false);
+    sim_send(hub->sim, HUB_LINK, &self, from, -1, answer, w.len, ORIGIN_HOST);
 }
 
 bool hub_has_seen(const struct hub *hub, const struct address *address)

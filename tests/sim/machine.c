@@ -1,7 +1,7 @@
 /* A host's daemon in the simulated world: made and ended as src/host/bringup.c does it, with the
  * parts that configure a kernel left out. */
 #include "host/bringup.h"
-#include "host/call.h"
+#include "host/call_internal.h"
 #include "host/claim.h"
 #include "host/datapath_internal.h"
 #include "host/engines.h"
@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TASKS_MAX 100 /* in a row: one that comes back at once shall be seen by the main loop */
 
 static struct machine *current;
 
@@ -241,7 +243,9 @@ void machine_run_tasks(struct machine *machine)
     const uint64_t now_us = machine->sim->core.now_us + machine->offset_us;
     struct machine *before = machine_enter(machine);
     struct deadline *due;
-    while ((due = deadline_heap_pop(&machine->host->tasks.heap, now_us)) != NULL) {
+    for (unsigned i = 0; i < TASKS_MAX; i++) {
+        if ((due = deadline_heap_pop(&machine->host->tasks.heap, now_us)) == NULL)
+            break;
         struct task *task = CONTAINER_OF(due, struct task, deadline);
         task->run(task, now_us);
     }
@@ -325,4 +329,32 @@ struct peer *machine_peer(const struct machine *machine, const struct machine *o
     struct peer *peer =
         machine->host != NULL ? peer_find_by_name(machine->host, other->name) : NULL;
     return peer != NULL && peer->tunnel != NULL ? peer : NULL;
+}
+
+static uint64_t heard(struct ike_table *table)
+{
+    uint64_t sum = 0;
+    for (struct ike_sa *sa = NULL; (sa = ike_table_walk(table, sa)) != NULL;)
+        sum += ike_sa_heard_us(sa);
+    return sum;
+}
+
+uint64_t machine_belief(const struct machine *machine)
+{
+    const struct host *host = machine->host;
+    uint64_t sum = heard(host->ike) + heard(host->ike_tcp);
+    for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
+        const struct call *call = CONTAINER_OF(node, struct call, by_number);
+        if (call->punch != NULL)
+            sum += punch_counters(call->punch)->requests + punch_counters(call->punch)->responses;
+    }
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        struct tunnel_status status;
+        if (peer->tunnel == NULL)
+            continue;
+        tunnel_get_status(peer->tunnel, &status);
+        sum += status.received_us;
+    }
+    return sum;
 }

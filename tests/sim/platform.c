@@ -100,7 +100,7 @@ static int send_datagram(const struct udp *udp, const struct endpoint *to, int h
     if (own == NULL)
         return ERR_IO;
     const struct endpoint src = {*own, udp->port};
-    sim_send(sim, machine->link, &src, to, hops, data, len, false);
+    sim_send(sim, machine->link, &src, to, hops, data, len, ORIGIN_HOST);
     return ERR_OK;
 }
 

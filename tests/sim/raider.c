@@ -24,15 +24,38 @@ static void drop(struct event *event)
 {
 }
 
+static bool has_fingerprint(const struct caught *caught)
+{
+    static const uint8_t attribute[] = {0x80, 0x28, 0, 4};
+    return caught->len >= 28 && memcmp(caught->data + caught->len - 8, attribute, 4) == 0;
+}
+
+/* FINGERPRINT is no secret (RFC 8489, 14.7): what is changed bears a right one. */
+static void fix_fingerprint(struct caught *caught)
+{
+    uint32_t crc = UINT32_MAX;
+    if (!has_fingerprint(caught))
+        return;
+    for (size_t i = 0; i < caught->len - 8; i++) {
+        crc ^= caught->data[i];
+        for (unsigned bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    }
+    crc = ~crc ^ 0x5354554E;
+    for (unsigned i = 0; i < 4; i++)
+        caught->data[caught->len - 4 + i] = (uint8_t)(crc >> (24 - 8 * i));
+}
+
 static void send_some(struct raider *raider)
 {
     struct sim *sim = raider->sim;
     struct rng *rng = &sim->core.rng;
-    struct caught copy = raider->caught[rng_below(rng, raider->count)];
+    const struct caught *original = &raider->caught[rng_below(rng, raider->count)];
+    struct caught copy = *original;
     const struct caught *other = &raider->caught[rng_below(rng, raider->count)];
     const struct endpoint own = {sim->net.links[RAIDER_LINK].ipv4,
                                  (uint16_t)rng_between(rng, 1024, 65535)};
-    switch (rng_below(rng, 7)) {
+    switch (rng_below(rng, 8)) {
     case 0: /* again */
         break;
     case 1: /* from elsewhere: a path would move */
@@ -44,11 +67,17 @@ static void send_some(struct raider *raider)
     case 3: /* changed */
         for (unsigned i = 0, count = 1 + (unsigned)rng_below(rng, 3); i < count; i++)
             copy.data[rng_below(rng, copy.len)] ^= (uint8_t)(1 << rng_below(rng, 8));
+        fix_fingerprint(&copy);
         break;
-    case 4: /* cut */
+    case 4: /* changed, and from elsewhere */
+        copy.data[rng_below(rng, copy.len)] ^= (uint8_t)(1 << rng_below(rng, 8));
+        fix_fingerprint(&copy);
+        copy.src = rng_chance(rng, 500) ? own : other->src;
+        break;
+    case 5: /* cut */
         copy.len = rng_below(rng, copy.len + 1);
         break;
-    case 5: /* back to whoever sent it */
+    case 6: /* back to whoever sent it */
         copy.dst = copy.src;
         copy.src = other->src;
         break;
@@ -56,7 +85,12 @@ static void send_some(struct raider *raider)
         rng_fill(rng, copy.data + copy.len / 4, copy.len - copy.len / 4);
         break;
     }
-    sim_send(sim, RAIDER_LINK, &copy.src, &copy.dst, -1, copy.data, copy.len, true);
+    /* FINGERPRINT stands behind MESSAGE-INTEGRITY, which does not cover it. */
+    const size_t covered = has_fingerprint(original) ? original->len - 8 : original->len;
+    const bool is_same =
+        copy.len == original->len && memcmp(copy.data, original->data, covered) == 0;
+    sim_send(sim, RAIDER_LINK, &copy.src, &copy.dst, -1, copy.data, copy.len,
+             is_same ? ORIGIN_COPY : ORIGIN_ALTERED);
 }
 
 static void run(struct event *event)

@@ -18,7 +18,7 @@
 #define SETTLE_US (420 * SECOND_US)
 #define CLOSE_US  (40 * SECOND_US) /* goodbyes that are lost are repeated */
 #define QUIET_US  (8 * SECOND_US)  /* a pair that talks hears something in this time */
-#define ROW_US    (60 * SECOND_US) /* the first reply counts if it came before any blow */
+#define REST_US   (2 * SECOND_US)  /* a path that has rested works at once */
 
 enum blow {
     BLOW_MOVE,
@@ -483,16 +483,18 @@ static void print_rows(struct world *world)
             const struct peer *peer = machine_peer(&sim->machines[i], &sim->machines[j]);
             if (world->called_us[i][j] == 0 || is_blocked(world, i, j))
                 continue;
-            const struct flow *back = traffic_flow(sim, j, i);
+            const struct flow *back = traffic_flow(sim, j, i), *forth = traffic_flow(sim, i, j);
             const char *theory = theory_text(
                 theory_judge(&sim->net, sim->machines[i].link, sim->machines[j].link, HUB_LINK));
-            fprintf(world->rows, "row;%s;%s;%s;%s;%.1f;%llu\n", world->kinds[i], world->kinds[j],
+            fprintf(world->rows, "row;%s;%s;%s;%s;%.1f;%.1f;%llu\n", world->kinds[i],
+                    world->kinds[j],
                     peer == NULL       ? "none"
                     : is_relayed(peer) ? "relay"
                                        : "direct",
                     theory,
                     back->first_us == 0 ? -1.0
                                         : (double)(back->first_us - world->called_us[i][j]) / MS_US,
+                    (double)(back->gap_us > forth->gap_us ? back->gap_us : forth->gap_us) / MS_US,
                     (unsigned long long)world->seed);
         }
     }
@@ -521,6 +523,44 @@ static void settle(struct world *world)
     }
 }
 
+static void silence(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = 0; j < sim->machine_count; j++)
+            traffic_flow(sim, i, j)->is_on = traffic_flow(sim, i, j)->is_echoed = false;
+    }
+}
+
+static bool is_lossless(const struct world *world, size_t i)
+{
+    return world->sim.net.links[MACHINE_LINK + i].quality.loss == 0;
+}
+
+/* Nobody says anything for longer than NATs remember: what is said then arrives at once, whoever
+ * says it. */
+static void rest(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
+    silence(world);
+    sim_run(sim, sim->core.now_us + rng_between(rng, 60, 200) * SECOND_US);
+    for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++) {
+        for (size_t j = i + 1; j < sim->machine_count; j++) {
+            const bool is_forth = rng_chance(rng, 500);
+            const size_t from = is_forth ? i : j, to = is_forth ? j : i;
+            if (is_blocked(world, i, j) || !is_lossless(world, i) || !is_lossless(world, j))
+                continue;
+            traffic_set(sim, from, to, 300 * MS_US);
+            sim_run(sim, sim->core.now_us + REST_US);
+            if (traffic_flow(sim, from, to)->first_us == 0)
+                core_break(&sim->core, "%s (%s) is not heard by %s (%s) after a silence",
+                           sim->machines[from].name, world->kinds[from], sim->machines[to].name,
+                           world->kinds[to]);
+        }
+    }
+}
+
 static void live(struct world *world)
 {
     struct sim *sim = &world->sim;
@@ -543,10 +583,9 @@ static void live(struct world *world)
         return;
     if (world->rows != NULL)
         print_rows(world);
-    for (size_t i = 0; i < sim->machine_count; i++) {
-        for (size_t j = 0; j < sim->machine_count; j++)
-            traffic_flow(sim, i, j)->is_on = traffic_flow(sim, i, j)->is_echoed = false;
-    }
+    if (rng_chance(rng, 300) && !raider_has_begun(sim->raider))
+        rest(world);
+    silence(world);
     for (size_t i = 0; i < sim->machine_count; i++)
         machine_stop(&sim->machines[i]);
     sim_run(sim, sim->core.now_us + CLOSE_US);

@@ -15,7 +15,7 @@ struct datagram {
     struct event event;
     struct sim *sim;
     int link; /* it leaves from, then arrives at */
-    bool is_hostile;
+    enum origin origin;
     struct passage passage;
     size_t len;
     uint8_t data[];
@@ -37,6 +37,16 @@ static bool survives(struct sim *sim, const struct link *link, size_t len)
 {
     return link->is_up && sim->core.now_us >= link->black_until_us &&
            !rng_chance(&sim->core.rng, link->quality.loss) && len + 28 <= link->quality.mtu;
+}
+
+static void give(struct machine *machine, const struct datagram *datagram)
+{
+    const uint64_t belief = machine_belief(machine);
+    machine_take_datagram(machine, &datagram->passage.src, datagram->passage.dst.port,
+                          datagram->data, datagram->len);
+    if (datagram->origin == ORIGIN_ALTERED && machine_belief(machine) != belief)
+        core_break(&machine->sim->core, "%s believes a datagram that was altered on its way",
+                   machine->name);
 }
 
 static void deliver(struct event *event)
@@ -62,8 +72,7 @@ static void deliver(struct event *event)
     if (datagram->link == HUB_LINK && to->port == SIM_HUB_PORT)
         hub_take_datagram(sim->hub, &datagram->passage.src, datagram->data, datagram->len);
     else if (machine != NULL && machine->host != NULL && !machine->is_asleep)
-        machine_take_datagram(machine, &datagram->passage.src, to->port, datagram->data,
-                              datagram->len);
+        give(machine, datagram);
     free(datagram);
 }
 
@@ -119,7 +128,7 @@ static void leave(struct event *event)
     const int to =
         net_leave(&sim->net, datagram->link, &datagram->passage, core->now_us, &is_outside);
     if (is_outside) {
-        if (!datagram->is_hostile)
+        if (datagram->origin == ORIGIN_HOST)
             raider_see(sim->raider, &datagram->passage, datagram->data, datagram->len);
         travel(datagram);
     } else if (to != NET_NONE) {
@@ -132,20 +141,20 @@ static void leave(struct event *event)
 }
 
 void sim_send(struct sim *sim, int index, const struct endpoint *src, const struct endpoint *dst,
-              int hops, const void *data, size_t len, bool is_hostile)
+              int hops, const void *data, size_t len, enum origin origin)
 {
     struct core *core = &sim->core;
     char from[ENDPOINT_TEXT_CAP], to[ENDPOINT_TEXT_CAP];
     traffic_inspect(&sim->traffic, core, data, len);
     core_mix(core, data, len);
-    core_trace(core, "%s%s > %s, %zu bytes%s", is_hostile ? "(hostile) " : "",
+    core_trace(core, "%s%s > %s, %zu bytes%s", origin != ORIGIN_HOST ? "(hostile) " : "",
                endpoint_format(src, from, sizeof(from)), endpoint_format(dst, to, sizeof(to)), len,
                hops >= 0 ? ", opener" : "");
     struct datagram *datagram = sim_new(sizeof(*datagram) + len);
     *datagram = (struct datagram){.event = {.run = leave, .drop = drop_datagram},
                                   .sim = sim,
                                   .link = index,
-                                  .is_hostile = is_hostile,
+                                  .origin = origin,
                                   .passage = {.src = *src, .dst = *dst, .hops = hops},
                                   .len = len};
     if (len > 0)

@@ -107,6 +107,8 @@ void machine_send_packet(struct machine *machine, const uint8_t *packet, size_t 
 /* The peer address of another machine at this one; as if DNS had been asked. */
 bool machine_find_peer(struct machine *machine, const struct machine *other,
                        struct address *ret_address);
+/* Grows whenever the daemon takes something for authentic: checks, IKE messages, sealed data. */
+uint64_t machine_belief(const struct machine *machine);
 /* Its tunnel to the other: NULL if there is none. */
 struct peer *machine_peer(const struct machine *machine, const struct machine *other);
 
@@ -115,9 +117,16 @@ struct machine *machine_current(void);
 struct machine *machine_enter(struct machine *machine); /* returns the one before */
 void machine_leave(struct machine *before);
 
+/* Where a datagram comes from. */
+enum origin {
+    ORIGIN_HOST,    /* whose address it bears */
+    ORIGIN_COPY,    /* somebody has caught it, and sends it again or elsewhere */
+    ORIGIN_ALTERED, /* … and changed it: nobody may believe it */
+};
+
 /* Sends a datagram from a link; hops as in struct passage. src: ADDRESS_NONE for the link's own. */
 void sim_send(struct sim *sim, int link, const struct endpoint *src, const struct endpoint *dst,
-              int hops, const void *data, size_t len, bool is_hostile);
+              int hops, const void *data, size_t len, enum origin origin);
 /* A sample of a link's delay. */
 uint64_t sim_delay(struct sim *sim, const struct link *link);
 

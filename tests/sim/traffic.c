@@ -253,6 +253,8 @@ static void take_own(struct machine *machine, const struct ip_view *ip, const ui
                    sim->machines[from].name);
     flow->seen[number / 8] |= (uint8_t)(1 << number % 8);
     flow->received++;
+    if (flow->last_us > 0 && core->now_us - flow->last_us > flow->gap_us)
+        flow->gap_us = core->now_us - flow->last_us;
     flow->last_us = core->now_us;
     if (flow->first_us == 0)
         flow->first_us = core->now_us;

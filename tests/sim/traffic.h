@@ -22,6 +22,7 @@ struct flow {
     uint64_t last_us;  /* when one last arrived */
     uint64_t since_us; /* of first or renewed use */
     uint64_t first_us; /* the first one after that arrived */
+    uint64_t gap_us;   /* the longest time between two */
     uint8_t seen[TRAFFIC_SEQ_MAX / 8];
 };
 
