@@ -273,6 +273,8 @@ static void on_stop_task(struct task *task, uint64_t now_us)
         return;
     }
     peers_free(host);
+    nat_free(host);
+    sockets_close(host);
     sessions_free(host);
     portmap_close(host->portmap);
     task_queue_close(&host->tasks);

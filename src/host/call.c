@@ -95,6 +95,8 @@ static void drop_attempt(struct call *call)
     call->lookup = NULL;
     call->finder = NULL;
     task_clear(&call->host->tasks, &call->keys_task);
+    nat_wait_cancel(call->host, &call->nat_wait);
+    sockets_release(call->host, call, 0);
     punch_table_close(call->host->punches, call->punch);
     call->punch = NULL;
     stage_clear(&call->early);

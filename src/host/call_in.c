@@ -146,6 +146,8 @@ void call_on_call(struct session *session, const struct notify_call *notify, uin
      */
     if (!session_is_own(session) || strcmp(notify->called, host->name) != 0 || host->is_stopping)
         return;
+    if (nat_defer_call(host, notify, now_us))
+        return; /* comes again when the NAT's next port is known */
     if (notify->caller[0] == '\0' || strcmp(notify->caller, host->name) == 0)
         call_refuse(host, notify, "it gives no name of its own", now_us);
     else if (is_own_zone && !notify->is_vouched)

@@ -30,6 +30,8 @@ struct call {
     struct public_key key;          /* the other host's, by the connector's word */
     bool has_key;
     struct punch *punch;
+    struct nat_wait nat_wait; /* for the NAT's next port, before CALL */
+    void (*after_wait)(struct call *call, uint64_t now_us);
     struct ike_profile *profile;
     struct ike_sa *sa;
     struct stage early;  /* datagrams of the tunnel that is not there yet */
@@ -62,6 +64,9 @@ struct call {
 struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us);
 /* Frees, without a word to anyone. */
 void call_free(struct call *call);
+/* True: the NAT has to be asked first; `then` is called afterwards, unless the call has ended. */
+bool call_waits_for_port(struct call *call, void (*then)(struct call *call, uint64_t now_us),
+                         uint64_t now_us);
 /* The tunnel is there: what has come before it is received now. */
 void call_flush_early(struct call *call, const struct endpoint *from);
 /* May one more call to this zone begin? Calls to other zones, which any web page can cause, leave

@@ -30,6 +30,8 @@ static void ask(struct call *call, uint64_t now_us)
     struct notify_ike ike;
     char text[ENDPOINT_TEXT_CAP];
     char detail[ENDPOINT_TEXT_CAP + NAME_TEXT_CAP];
+    if (call_waits_for_port(call, ask, now_us))
+        return;
     snprintf(detail, sizeof(detail), "%s at %s", call->zone,
              endpoint_format(session_connector(call->session), text, sizeof(text)));
     call_step(call, CALL_ASKING, CALL_STEP_CONNECTOR, detail, now_us);

@@ -23,6 +23,7 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
 {
     struct punch_config config = {
         .is_controlling = !call->is_incoming,
+        .may_try_birthday = call->host->config.has_birthday,
         .local = call->credentials,
         .own = *own,
         .pool = call->host->config.pool,
@@ -222,6 +223,31 @@ static void on_failed(struct call *call, const struct punch_event *event, uint64
         call_attempt_failed(call, why, now_us);
 }
 
+static void on_port(struct nat_wait *wait, uint64_t now_us)
+{
+    struct call *call = CONTAINER_OF(wait, struct call, nat_wait);
+    struct session *session = call->session;
+    call->after_wait(call, now_us);
+    session_pump(session, now_us);
+}
+
+bool call_waits_for_port(struct call *call, void (*then)(struct call *call, uint64_t now_us),
+                         uint64_t now_us)
+{
+    call->nat_wait.run = on_port;
+    call->after_wait = then;
+    return nat_wait(call->host, &call->nat_wait, now_us);
+}
+
+static void give_sockets(struct call *call, unsigned count, uint64_t now_us)
+{
+    uint16_t first = 0;
+    count = sockets_open(call->host, call, count, &first);
+    if (count > 0 &&
+        punch_table_give_sockets(call->host->punches, call->punch, first, count, now_us) != ERR_OK)
+        sockets_release(call->host, call, 0);
+}
+
 static void on_punch_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, punch_task);
@@ -257,12 +283,15 @@ void call_pump_punches(struct host *host, uint64_t now_us)
             continue;
         switch (event.type) {
         case PUNCH_NOMINATED:
+            sockets_release(host, call, event.endpoint.socket);
             on_nominated(call, &event, now_us);
             break;
         case PUNCH_FAILED:
+            sockets_release(host, call, 0);
             on_failed(call, &event, now_us);
             break;
         case PUNCH_WANTS_SOCKETS:
+            give_sockets(call, event.socket_count, now_us);
             break;
         case PUNCH_ENDED:
             punch_table_close(host->punches, punch);

@@ -261,6 +261,7 @@ static const struct config_key KEYS[] = {
      "too)",
      0},
     {"host", "port-mapping", parse_port_mapping, 0, 0, "auto or off", 0},
+    {"host", "birthday", config_parse_bool, AT(has_birthday), 0, "yes or no", 0},
     {"host", "relay", parse_relay, 0, 0, "yes, no or always", 0},
     {"host", "idle", config_parse_duration, AT(idle_us), 0, DURATION, 0},
     {"host", "attempt-timeout", config_parse_duration, AT(attempt_us), 0, DURATION, 0},
@@ -298,6 +299,7 @@ static void set_defaults(struct host_config *config)
     config->pool.bits = 8;
     config->dns = DNS_MODE_CAPTURE;
     config->has_port_mapping = true;
+    config->has_birthday = true;
     config->idle_us = 600 * SECOND_US;
     config->attempt_us = 5 * SECOND_US;
     config->keepalive_us = UINT64_MAX;

@@ -44,6 +44,7 @@ struct host_config {
     enum dns_mode dns;
     enum relay_mode relay;
     bool has_port_mapping; /* asked of the gateway */
+    bool has_birthday;     /* many sockets and probes where a NAT's ports are random */
     uint64_t idle_us;
     uint64_t attempt_us;   /* one of three attempts of a call */
     uint64_t lease_us;     /* wanted from the connector; 0: the connector's choice */

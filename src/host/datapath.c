@@ -5,6 +5,7 @@
 #include "io/clock.h"
 #include "io/udp.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #define POOL_COUNT    256
 #define STACK_BYTES   (256 * 1024) /* locked in memory, all of it */
 #define HANDOFF_COUNT 128          /* each way */
+#define POLL_SOCKETS  4            /* what comes before the extra ones in a poll */
 #define ROUNDS_TUN    2 /* batches in a row from one side before the other has its turn */
 
 struct handoff *datapath_from_network(struct datapath *datapath)
@@ -39,13 +41,51 @@ void datapath_write_tun(struct datapath *dp, struct packet *packet)
     packet_give_back(&dp->pool, packet);
 }
 
+/* ---- sockets beside the tunnel port's ---- */
+
+static struct udp *find_socket(struct datapath *dp, uint16_t number)
+{
+    if (number == 0)
+        return dp->config.udp;
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
+        if (dp->sockets[i].fd >= 0 && dp->socket_numbers[i] == number)
+            return &dp->sockets[i];
+    }
+    return NULL;
+}
+
+static void add_socket(struct datapath *dp, const struct handoff_slot *slot)
+{
+    struct udp udp;
+    memcpy(&udp, slot->data, sizeof(udp));
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
+        if (dp->sockets[i].fd >= 0)
+            continue;
+        dp->sockets[i] = udp;
+        dp->socket_numbers[i] = (uint16_t)slot->number;
+        return;
+    }
+    udp_close(&udp);
+}
+
+static void remove_socket(struct datapath *dp, uint16_t number)
+{
+    struct udp *udp = find_socket(dp, number);
+    if (udp == NULL || number == 0)
+        return;
+    udp_close(udp);
+    udp->fd = -1;
+}
+
 /* What became of each: one that the network has no room for is dropped, as anywhere on its way. */
 void datapath_flush(struct datapath *dp)
 {
     int8_t results[BATCH_MAX];
     if (dp->batch_count == 0)
         return;
-    int error = udp_send_batch(dp->config.udp, dp->batch, dp->batch_count, results);
+    struct udp *udp = find_socket(dp, dp->batch_socket);
+    memset(results, ERR_IO, sizeof(results));
+    int error = udp != NULL ? udp_send_batch(udp, dp->batch, dp->batch_count, results) : ERR_IO;
     bool is_full = false;
     for (unsigned i = 0; i < dp->batch_count; i++) {
         is_full = is_full || (error != ERR_OK && results[i] == ERR_AGAIN);
@@ -90,6 +130,9 @@ void datapath_queue(struct datapath *dp, struct packet *packet)
         packet_give_back(&dp->pool, packet);
         return;
     }
+    if (packet->peer.socket != dp->batch_socket)
+        datapath_flush(dp);
+    dp->batch_socket = packet->peer.socket;
     dp->batch[dp->batch_count++] = packet;
     if (dp->batch_count == BATCH_MAX)
         datapath_flush(dp);
@@ -111,34 +154,37 @@ static bool read_tun(struct datapath *dp)
     return true;
 }
 
-static bool read_udp(struct datapath *dp)
+static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
 {
     struct packet *packets[BATCH_MAX];
     unsigned count = 0, got = 0;
     while (count < BATCH_MAX && (packets[count] = packet_take(&dp->pool)) != NULL)
         count++;
-    if (count == 0 || udp_receive_batch(dp->config.udp, packets, count, &got) != ERR_OK)
+    if (count == 0 || udp_receive_batch(udp, packets, count, &got) != ERR_OK)
         got = 0;
     for (unsigned i = got; i < count; i++)
         packet_give_back(&dp->pool, packets[i]);
-    for (unsigned i = 0; i < got; i++)
+    for (unsigned i = 0; i < got; i++) {
+        packets[i]->peer.socket = number;
         inbound(dp, packets[i]);
+    }
     return got == count;
 }
 
 /* What was too long, as routers and the own interface say: the control thread judges. One batch of
  * them a round: the rest waits. */
-static void read_errors(struct datapath *dp)
+static void read_errors(struct datapath *dp, struct udp *udp, uint16_t number)
 {
     struct udp_too_big too_big;
     for (unsigned i = 0; i < BATCH_MAX; i++) {
-        if (udp_receive_too_big(dp->config.udp, &too_big) != ERR_OK)
+        if (udp_receive_too_big(udp, &too_big) != ERR_OK)
             return;
         struct handoff_slot *slot = handoff_slot_take(&dp->from_network, NULL, 0);
         if (slot == NULL)
             continue; /* counted there */
         slot->kind = HANDOFF_TOO_BIG;
         slot->from = too_big.to;
+        slot->from.socket = number;
         slot->number = too_big.size;
         slot->is_local = too_big.is_local;
         handoff_push(&dp->from_network);
@@ -172,6 +218,10 @@ static void read_control(struct datapath *dp)
     while ((slot = handoff_peek(&dp->to_data)) != NULL) {
         if (slot->kind == HANDOFF_COMMAND || slot->kind == HANDOFF_PROBE)
             outbound_command(dp, slot);
+        else if (slot->kind == HANDOFF_SOCKET_ADD)
+            add_socket(dp, slot);
+        else if (slot->kind == HANDOFF_SOCKET_REMOVE)
+            remove_socket(dp, (uint16_t)slot->number);
         else
             take_packet(dp, slot);
         handoff_pop(&dp->to_data);
@@ -187,10 +237,38 @@ static void wake_control(struct datapath *dp)
     dp->woke_local = dp->woke_network = false;
 }
 
+static void read_socket(struct datapath *dp, struct udp *udp, uint16_t number, short events)
+{
+    if (events & POLLERR)
+        read_errors(dp, udp, number);
+    for (unsigned i = 0; i < ROUNDS_TUN && events != 0 && read_udp(dp, udp, number); i++)
+        ;
+}
+
+/* The socket may have gone meanwhile: what the control thread says comes first. */
+static void read_extra(struct datapath *dp, const struct pollfd *poll)
+{
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX && poll->revents != 0; i++) {
+        if (dp->sockets[i].fd == poll->fd)
+            read_socket(dp, &dp->sockets[i], dp->socket_numbers[i], poll->revents);
+    }
+}
+
+/* Appends the extra sockets to the others; how many there are to wait for. */
+static nfds_t poll_sockets(const struct datapath *dp, struct pollfd *polls)
+{
+    nfds_t count = POLL_SOCKETS;
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
+        if (dp->sockets[i].fd >= 0)
+            polls[count++] = (struct pollfd){.fd = dp->sockets[i].fd, .events = POLLIN};
+    }
+    return count;
+}
+
 static void *run(void *context)
 {
     struct datapath *dp = context;
-    struct pollfd polls[] = {
+    struct pollfd polls[POLL_SOCKETS + DATAPATH_SOCKETS_MAX] = {
         {.fd = dp->config.tun->fd, .events = POLLIN},
         {.fd = dp->config.udp->fd, .events = POLLIN},
         {.fd = dp->to_data.wake_fd, .events = POLLIN},
@@ -198,7 +276,8 @@ static void *run(void *context)
     };
     tunnel_thread_register();
     for (;;) {
-        if (poll(polls, 4, -1) < 0 && errno != EINTR) {
+        const nfds_t count = poll_sockets(dp, polls);
+        if (poll(polls, count, -1) < 0 && errno != EINTR) {
             log_error("data path: waiting fails: %s", strerror(errno));
             break;
         }
@@ -210,10 +289,9 @@ static void *run(void *context)
             polls[0].fd = -1;
         if (polls[2].revents != 0)
             read_control(dp);
-        if (polls[1].revents & POLLERR)
-            read_errors(dp);
-        for (unsigned i = 0; i < ROUNDS_TUN && polls[1].revents != 0 && read_udp(dp); i++)
-            ;
+        read_socket(dp, dp->config.udp, 0, polls[1].revents);
+        for (nfds_t i = POLL_SOCKETS; i < count; i++)
+            read_extra(dp, &polls[i]);
         for (unsigned i = 0; i < ROUNDS_TUN && polls[0].revents != 0 && read_tun(dp); i++)
             ;
         datapath_flush(dp);
@@ -232,6 +310,10 @@ static void free_datapath(struct datapath *dp)
     handoff_done(&dp->to_data);
     if (dp->stop_fd >= 0)
         close(dp->stop_fd);
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
+        if (dp->sockets[i].fd >= 0)
+            udp_close(&dp->sockets[i]);
+    }
     free(dp);
 }
 
@@ -256,6 +338,8 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
     if (dp == NULL)
         return ERR_NOMEM;
     dp->config = *config;
+    for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++)
+        dp->sockets[i].fd = -1;
     dp->stop_fd = eventfd(0, EFD_CLOEXEC);
     int error = dp->stop_fd < 0 ? ERR_IO : packet_pool_init(&dp->pool, POOL_COUNT);
     if (error == ERR_OK)
@@ -312,6 +396,36 @@ void datapath_expect(struct datapath *datapath, uint64_t until_us)
 {
     if (until_us > atomic_load(&datapath->expects_until_us))
         atomic_store(&datapath->expects_until_us, until_us);
+}
+
+bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+{
+    struct udp copy = *udp;
+    copy.fd = fcntl(udp->fd, F_DUPFD_CLOEXEC, 0);
+    struct handoff_slot *slot =
+        copy.fd >= 0 ? handoff_slot_take(&datapath->to_data, &copy, sizeof(copy)) : NULL;
+    if (slot == NULL) {
+        if (copy.fd >= 0)
+            close(copy.fd);
+        return false;
+    }
+    slot->kind = HANDOFF_SOCKET_ADD;
+    slot->number = number;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
+}
+
+bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_SOCKET_REMOVE;
+    slot->number = number;
+    handoff_push(&datapath->to_data);
+    handoff_wake(&datapath->to_data);
+    return true;
 }
 
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)

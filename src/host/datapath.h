@@ -34,6 +34,11 @@ bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
 /* Until then datagrams from where no tunnel is are handed over: those of a tunnel whose keys the
  * other side has already may overtake the last message of the negotiation, or its handling here. */
 void datapath_expect(struct datapath *datapath, uint64_t until_us);
+/* One more socket beside the tunnel port's, of which it takes a duplicate, for endpoints with this
+ * `socket` (host/sockets.h); at most DATAPATH_SOCKETS_MAX. False: not now. */
+#define DATAPATH_SOCKETS_MAX 32
+bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp);
+bool datapath_remove_socket(struct datapath *datapath, uint16_t number);
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command);
 /* A probe that makes an IP packet of size bytes; token (not 0) is in the HANDOFF_COMMAND_SENT that
  * follows. */

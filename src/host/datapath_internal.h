@@ -19,6 +19,9 @@ struct datapath {
     struct packet_pool pool;
     struct packet *batch[BATCH_MAX]; /* datagrams to send at the end of the round */
     unsigned batch_count;
+    uint16_t batch_socket;                    /* that all of the batch leaves from */
+    struct udp sockets[DATAPATH_SOCKETS_MAX]; /* beside the tunnel port's; fd -1: none */
+    uint16_t socket_numbers[DATAPATH_SOCKETS_MAX];
     struct drop_counters drops;
     uint64_t now_us; /* of this round */
     _Atomic uint64_t expects_until_us;

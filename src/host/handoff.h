@@ -19,13 +19,15 @@ enum handoff_kind {
                              be) */
     HANDOFF_PROBE_REPLY,  /* to control: authentic reply to probe `number` */
     HANDOFF_EARLY,        /* to control: datagram that no tunnel takes, while keys are negotiated */
-    HANDOFF_TOO_BIG,  /* to control: no more than `number` bytes get to `from`; see `is_local` */
-    HANDOFF_WAKE,     /* to control: what tunnel_set_wake() asked for, of the tunnel of `peer` */
-    HANDOFF_RELAY,    /* to control: sealed datagram to send on the relay channel `from` */
-    HANDOFF_PACKET,   /* to data: local IP packet to send now */
-    HANDOFF_DATAGRAM, /* to data: datagram from `from`, to be opened once more */
-    HANDOFF_COMMAND,  /* to data: seal a command towards `peer` (its peer address) */
-    HANDOFF_PROBE,    /* to data: seal a probe of `size` towards `peer` */
+    HANDOFF_TOO_BIG,    /* to control: no more than `number` bytes get to `from`; see `is_local` */
+    HANDOFF_WAKE,       /* to control: what tunnel_set_wake() asked for, of the tunnel of `peer` */
+    HANDOFF_RELAY,      /* to control: sealed datagram to send on the relay channel `from` */
+    HANDOFF_PACKET,     /* to data: local IP packet to send now */
+    HANDOFF_DATAGRAM,   /* to data: datagram from `from`, to be opened once more */
+    HANDOFF_COMMAND,    /* to data: seal a command towards `peer` (its peer address) */
+    HANDOFF_SOCKET_ADD, /* to data: read and send on this socket too: `data` is a struct udp */
+    HANDOFF_SOCKET_REMOVE, /* to data: … and no more */
+    HANDOFF_PROBE,         /* to data: seal a probe of `size` towards `peer` */
 };
 
 struct handoff_slot {
@@ -34,9 +36,9 @@ struct handoff_slot {
     struct address peer;  /* peer address of the tunnel concerned */
     uint8_t command;      /* HANDOFF_COMMAND, HANDOFF_COMMAND_SENT */
     bool is_local;        /* HANDOFF_TOO_BIG: this host's own interface says so, not a router */
-    uint32_t number;      /* HANDOFF_COMMAND_SENT, HANDOFF_PROBE_REPLY, HANDOFF_TOO_BIG */
-    uint32_t size;        /* HANDOFF_PROBE: bytes of the IP packet */
-    uint32_t token;       /* HANDOFF_PROBE, and the HANDOFF_COMMAND_SENT that follows; else 0 */
+    uint32_t number; /* HANDOFF_COMMAND_SENT, HANDOFF_PROBE_REPLY, HANDOFF_TOO_BIG, _SOCKET_… */
+    uint32_t size;   /* HANDOFF_PROBE: bytes of the IP packet */
+    uint32_t token;  /* HANDOFF_PROBE, and the HANDOFF_COMMAND_SENT that follows; else 0 */
     uint32_t len;
     uint8_t data[HANDOFF_DATA_CAP];
 };

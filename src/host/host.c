@@ -30,7 +30,8 @@ void host_send(struct host *host, const struct endpoint *to, const void *data, s
         relay_send(host, to, data, len);
         return;
     }
-    int error = udp_send(&host->udp, to, 0, data, len);
+    struct udp *udp = sockets_find(host, to->socket);
+    int error = udp != NULL ? udp_send(udp, to, 0, data, len) : ERR_NOT_FOUND;
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("datagram not sent: %s", error_text(error));
 }
@@ -71,8 +72,9 @@ static bool is_router_between(const struct host *host, const struct endpoint *to
 void host_send_opener(struct host *host, const struct endpoint *to, const void *data, size_t len)
 {
     unsigned depth = depth_get(host);
-    int error = udp_send_opener(&host->udp, to, depth, data, len);
-    if (error == ERR_OK && depth == 1 && is_router_between(host, to))
+    struct udp *udp = sockets_find(host, to->socket);
+    int error = udp != NULL ? udp_send_opener(udp, to, depth, data, len) : ERR_NOT_FOUND;
+    if (error == ERR_OK && depth == 1 && to->socket == 0 && is_router_between(host, to))
         error = udp_send_ttl(&host->udp, to, OPENER_TTL, data, len);
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("opener not sent: %s", error_text(error));
@@ -112,6 +114,7 @@ void host_candidates(struct host *host, struct candidate_list *ret_list)
         .pool = &host->config.pool,
     };
     candidate_list_build(&sources, ret_list);
+    nat_pattern(host, &ret_list->pattern);
 }
 
 void host_note_refused(struct host *host, const char *name, const struct public_key *key,
@@ -270,6 +273,8 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
     case HANDOFF_DATAGRAM:
     case HANDOFF_COMMAND:
     case HANDOFF_PROBE:
+    case HANDOFF_SOCKET_ADD:
+    case HANDOFF_SOCKET_REMOVE:
         break; /* the other way only */
     }
 }

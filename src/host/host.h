@@ -8,8 +8,10 @@
 #include "host/config.h"
 #include "host/depth.h"
 #include "host/keeper.h"
+#include "host/nat.h"
 #include "host/nat64.h"
 #include "host/netcheck.h"
+#include "host/sockets.h"
 #include "host/task.h"
 #include "ike/table.h"
 #include "io/guard_filter.h"
@@ -97,6 +99,8 @@ struct host {
     struct tun tun;
     struct address own; /* own pool address */
     struct udp udp;
+    struct sockets sockets;                 /* beside that one */
+    struct nat *nat;                        /* NULL: nothing known yet */
     struct address locals[HOST_LOCALS_MAX]; /* of the other interfaces */
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;

@@ -75,6 +75,9 @@ static bool drive(struct session *session, struct stun_slot *slot, uint64_t now_
     while (reflexive_next_event(slot->reflexive, &event)) {
         report(session, slot, &event);
         slot->is_lost = event.type == REFLEXIVE_LOST;
+        if (!slot->is_lost && session->is_own && slot == &session->stun.slots[STUN_IPV4])
+            nat_on_public(session->host, reflexive_server(slot->reflexive), &event.endpoint,
+                          now_us);
         if (event.type == REFLEXIVE_FOUND) {
             is_changed =
                 slot->public.port != 0 && !endpoint_is_equal(&slot->public, &event.endpoint);

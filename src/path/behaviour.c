@@ -253,6 +253,11 @@ static void begin_tests(struct behaviour *b, uint64_t now_us)
         b->has_mapping = b->has_hairpin = true;
         return;
     }
+    if (b->config.is_brief) {
+        b->is_mtu_done = b->has_hairpin = true;
+        b->lifetime_count = 0;
+        return;
+    }
     if (b->elsewhere.port != 0)
         begin_filtering(b, now_us);
     else

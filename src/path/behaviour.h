@@ -53,6 +53,7 @@ struct behaviour_config {
     const struct prefix *pool; /* where no second address of a server can be; may be NULL */
     uint32_t mtu;              /* of the interface or route: tried first; 0: BEHAVIOUR_MTU_MAX */
     uint64_t lifetime_us;      /* the longest silence to try; 0: the lifetime is not looked for */
+    bool is_brief;             /* mapping and ports alone */
 };
 
 struct behaviour_result {

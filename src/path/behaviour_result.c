@@ -1,7 +1,7 @@
 /* What the answers mean (RFC 5780, 4). */
 #include "path/behaviour_internal.h"
 
-#define STEP_MAX 16 /* between ports given out in order; others' mappings may come in between */
+#define STEP_MAX 32 /* between ports given out in order; others' mappings may come in between */
 
 const char *behaviour_kind_text(enum behaviour_kind kind)
 {
@@ -115,35 +115,53 @@ static size_t list_ports(const struct behaviour *b, const struct question *ret_l
     return count;
 }
 
-/* All but one of the steps may be odd ones: another host's mapping, or a lost packet. */
+static int common_divisor(int a, int b)
+{
+    while (b != 0) {
+        const int rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Does each socket keep its own port, at least towards whom it asks first? */
+static bool are_kept(const struct behaviour *b)
+{
+    size_t count = 0, kept = 0;
+    for (unsigned i = 0; i < BEHAVIOUR_SOCKETS; i++) {
+        const struct question *q = behaviour_find(b, ASK_REACH, i);
+        count += is_answered(q);
+        kept += is_answered(q) && q->mapped.port == b->config.ports[i];
+    }
+    return count > 1 && kept + 1 >= count;
+}
+
+/* All but one of the steps may be odd ones, as of a lost packet. Others' mappings between ours make
+ * a step a multiple of what it is. */
 static enum behaviour_ports conclude_ports(const struct behaviour *b, int *ret_step)
 {
     const struct question *list[SEQUENCE_MAX];
     const size_t count = list_ports(b, list);
-    size_t preserved = 0, up = 0, down = 0;
-    int best = 0;
-    size_t best_count = 0;
-    for (size_t i = 0; i < count; i++)
-        preserved += list[i]->mapped.port == b->config.ports[list[i]->socket];
+    size_t ups = 0, downs = 0;
+    int up = 0, down = 0;
     if (count < 3)
         return BEHAVIOUR_PORTS_UNKNOWN;
-    if (preserved + 1 >= count)
+    if (are_kept(b))
         return BEHAVIOUR_PORTS_PRESERVED;
     for (size_t i = 1; i < count; i++) {
         const int step = list[i]->mapped.port - list[i - 1]->mapped.port;
-        size_t same = 0;
-        up += step > 0 && step <= STEP_MAX;
-        down += step < 0 && step >= -STEP_MAX;
-        for (size_t j = 1; j < count; j++)
-            same += list[j]->mapped.port - list[j - 1]->mapped.port == step;
-        if (same > best_count) {
-            best = step;
-            best_count = same;
+        if (step > 0 && step <= STEP_MAX) {
+            ups++;
+            up = common_divisor(step, up);
+        } else if (step < 0 && step >= -STEP_MAX) {
+            downs++;
+            down = common_divisor(-step, down);
         }
     }
-    if (up + 2 < count && down + 2 < count)
+    if (ups + 2 < count && downs + 2 < count)
         return BEHAVIOUR_PORTS_RANDOM;
-    *ret_step = best;
+    *ret_step = ups >= downs ? up : -down;
     return BEHAVIOUR_PORTS_SEQUENTIAL;
 }
 

@@ -1,0 +1,39 @@
+/* What this host knows of its own NAT: whether it gives every destination another port, and in what
+ * order (struct port_pattern). Learnt from the own zone's connector after each log-in and change of
+ * the public address; ports in order are asked for anew right before each call. */
+#ifndef HOST_NAT_H
+#define HOST_NAT_H
+
+#include "host/task.h"
+#include "path/behaviour.h"
+#include "wire/notify.h"
+
+struct host;
+struct nat;
+
+/* For who wants to say what the NAT will do next: run is called once, when that is known. */
+struct nat_wait {
+    struct nat_wait *next;
+    bool is_waiting;
+    void (*run)(struct nat_wait *wait, uint64_t now_us);
+};
+
+/* Ends whatever goes on, and forgets. Those that wait are not called. */
+void nat_free(struct host *host);
+/* The own zone's connector sees us there over IPv4: asks its STUN server, unless that was done just
+ * now. */
+void nat_on_public(struct host *host, const struct endpoint *server, const struct endpoint *seen,
+                   uint64_t now_us);
+/* Kind NONE where nothing is known. */
+void nat_pattern(const struct host *host, struct port_pattern *ret_pattern);
+/* The last run's result; NULL: none. */
+const struct behaviour_result *nat_result(const struct host *host);
+/* True: it has to be asked which port the NAT gave out last; run follows within NAT_WAIT_US. False:
+ * what nat_pattern says is as good as it gets. */
+bool nat_wait(struct host *host, struct nat_wait *wait, uint64_t now_us);
+#define NAT_WAIT_US (400 * MS_US)
+void nat_wait_cancel(struct host *host, struct nat_wait *wait);
+/* The same for a CALL: true: call_on_call is called again with it, later. */
+bool nat_defer_call(struct host *host, const struct notify_call *notify, uint64_t now_us);
+
+#endif

@@ -1,0 +1,247 @@
+/* Life of the extra sockets, and what arrives on them while a call punches. */
+#include "host/sockets.h"
+
+#include "host/call.h"
+#include "host/datapath.h"
+#include "host/host.h"
+#include "io/clock.h"
+#include "wire/demux.h"
+#include <stdlib.h>
+
+#define LOOK_US       (5 * SECOND_US)
+#define UNUSED_US     (30 * SECOND_US) /* a path that nobody uses so long is given up */
+#define RECEIVE_TURNS 16
+
+struct path_socket {
+    struct host *host;
+    struct call *call; /* NULL: kept */
+    uint16_t number;
+    struct udp udp;
+    uv_poll_t poll;
+    bool is_handed_over; /* the data path reads it */
+    uint64_t used_us;
+};
+
+static struct path_socket **find(struct host *host, uint16_t number)
+{
+    for (size_t i = 0; i < host->sockets.count; i++) {
+        if (host->sockets.all[i]->number == number)
+            return &host->sockets.all[i];
+    }
+    return NULL;
+}
+
+struct udp *sockets_find(struct host *host, uint16_t number)
+{
+    if (number == 0)
+        return &host->udp;
+    struct path_socket **found = find(host, number);
+    return found != NULL ? &(*found)->udp : NULL;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* False: the data path has no room for the news; later. */
+static bool close_socket(struct host *host, struct path_socket **place)
+{
+    struct path_socket *socket = *place;
+    if (socket->is_handed_over && host->datapath != NULL &&
+        !datapath_remove_socket(host->datapath, socket->number))
+        return false;
+    host->sockets.kept -= socket->call == NULL;
+    *place = host->sockets.all[--host->sockets.count];
+    uv_poll_stop(&socket->poll);
+    uv_close((uv_handle_t *)&socket->poll, on_closed);
+    udp_close(&socket->udp);
+    return true;
+}
+
+/* ---- receiving ---- */
+
+static void take(struct path_socket *socket, struct packet *packet, uint64_t now_us)
+{
+    struct host *host = socket->host;
+    const struct endpoint *from = &packet->peer;
+    switch (datagram_classify(packet->data, packet->len)) {
+    case DATAGRAM_KEEPALIVE:
+        break;
+    case DATAGRAM_IKE:
+        host_take_ike(host, packet->data + DEMUX_MARKER_LEN, packet->len - DEMUX_MARKER_LEN, from,
+                      now_us);
+        break;
+    case DATAGRAM_STUN_MAYBE:
+        if (call_on_stun(host, packet->data, packet->len, from, now_us) == ERR_OK)
+            break;
+        /* fall through */
+    case DATAGRAM_DATA:
+        call_on_early(host, packet->data, packet->len, from);
+        break;
+    }
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    struct path_socket *socket = poll->data;
+    struct host *host = socket->host;
+    const uint16_t number = socket->number;
+    struct packet storage, *packet = &storage;
+    struct udp_too_big too_big;
+    unsigned count;
+    for (int turn = 0; turn < RECEIVE_TURNS; turn++) {
+        if (udp_receive_too_big(&socket->udp, &too_big) != ERR_OK)
+            break;
+    }
+    for (int turn = 0; turn < RECEIVE_TURNS; turn++) {
+        packet_reset(packet);
+        if (udp_receive_batch(&socket->udp, &packet, 1, &count) != ERR_OK)
+            return;
+        packet->peer.socket = number;
+        take(socket, packet, clock_now_us());
+        struct path_socket **still = find(host, number); /* what came may have ended it */
+        if (still == NULL || *still != socket || socket->is_handed_over)
+            return;
+    }
+}
+
+/* ---- opening ---- */
+
+static int open_one(struct host *host, struct call *call, uint16_t number)
+{
+    const struct udp_options options = {.mark = HOST_MARK, .is_probing = true};
+    struct path_socket *socket = calloc(1, sizeof(*socket));
+    if (socket == NULL)
+        return ERR_NOMEM;
+    int error = udp_open(&options, &socket->udp);
+    if (error != ERR_OK) {
+        free(socket);
+        return error;
+    }
+    if (uv_poll_init(host_loop(host), &socket->poll, socket->udp.fd) != 0) {
+        udp_close(&socket->udp);
+        free(socket);
+        return ERR_IO;
+    }
+    socket->host = host;
+    socket->call = call;
+    socket->number = number;
+    socket->poll.data = socket;
+    host->sockets.all[host->sockets.count++] = socket;
+    if (uv_poll_start(&socket->poll, UV_READABLE, on_readable) != 0)
+        log_debug("an extra socket cannot be watched");
+    return ERR_OK;
+}
+
+/* Numbers in a row that nobody has: a tunnel may have kept some. */
+static uint16_t take_numbers(struct host *host, unsigned count)
+{
+    struct sockets *sockets = &host->sockets;
+    unsigned first = sockets->next, free = 0;
+    while (free < count) {
+        if (first == 0 || first + count > UINT16_MAX) {
+            first = 1;
+            free = 0;
+        }
+        if (find(host, (uint16_t)(first + free)) == NULL) {
+            free++;
+            continue;
+        }
+        first += free + 1;
+        free = 0;
+    }
+    sockets->next = (uint16_t)(first + count);
+    return (uint16_t)first;
+}
+
+unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint16_t *ret_first)
+{
+    const struct sockets *sockets = &host->sockets;
+    unsigned opened = 0;
+    if (sockets->kept >= SOCKETS_KEPT_MAX)
+        return 0;
+    if (count > SOCKETS_MAX - sockets->count)
+        count = (unsigned)(SOCKETS_MAX - sockets->count);
+    if (count == 0)
+        return 0;
+    const uint16_t first = take_numbers(host, count);
+    while (opened < count && open_one(host, call, (uint16_t)(first + opened)) == ERR_OK)
+        opened++;
+    if (opened < count)
+        log_debug("%u of %u extra sockets could be opened", opened, count);
+    *ret_first = first;
+    return opened;
+}
+
+/* ---- keeping ---- */
+
+static bool is_used(struct host *host, uint16_t number)
+{
+    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+        const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (peer->tunnel != NULL && peer->path.socket == number)
+            return true;
+    }
+    return false;
+}
+
+static void look_after(struct host *host, uint64_t now_us)
+{
+    struct sockets *sockets = &host->sockets;
+    for (size_t i = sockets->count; i-- > 0;) {
+        struct path_socket *socket = sockets->all[i];
+        if (socket->call != NULL || socket->number == 0)
+            continue;
+        if (is_used(host, socket->number))
+            socket->used_us = now_us;
+        else if (now_us - socket->used_us >= UNUSED_US)
+            (void)close_socket(host, &sockets->all[i]);
+    }
+    if (sockets->kept > 0)
+        task_set(&host->tasks, &sockets->task, now_us + LOOK_US);
+}
+
+static void on_task(struct task *task, uint64_t now_us)
+{
+    look_after(CONTAINER_OF(task, struct host, sockets.task), now_us);
+}
+
+static void keep(struct host *host, struct path_socket *socket)
+{
+    const uint64_t now_us = clock_now_us();
+    socket->call = NULL;
+    socket->used_us = now_us;
+    host->sockets.kept++;
+    if (host->datapath != NULL &&
+        datapath_add_socket(host->datapath, socket->number, &socket->udp)) {
+        socket->is_handed_over = true;
+        uv_poll_stop(&socket->poll);
+    }
+    host->sockets.task.run = on_task;
+    task_set(&host->tasks, &host->sockets.task, now_us + LOOK_US);
+}
+
+void sockets_release(struct host *host, const struct call *call, uint16_t kept)
+{
+    struct sockets *sockets = &host->sockets;
+    for (size_t i = sockets->count; i-- > 0;) {
+        struct path_socket *socket = sockets->all[i];
+        if (socket->call != call)
+            continue;
+        if (socket->number == kept)
+            keep(host, socket);
+        else
+            (void)close_socket(host, &sockets->all[i]);
+    }
+}
+
+void sockets_close(struct host *host)
+{
+    task_clear(&host->tasks, &host->sockets.task);
+    while (host->sockets.count > 0) {
+        struct path_socket **last = &host->sockets.all[host->sockets.count - 1];
+        (*last)->is_handed_over = false; /* the data path closes its own at its end */
+        (void)close_socket(host, last);
+    }
+}

@@ -1,0 +1,38 @@
+/* Sockets beside the tunnel port's: those of a fan (path/punch.h), of which the one that meets
+ * becomes its tunnel's path. `socket` of struct endpoint numbers them; 0 is the tunnel port's own.
+ * While a call punches, the control thread reads them; one that is kept goes to the data path. */
+#ifndef HOST_SOCKETS_H
+#define HOST_SOCKETS_H
+
+#include "base/address.h"
+#include "host/task.h"
+
+#define SOCKETS_MAX      512 /* of all calls and tunnels */
+#define SOCKETS_KEPT_MAX 16  /* that tunnels use */
+
+struct call;
+struct host;
+struct path_socket;
+struct udp;
+
+/* Of the daemon. Zeroed is right. */
+struct sockets {
+    struct path_socket *all[SOCKETS_MAX];
+    uint16_t next; /* number */
+    size_t count;
+    size_t kept;
+    struct task task;
+};
+
+/* Opens up to count sockets for a call, numbered *ret_first and on. Returns how many; 0 where there
+ * is no room, or as many as may be are kept already. */
+unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint16_t *ret_first);
+/* The call needs them no more: all are closed but number `kept` (0: none), which goes to the data
+ * path, and is closed when no tunnel has used it for a while. */
+void sockets_release(struct host *host, const struct call *call, uint16_t kept);
+/* The one to send from, 0 included; NULL: it is no more. */
+struct udp *sockets_find(struct host *host, uint16_t number);
+/* Closes all, at the end; the loop must run once more before the host goes. */
+void sockets_close(struct host *host);
+
+#endif
