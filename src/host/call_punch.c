@@ -31,6 +31,9 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
         .nat64 = call->host->nat64.prefixes,
         .ipv6 = sessions_ipv6(call->host),
     };
+    /* There is a relayed tunnel: a long way to the connector must not spoil it every time. */
+    if (call->peer->tunnel != NULL)
+        config.hold_us = deadline_min(PUNCH_HOLD_LONG_US, config.timeout_us / 4);
     for (size_t i = 0; i < call->host->local_count && i < PUNCH_SUBNET_MAX; i++)
         config.subnets[config.subnet_count++] = call->host->subnets[i];
     return punch_table_open(call->host->punches, &config, call, now_us, &call->punch);

@@ -159,10 +159,10 @@ unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint
 {
     const struct sockets *sockets = &host->sockets;
     unsigned opened = 0;
-    if (sockets->kept >= SOCKETS_KEPT_MAX)
+    if (sockets->kept >= HOST_SOCKETS_KEPT_MAX)
         return 0;
-    if (count > SOCKETS_MAX - sockets->count)
-        count = (unsigned)(SOCKETS_MAX - sockets->count);
+    if (count > HOST_SOCKETS_MAX - sockets->count)
+        count = (unsigned)(HOST_SOCKETS_MAX - sockets->count);
     if (count == 0)
         return 0;
     const uint16_t first = take_numbers(host, count);

@@ -7,8 +7,8 @@
 #include "base/address.h"
 #include "host/task.h"
 
-#define SOCKETS_MAX      512 /* of all calls and tunnels */
-#define SOCKETS_KEPT_MAX 16  /* that tunnels use */
+#define HOST_SOCKETS_MAX      512 /* of all calls and tunnels */
+#define HOST_SOCKETS_KEPT_MAX 16  /* that tunnels use */
 
 struct call;
 struct host;
@@ -17,7 +17,7 @@ struct udp;
 
 /* Of the daemon. Zeroed is right. */
 struct sockets {
-    struct path_socket *all[SOCKETS_MAX];
+    struct path_socket *all[HOST_SOCKETS_MAX];
     uint16_t next; /* number */
     size_t count;
     size_t kept;

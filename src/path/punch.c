@@ -203,7 +203,8 @@ static void begin_checks(struct punch *punch, uint64_t now_us)
     for (size_t i = 0; i < punch->pair_count; i++)
         is_heard |= punch->pairs[i].is_heard;
     if (!punch->config.is_controlling && !is_heard)
-        punch->hold_us = now_us + PUNCH_HOLD_US;
+        punch->hold_us =
+            now_us + (punch->config.hold_us > 0 ? punch->config.hold_us : PUNCH_HOLD_US);
     const bool are_all_likely = may_share_nat(punch);
     const uint64_t unlikely_us =
         now_us + deadline_min(PUNCH_UNLIKELY_US, punch->config.timeout_us / 4);

@@ -45,6 +45,7 @@
 /* A held check must not overtake ANSWER on its way over the connector; hardly any detour is longer.
  * It is the price of a called host behind a symmetric NAT, which the caller's checks miss. */
 #define PUNCH_HOLD_US        (300 * MS_US)
+#define PUNCH_HOLD_LONG_US   (SECOND_US) /* for those who are in no hurry */
 #define PUNCH_UNLIKELY_US    (500 * MS_US)
 #define PUNCH_GRACE_MIN_US   (10 * MS_US)
 #define PUNCH_GRACE_MAX_US   (50 * MS_US)
@@ -110,6 +111,7 @@ struct punch_config {
     struct prefix subnets[PUNCH_SUBNET_MAX]; /* directly attached: their addresses come first */
     size_t subnet_count;
     struct prefix pool;          /* never probed; family ADDRESS_NONE: none */
+    uint64_t hold_us;            /* 0: PUNCH_HOLD_US */
     uint64_t timeout_us;         /* of the attempt, from punch_set_remote on; 0: PUNCH_TIMEOUT_US */
     struct nat64_prefixes nat64; /* what lies under them is IPv4 behind a translator */
     enum punch_ipv6 ipv6;

@@ -164,6 +164,17 @@ static bool give(struct datapath *datapath, enum handoff_kind kind, const struct
     return true;
 }
 
+/* Only the tunnel port's socket hears anything in this world: fans open, and nobody wins. */
+bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+{
+    return false;
+}
+
+bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
+{
+    return true;
+}
+
 bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len)
 {
     return give(datapath, HANDOFF_PACKET, NULL, NULL, 0, packet, len);
