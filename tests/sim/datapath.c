@@ -46,8 +46,9 @@ void datapath_flush(struct datapath *dp)
 {
     for (unsigned i = 0; i < dp->batch_count; i++) {
         const struct packet *packet = dp->batch[i];
-        if (udp_send(dp->config.udp, &packet->peer, packet->tos, packet->data, packet->len) ==
-            ERR_LIMIT)
+        struct udp *udp = sockets_find(machine_current()->host, packet->peer.socket);
+        if (udp != NULL &&
+            udp_send(udp, &packet->peer, packet->tos, packet->data, packet->len) == ERR_LIMIT)
             hand_over(dp, HANDOFF_TOO_BIG, packet);
         packet_give_back(&dp->pool, dp->batch[i]);
     }
@@ -164,7 +165,8 @@ static bool give(struct datapath *datapath, enum handoff_kind kind, const struct
     return true;
 }
 
-/* Only the tunnel port's socket hears anything in this world: fans open, and nobody wins. */
+/* Without a thread of its own there is nobody to read them but the control thread, which goes on.
+ */
 bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
 {
     return false;
