@@ -73,6 +73,7 @@ KINDS = [
     Kind("IPv6 firewall", (19,), "symmetric for IPv4; IPv6 behind a stateful firewall", {"nat": {"kind": "symmetric"}, "ipv6": "firewall"},
          mapping=RANDOM, has_ipv6=True),
     Kind("IPv6 only", (19, 20), "no IPv4; IPv6 behind a stateful firewall", {"nat": {}, "ipv6": "only"}, has_ipv4=False, has_ipv6=True),
+    Kind("NAT64", (20,), "IPv6 only; IPv4 through NAT64 and DNS64", {"nat64": "64:ff9b::/96"}, has_ipv6=True),
     Kind("IPv6 broken", (21,), "port-restricted; IPv6 addresses and routes that lead nowhere", {"nat": {}, "ipv6": "broken"}),
     Kind("symmetric, no relay", (7,), "symmetric random, with `relay = no`", _kernel(kind="symmetric"), mapping=RANDOM,
          relays=False, settings={"relay": "no"}),

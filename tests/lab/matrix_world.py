@@ -22,6 +22,7 @@ import lab as labs
 import matrix
 import programs
 import topologies
+import topologies_ipv6
 
 ZONE = topologies.ZONE
 PORT = 32589
@@ -71,10 +72,12 @@ class Pair(topologies.Calls):
     """Two hosts, each behind a kind."""
 
     def __init__(self, lab, x, y, delay=0):
-        self.proxy_node = None
+        self.proxy_node = self.dns64 = None
+        self.routers = {}
         self.kinds = {"nata": x, "a": x, "natb": y, "b": y}
         line = {"delay": delay / 2} if delay else None
-        super().__init__(lab, x, y, quality=line, a=x.settings, b=y.settings)
+        names = [f"--host-record=ipv4only.arpa,192.0.0.{last}" for last in (170, 171)]  # RFC 7050
+        super().__init__(lab, x, y, quality=line, a=x.settings, b=y.settings, resolver={"options": names})
         self.connector.sections["connector"].update(address=[self.connector_node.address, self.connector_node.address6],
                                                     listen="[::]:4500", dns="[::]:53")
         for name, host in (("a", self.a), ("b", self.b)):
@@ -85,6 +88,12 @@ class Pair(topologies.Calls):
         if not isinstance(kind, matrix.Kind):  # an outer NAT's options
             return super().make_nat(name, outside, lan, kind, quality)
         site = kind.site
+        if "nat64" in site:
+            router = topologies_ipv6.Router(self.lab, self.net, name, outside, 0xa if name == "nata" else 0xb, ipv4=False, firewall=True,
+                                            nat64=site["nat64"])
+            self.routers[name] = router
+            router.node.lan = router.lan
+            return router.node
         if "firewall" in site:
             return self._make_firewall(name, outside, quality)
         if "carrier" in site:
@@ -159,11 +168,25 @@ class Pair(topologies.Calls):
             sock.sendto(b"\xff", (self.connector_node.address, 4500))
 
     def make_node(self, name, nat, public, quality):
+        if f"nat{name}" in self.routers:
+            return self._make_behind_nat64(name, self.routers[f"nat{name}"], quality)
         node = self.lab.host(name, nat.lan) if nat else self.lab.host(name, public, quality=quality, ipv6=False)
         is_ipv6_only = self.kinds[name].site.get("ipv6") == "only"
         if is_ipv6_only:
             labs.command("ip", "-4", "-n", node.namespace, "addr", "flush", "dev", "eth0")
         node.use_resolver(self.resolver.addresses[1 if is_ipv6_only else 0], options="timeout:3")
+        return node
+
+
+    def _make_behind_nat64(self, name, router, quality):
+        """A host with IPv6 alone and a resolver that makes up addresses for what has none."""
+        node = labs.Node(self.lab, name)
+        self.lab.attach(node, "eth0", router.lan, quality)
+        node.address6 = str(router.lan.network6[router.lan.next_host()])
+        node.ip(f"addr add {node.address6}/64 dev eth0 nodad", f"route add default via {router.lan.gateway6}")
+        if not self.dns64:
+            self.dns64 = topologies_ipv6.Dns64(self.lab.host("dns64", self.net.east), self.kinds[name].site["nat64"], self.resolver_node.address)
+        node.use_resolver(self.dns64.addresses[1], options="timeout:3")
         return node
 
 
