@@ -231,12 +231,14 @@ static uint64_t last_us(const struct peer *peer, const struct tunnel_status *sta
     return status->sent_us > peer->keepalive_us ? status->sent_us : peer->keepalive_us;
 }
 
-/* What is known concerns direct paths; a relay's is a TCP connection. */
+/* What is known concerns direct paths, a relay's is a TCP connection; and what is proven concerns
+ * the usual socket's mapping. */
 static void apply(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     const bool is_direct = !relay_is_endpoint(&peer->path);
-    const bool is_proven = is_direct && keeper_is_proven(host, &peer->source, now_us);
+    const bool is_proven =
+        is_direct && peer->path.socket == 0 && keeper_is_proven(host, &peer->source, now_us);
     const uint64_t interval_us = is_direct ? keeper_interval_us(host, &peer->source, now_us)
                                            : keepalive_interval_us(host->config.keepalive_us, 0, 0);
     keepalive_set_proven(&peer->keepalive, is_proven);

@@ -210,3 +210,27 @@ def forged(source, destination, mtu):
     total = (total & 0xffff) + (total >> 16)
     checksum = ~((total & 0xffff) + (total >> 16)) & 0xffff
     return message[:2] + checksum.to_bytes(2, "big") + message[4:]
+
+
+def test_move_to_a_narrower_path(lab):
+    """a gets another address, from which the way takes 1280 bytes only: the transfer goes on there, with what fits."""
+    calls = up(lab)
+    calls.net.node.nft("""table ip narrow { chain forward { type filter hook forward priority 0
+        ip saddr 198.51.100.77 meta length > 1280 drop
+        ip daddr 198.51.100.77 meta length > 1280 drop
+    }; }""")
+    calls.node_a.run(["ping", "-c1", "-W10", NAME_B])
+    calls.b.wait_peer(NAME_A)
+    bulk = Bulk(calls)
+    bulk.wait_more(1_000_000)
+    wait_mtu(calls.b, NAME_A, 1500)
+    begun = time.monotonic()
+    calls.node_a.ip(f"addr del {calls.node_a.address}/24 dev eth0", "addr add 198.51.100.77/24 dev eth0",
+                    "route add default via 198.51.100.1")
+    labs.wait_until(lambda: (calls.b.peer(NAME_A)["endpoint"] or "").startswith("198.51.100.77:"), 10, "b's path has moved")
+    bulk.wait_more(2_000_000)
+    wait_mtu(calls.b, NAME_A, 1280)
+    gap = bulk.gap(begun)
+    print(f"gap {gap:.2f} s")
+    assert gap < RECOVERY, calls.b.process.log
+    bulk.close()

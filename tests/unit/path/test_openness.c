@@ -58,7 +58,7 @@ static bool gets_in(const struct world *w, const struct endpoint *from)
 static void serve(struct world *w, const uint8_t *data, size_t len, const struct endpoint *to)
 {
     const bool is_elsewhere = endpoint_is_equal(to, &w->other);
-    struct endpoint from = w->mapped, origin;
+    struct endpoint from = w->mapped, origin = {0};
     struct binding_route route = {0};
     struct binding_server server = {.at = *to, .other = is_elsewhere ? w->server : w->other};
     struct writer out;
