@@ -142,7 +142,7 @@ static json_t *run_status(struct connector *connector, const json_t *request)
     const struct registry_counters *counters = registry_counters(connector->registry);
     char key[PUBLIC_KEY_TEXT_CAP];
     json_t *status = json_pack(
-        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "version",
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "version",
         DETEC_VERSION, "zone", connector->config.zone, "key",
         public_key_format(identity_public(connector->identity), key), "sessions",
         (json_int_t)registry_session_count(connector->registry), "connections",
@@ -151,9 +151,9 @@ static json_t *run_status(struct connector *connector, const json_t *request)
         (json_int_t)registry_name_count(connector->registry), "calls_passed",
         (json_int_t)counters->calls, "calls_refused",
         (json_int_t)(counters->absent + counters->limited), "logins", (json_int_t)counters->logins,
-        "uptime_s", (json_int_t)((clock_now_us() - connector->started_us) / SECOND_US),
-        "dns_queries", (json_int_t)connector->dns_queries, "is_database_readable",
-        connector->database != NULL);
+        "resumed", (json_int_t)connector->resumed_count, "uptime_s",
+        (json_int_t)((clock_now_us() - connector->started_us) / SECOND_US), "dns_queries",
+        (json_int_t)connector->dns_queries, "is_database_readable", connector->database != NULL);
     /* What hosts did that they should not have. */
     if (status != NULL)
         (void)json_object_update_new(status, json_pack("{s:I, s:I, s:I}", "invalid",

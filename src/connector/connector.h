@@ -20,6 +20,7 @@
 #define READ_CAP 65536
 
 struct control;
+struct connector_tickets;
 struct dns_server;
 struct session;
 struct stun_server;
@@ -47,6 +48,8 @@ struct connector {
     struct relay *relay;
     uint64_t relay_dropped; /* datagrams for hosts that did not read them in time */
     struct ike_table *ike;
+    struct connector_tickets *tickets; /* to resume them */
+    uint64_t resumed_count;
     struct ike_profile *profile; /* of new sessions */
 
     /* log-in sessions (session.c) */

@@ -14,6 +14,7 @@
 #include "connector/records.h"
 #include "connector/session.h"
 #include "connector/stun_server.h"
+#include "connector/tickets.h"
 #include "connector/tls.h"
 #include "connector/udp_server.h"
 #include "connector/user.h"
@@ -56,6 +57,7 @@ int connector_make_profile(const struct connector *connector, struct ike_profile
     ike_config_init(&ike, connector->identity);
     memcpy(ike.id, connector->config.zone, sizeof ike.id);
     ike.is_reliable = true;
+    ike.tickets = connector_tickets_engine(connector->tickets);
     ike.half_open_timeout_us = SESSION_AUTH_US;
     /* Silent for a third of its lease: asked; no answer in another third: gone. */
     ike.dpd_interval_us = connector->config.lease_us / 3;
@@ -144,6 +146,7 @@ static void on_timer(uv_timer_t *timer)
     dns_server_expire(connector->dns, now_us);
     if (!connector->is_stopping && now_us >= connector->check_at_us) {
         connector->check_at_us = now_us + CHECK_US;
+        connector_tickets_tick(connector->tickets);
         check_database(connector, now_us);
     }
 }
@@ -339,6 +342,7 @@ static int make_engines(struct connector *connector)
     };
     ike_table_limits_init(&limits);
     limits.sas_max = config->sessions_max;
+    limits.replies_per_second = config->sessions_max; /* refused tickets, over TCP */
     limits.half_open_max = config->sessions_max;
     limits.half_open_per_address_max = config->sessions_per_address_max;
     connector_registry_config(connector, &registry);
@@ -351,6 +355,8 @@ static int make_engines(struct connector *connector)
         error = make_relay(connector);
     if (error == ERR_OK)
         error = ike_table_new(&limits, clock_now_us(), &connector->ike);
+    if (error == ERR_OK)
+        error = connector_tickets_new(config, connector->identity, &connector->tickets);
     if (error == ERR_OK)
         error = connector_make_profile(connector, &connector->profile);
     return error == ERR_OK ? error : fail("the connector's tables cannot be made", error);
@@ -425,6 +431,7 @@ static void free_all(struct connector *connector)
 {
     ike_table_free(connector->ike);
     ike_profile_free(connector->profile);
+    connector_tickets_free(connector->tickets);
     registry_free(connector->registry);
     relay_free(connector->relay);
     zone_free(connector->zone);

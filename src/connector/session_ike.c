@@ -89,6 +89,7 @@ static void on_established(struct session *session, const struct ike_event_estab
     if (error == ERR_OK) {
         registry_session_observed(connector->registry, session->number, &session->remote.address);
         session->is_registered = true;
+        connector->resumed_count += event->is_resumed;
         session_tls_trust(session);
         return;
     }

@@ -27,6 +27,7 @@ struct way {
     enum way_state state;
     struct carrier *carrier;
     struct ike_sa *sa;
+    struct login_early early;
 };
 
 struct dial {
@@ -176,8 +177,8 @@ static void on_way_ready(void *context)
     struct way *way = context;
     struct dial *dial = way->dial;
     const uint64_t now_us = clock_now_us();
-    if (session_make_sa(dial->session, &carrier_target(way->carrier)->connect, now_us, &way->sa) !=
-        ERR_OK) {
+    if (session_make_sa(dial->session, &carrier_target(way->carrier)->connect, now_us, &way->sa,
+                        &way->early) != ERR_OK) {
         on_way_failed(way, "cannot start IKE on it");
         return;
     }
@@ -210,7 +211,7 @@ static void take(struct way *way, uint64_t now_us)
     dial->has_last = true;
     task_set(&host_of(dial)->tasks, &dial->task,
              now_us + DIAL_PROVE_US + 4 * carrier_connect_us(carrier));
-    session_on_answered(dial->session, carrier, sa,
+    session_on_answered(dial->session, carrier, sa, way->early,
                         way->connector.address.family != ADDRESS_NONE ? &way->connector : NULL,
                         now_us);
 }

@@ -116,6 +116,7 @@ static void free_session(struct session *session)
     session_stun_done(session);
     login_client_free(session->login);
     ike_profile_free(session->profile);
+    ike_resumption_free(session->resumption);
     free(session);
 }
 
@@ -158,13 +159,16 @@ static void on_connector_found(void *context, int error, const struct finder_res
         if (is_first)
             session->connector = result->connectors[0];
         dial_add(session->dial, result->connectors, result->connector_count, now_us);
+    } else if (session->connector.port != 0) {
+        dial_add(session->dial, &session->connector, 1, now_us);
     }
     dial_complete(session->dial, error != ERR_OK ? why : NULL, now_us);
 }
 
 /* DNS is asked anew for each connection: connectors move. But a session that was lost is sought
- * where it was, too, and meanwhile: the connector may be what answers for its zone in DNS. A
- * foreign zone is found as at first, by a name in it. */
+ * where it was, too, and meanwhile: the connector may be what answers for its zone in DNS. Where no
+ * key is pinned, the one that DNS has now is waited for. A foreign zone is found as at first, by a
+ * name in it. */
 static void on_connect(struct session *session, uint64_t now_us)
 {
     struct host *host = session->host;
@@ -175,8 +179,10 @@ static void on_connect(struct session *session, uint64_t now_us)
     const bool is_found = session->found_count > 0;
     if (is_found)
         dial_add(session->dial, session->found, session->found_count, now_us);
-    else if (session->connector.port != 0)
+    else if (session->connector.port != 0 && (session->is_configured || session_is_pinned(session)))
         dial_add(session->dial, &session->connector, 1, now_us);
+    else
+        session->has_dns_key = false;
     if (session->is_configured || is_found) {
         session->found_count = 0;
         dial_complete(session->dial, NULL, now_us);

@@ -31,6 +31,8 @@ struct session {
     struct carrier *carrier; /* the one that IKE answers on; NULL: none */
     struct ike_profile *profile;
     struct ike_sa *sa;
+    struct ike_resumption *resumption; /* to log in by next time; NULL: in full */
+    struct login_early early;          /* what went with it */
     struct session_stun stun;
     uint64_t since_us;
     char error[256];
@@ -55,13 +57,15 @@ void session_let_go(struct session *session);
 bool session_is_pinned(const struct session *session);
 /* Does the configuration give the connector's address, so that its name is not known? */
 bool session_is_addressed(const struct session *session);
-/* An IKE SA for one more connection. */
+/* An IKE SA for one more connection; *ret_early: what goes with it. */
 MUST_USE int session_make_sa(struct session *session, const struct endpoint *remote,
-                             uint64_t now_us, struct ike_sa **ret_sa);
+                             uint64_t now_us, struct ike_sa **ret_sa,
+                             struct login_early *ret_early);
 /* IKE answers there: takes carrier and SA. connector: its address, or NULL where only a proxy knows
  * it. */
 void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,
-                         const struct endpoint *connector, uint64_t now_us);
+                         struct login_early early, const struct endpoint *connector,
+                         uint64_t now_us);
 /* … but nothing has followed. */
 void session_on_unproven(struct session *session, uint64_t now_us);
 /* IKE answers nowhere. */

@@ -4,6 +4,7 @@
 #include "crypto/memory.h"
 #include "host/call.h"
 #include "host/relay.h"
+#include "ike/ticket.h"
 #include "io/clock.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,10 +29,18 @@ void session_note_error(struct session *session, const char *format, ...)
     memcpy(session->error, text, sizeof(text));
 }
 
+static void drop_resumption(struct session *session)
+{
+    ike_resumption_free(session->resumption);
+    session->resumption = NULL;
+}
+
 /* The connection is gone by itself, or of no more use. */
 static void on_lost(struct session *session, const char *why)
 {
     const uint64_t now_us = clock_now_us();
+    if (session->sa != NULL && ike_sa_state(session->sa) == IKE_STATE_CONNECTING)
+        drop_resumption(session); /* in full the next time, in case that was it */
     ike_sa_free(session->sa);
     session->sa = NULL;
     if (dial_go_on(session->dial, why, now_us)) {
@@ -135,6 +144,8 @@ static int make_profile(struct session *session)
     config.is_reliable = true;
     config.rekey_ike_us = host->config.rekey_us;
     config.request_timeout_us = REQUEST_TIMEOUT_US;
+    config.wants_ticket = true;
+    config.sends_early = !session->is_own;
     if (trust_find(host->trust, TRUST_CONNECTOR, session->zone, &config.expected_key, &origin) ==
         ERR_OK) {
         config.has_expected_key = true;
@@ -142,25 +153,49 @@ static int make_profile(struct session *session)
         config.has_expected_key = true;
         config.expected_key = session->dns_key;
     }
+    /* Who the connector was then must be whom we expect now. */
+    if (session->resumption != NULL &&
+        (!config.has_expected_key ||
+         !public_key_is_equal(&config.expected_key, &session->resumption->peer_key)))
+        drop_resumption(session);
     ike_profile_free(session->profile);
     session->profile = NULL;
     return ike_profile_new(&config, &session->profile);
 }
 
-int session_make_sa(struct session *session, const struct endpoint *remote, uint64_t now_us,
-                    struct ike_sa **ret_sa)
+static int queue_early(void *context, uint16_t type, const void *data, size_t len)
 {
-    const int error = make_profile(session);
-    return error != ERR_OK
-               ? error
-               : ike_sa_initiate(session->host->ike_tcp, session->profile, remote, now_us, ret_sa);
+    return ike_sa_send_notify(context, type, data, len);
+}
+
+int session_make_sa(struct session *session, const struct endpoint *remote, uint64_t now_us,
+                    struct ike_sa **ret_sa, struct login_early *ret_early)
+{
+    struct ike_table *table = session->host->ike_tcp;
+    struct login_early early = {0};
+    int error = make_profile(session);
+    if (error != ERR_OK)
+        return error;
+    const bool is_resumed = session->resumption != NULL && now_us < session->resumption->expires_us;
+    error = is_resumed ? ike_sa_resume(table, session->profile, session->resumption, remote, now_us,
+                                       ret_sa)
+                       : ike_sa_initiate(table, session->profile, remote, now_us, ret_sa);
+    if (error != ERR_OK)
+        return error;
+    /* At the own zone nobody but a connector with the right key hears of a log-in. */
+    if (is_resumed || !session->is_own)
+        early = login_client_send_early(session->login, queue_early, *ret_sa, now_us);
+    *ret_early = early;
+    return ERR_OK;
 }
 
 void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,
-                         const struct endpoint *connector, uint64_t now_us)
+                         struct login_early early, const struct endpoint *connector,
+                         uint64_t now_us)
 {
     session->carrier = carrier;
     session->sa = sa;
+    session->early = early;
     if (connector != NULL)
         session->connector = *connector;
     carrier_set_handler(carrier, &session_handler, session);
@@ -175,6 +210,7 @@ void session_on_unproven(struct session *session, uint64_t now_us)
 
 void session_on_unreachable(struct session *session, uint64_t now_us)
 {
+    drop_resumption(session);
     session_note_error(session, "connection to its connector: %s", dial_error(session->dial));
     finder_cancel(session->finder);
     session->finder = NULL;
@@ -220,7 +256,9 @@ static void on_established(struct session *session, uint64_t now_us)
             log_warn("%s: the key cannot be written down", session->zone);
     }
     dial_confirm(session->dial, now_us);
-    login_client_connected(session->login, now_us);
+    drop_resumption(session);
+    session->resumption = ike_sa_take_resumption(session->sa);
+    login_client_connected(session->login, session->early, now_us);
 }
 
 /* The connector's key is not the one that it had to prove. */
@@ -251,6 +289,8 @@ static void on_sa_closed(struct session *session, const struct ike_event_closed 
                       closed->reason == IKE_REASON_REFUSED_BY_PEER;
     ike_sa_free(session->sa);
     session->sa = NULL;
+    if (!closed->was_established)
+        drop_resumption(session);
     if (!is_refused && !closed->was_established &&
         dial_go_on(session->dial, closed->text, now_us)) {
         session_let_go(session);

@@ -1,6 +1,7 @@
 /* Signing and judging AUTH payloads; see ike/auth.h. */
 #include "ike/auth.h"
 #include "crypto/memory.h"
+#include "ike/resume.h"
 #include <string.h>
 
 /* AlgorithmIdentifier of Ed25519, OID 1.3.101.112 without parameters (RFC 8420, A), after its
@@ -87,6 +88,13 @@ int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
     int error = signed_octets(g, g->is_initiator, &ours, id_body, 4 + id_len, &octets);
     if (error != ERR_OK)
         return error;
+    if (g->handshake->resumed != NULL) {
+        error = ike_resume_proof(g, g->is_initiator, octets.bytes, octets.len, proof);
+        if (error != ERR_OK)
+            return error;
+        ike_build_auth(b, IKE_AUTH_SHARED_KEY, proof, IKE_PRF_LEN);
+        return b->w->error;
+    }
     memcpy(proof, signature_prefix, sizeof(signature_prefix));
     error =
         identity_sign(config->identity, octets.bytes, octets.len, proof + sizeof(signature_prefix));
@@ -162,6 +170,43 @@ static int check_signature(const struct ike_generation *g, const struct public_k
     return ERR_AUTH;
 }
 
+/* The same for an SA that began with a ticket: who knows the keys of the SA before is who it was
+ * then, and has to give the same name. */
+static int check_resumed(const struct ike_generation *g, const struct ike_payload *id_payload,
+                         const struct ike_auth *auth, struct ike_auth_result *result)
+{
+    const struct ike_handshake *h = g->handshake;
+    const struct ike_answer message = init_message(h, !g->is_initiator);
+    uint8_t proof[IKE_PRF_LEN];
+    struct octets octets;
+
+    if (auth->method != IKE_AUTH_SHARED_KEY || auth->len != sizeof(proof))
+        return ERR_AUTH;
+    int error =
+        signed_octets(g, !g->is_initiator, &message, id_payload->body, id_payload->len, &octets);
+    if (error == ERR_OK)
+        error = ike_resume_proof(g, !g->is_initiator, octets.bytes, octets.len, proof);
+    if (error == ERR_OK && !crypto_is_equal(proof, auth->data, sizeof(proof)))
+        error = ERR_AUTH;
+    crypto_wipe(proof, sizeof(proof));
+    if (error == ERR_OK)
+        result->key = h->resumed->peer_key;
+    return error;
+}
+
+/* ERR_AUTH: the proof is wrong. */
+static int check_proof(const struct ike_generation *g, const struct ike_message *message,
+                       const struct ike_payload *id_payload, const struct ike_auth *auth,
+                       struct ike_auth_result *result)
+{
+    if (g->handshake->resumed != NULL)
+        return check_resumed(g, id_payload, auth, result);
+    const uint8_t *signature = find_signature(auth);
+    if (signature == NULL || !claimed_key(ike_sa_config(g->sa), message, &result->key))
+        return ERR_AUTH;
+    return check_signature(g, &result->key, id_payload, signature);
+}
+
 int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
                    struct ike_auth_result *ret_result)
 {
@@ -176,10 +221,7 @@ int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
         ike_id_parse(id_payload->body, id_payload->len, &id) != ERR_OK ||
         ike_auth_parse(message->auth.body, message->auth.len, &auth) != ERR_OK)
         return ERR_OK;
-    const uint8_t *signature = find_signature(&auth);
-    if (signature == NULL || !claimed_key(config, message, &ret_result->key))
-        return ERR_OK;
-    int error = check_signature(g, &ret_result->key, id_payload, signature);
+    int error = check_proof(g, message, id_payload, &auth, ret_result);
     if (error != ERR_OK)
         return error == ERR_AUTH ? ERR_OK : error;
     if (config->has_expected_key && !public_key_is_equal(&ret_result->key, &config->expected_key)) {
@@ -187,7 +229,9 @@ int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
         return ERR_OK;
     }
     if (!read_id(&id, &ret_result->key, ret_result->id) ||
-        (config->expected_id[0] != '\0' && strcmp(config->expected_id, ret_result->id) != 0)) {
+        (config->expected_id[0] != '\0' && strcmp(config->expected_id, ret_result->id) != 0) ||
+        (g->handshake->resumed != NULL &&
+         strcmp(g->handshake->resumed->peer_id, ret_result->id) != 0)) {
         ret_result->reason = IKE_REASON_PEER_ID;
         return ERR_OK;
     }

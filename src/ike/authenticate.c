@@ -6,6 +6,7 @@
 #include "ike/life.h"
 #include "ike/mobility.h"
 #include "ike/queue.h"
+#include "ike/resume.h"
 #include <string.h>
 
 static struct ike_nonces handshake_nonces(const struct ike_generation *g)
@@ -27,7 +28,9 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
     int error = ike_auth_build(g, &out.b);
     if (error != ERR_OK)
         return error;
-    ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+    if (g->handshake->resumed == NULL)
+        ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+    ike_resume_ask(sa, &out.b);
     if (config->expected_id[0] != '\0')
         ike_build_id(&out.b, IKE_PAYLOAD_IDR, IKE_ID_FQDN, config->expected_id,
                      strlen(config->expected_id));
@@ -38,7 +41,28 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
         ike_child_offer_ts(sa, &out.b);
     }
     ike_mobility_offer(sa, &out.b);
-    return ike_generation_request(g, &out, IKE_REQUEST_AUTH, now_us);
+    const bool has_early =
+        config->is_reliable && (config->sends_early || g->handshake->resumed != NULL);
+    struct ike_notify_node *early = has_early ? ike_notifies_take(sa) : NULL;
+    for (const struct ike_notify_node *n = early; n != NULL; n = n->next)
+        ike_build_notify(&out.b, n->type, n->data, n->len);
+    error = ike_generation_request(g, &out, IKE_REQUEST_AUTH, now_us);
+    g->request.notifies = early;
+    return error;
+}
+
+/* Private notifies beside the proof: as good as those of the first INFORMATIONAL. */
+static int take_early(struct ike_sa *sa, const struct ike_message *message)
+{
+    struct ike_chain chain = message->chain;
+    struct ike_notify notify;
+    int error = ERR_OK;
+
+    while (error == ERR_OK && ike_sa_config(sa)->is_reliable &&
+           ike_message_next_notify(&chain, &notify))
+        if (notify.type >= IKE_NOTIFY_PRIVATE_MIN)
+            error = ike_events_add_notify(sa, &notify);
+    return error;
 }
 
 /* Appends the answer to the child that IKE_AUTH asks for, and installs it; a refused child leaves
@@ -95,10 +119,14 @@ int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming 
     ike_mobility_read(sa, in->message);
     bool is_initial = ike_message_find_notify(in->message, IKE_NOTIFY_INITIAL_CONTACT, NULL);
     error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    if (error == ERR_OK)
+        error = take_early(sa, in->message);
     if (error == ERR_OK && in->message->sa.body != NULL)
         error = answer_child(g, in, &nonces, b);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
         ike_mobility_offer(sa, b);
+        ike_resume_give(g, in->message, b);
+    }
     ike_generation_free_handshake(g);
     return error;
 }
@@ -196,6 +224,8 @@ int ike_authenticate_finish(struct ike_generation *g, struct ike_request *reques
     bool is_initial = ike_message_find_notify(m, IKE_NOTIFY_INITIAL_CONTACT, NULL);
     ike_mobility_read(g->sa, m);
     error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    if (error == ERR_OK)
+        ike_resume_keep(g, m, in->now_us);
     if (error == ERR_OK)
         error = finish_child(g, in, &nonces, g->handshake->child_spi);
     ike_generation_free_handshake(g);

@@ -28,6 +28,8 @@ struct ike_addresses {
     struct address other_ipv6;
 };
 
+struct ike_tickets; /* ike/ticket.h */
+
 struct ike_config {
     /* Who we are. Borrowed: must outlive every profile made from this. */
     const struct identity *identity;
@@ -46,6 +48,14 @@ struct ike_config {
     /* The IKE SA. */
     enum ike_cipher ciphers[IKE_CIPHER_COUNT]; /* in order of preference; IKE_CIPHER_NONE ends it */
     bool is_initial_contact;                   /* we know of no other SA with this peer (2.4) */
+
+    /* Resumption (RFC 5723), over a reliable transport. Responders give and take tickets with
+     * these, initiators ask for one. */
+    struct ike_tickets *tickets; /* borrowed, as identity is; NULL: none */
+    bool wants_ticket;
+    /* Initiators: notifies queued by then go with IKE_AUTH in a full handshake, too, before the
+     * peer has proven itself (in a resumed one only the right peer can read them). */
+    bool sends_early;
 
     /* The SPUT child, in order of preference; none: childless (RFC 6023). */
     enum sput_suite suites[SUITE_COUNT]; /* SPUT_SUITE_NONE ends it */

@@ -41,6 +41,7 @@ struct ike_event_established {
     const char *peer_id; /* canonical host name that the holder of this key claims; empty where it
                           * gave none (its key as ID_KEY_ID) */
     bool is_initiator;   /* of the first exchange */
+    bool is_resumed;     /* by a ticket (RFC 5723) */
     bool is_initial_contact; /* the peer holds no other SA with us (RFC 7296, 2.4) */
 };
 

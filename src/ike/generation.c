@@ -3,6 +3,7 @@
 #include "crypto/memory.h"
 #include "ike/mobility.h"
 #include "ike/queue.h"
+#include "ike/resume.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,9 @@ void ike_generation_free_handshake(struct ike_generation *g)
         map_remove(&g->sa->table->half_open, &h->half_open_node);
     kex_done(&h->kex);
     free(h->init_request);
+    if (h->resumed != NULL)
+        crypto_wipe(h->resumed, sizeof(*h->resumed));
+    free(h->resumed);
     for (size_t i = 0; i < h->init_response_count; i++)
         free(h->init_responses[i].data);
     crypto_wipe(h, sizeof(*h));
@@ -189,7 +193,7 @@ void ike_generation_begin(struct ike_generation *g, struct ike_outgoing *out, ui
 
     writer_init(&out->w, g->sa->table->out, sizeof(g->sa->table->out));
     ike_build_begin(&out->b, &out->w, &header);
-    if (exchange != IKE_EXCHANGE_SA_INIT)
+    if (exchange != IKE_EXCHANGE_SA_INIT && exchange != IKE_EXCHANGE_SESSION_RESUME)
         ike_build_sk(&out->b, IKE_IV_LEN);
 }
 

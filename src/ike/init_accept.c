@@ -3,33 +3,12 @@
 #include "crypto/memory.h"
 #include "ike/auth.h"
 #include "ike/exchange.h"
+#include "ike/init_half.h"
 #include "ike/life.h"
 #include "ike/nat.h"
 #include "ike/reply.h"
 #include <stdlib.h>
 #include <string.h>
-
-/* Identical requests of one sender are one (2.1); a different one is another handshake, so that
- * nobody can occupy the SPI of a handshake under way. The hash is keyed: equal means identical. */
-static uint64_t request_hash(const struct ike_table *table, const uint8_t *message, size_t len,
-                             const struct endpoint *remote)
-{
-    struct {
-        uint64_t message_hash;
-        uint8_t address[16];
-        uint64_t port;
-    } key;
-
-    key.message_hash = map_hash(&table->by_init, message, len);
-    memcpy(key.address, remote->address.bytes, sizeof(key.address));
-    key.port = remote->port;
-    return map_hash(&table->by_init, &key, sizeof(key));
-}
-
-static uint64_t address_hash(const struct ike_table *table, const struct endpoint *remote)
-{
-    return map_hash(&table->half_open, remote->address.bytes, sizeof(remote->address.bytes));
-}
 
 /* A request that has made an SA already: answered again while it is half-open, ignored later. */
 static int repeat_answer(struct ike_sa *sa)
@@ -40,19 +19,6 @@ static int repeat_answer(struct ike_sa *sa)
         return ERR_REPLAY;
     g->response.is_to_send = true;
     return ERR_OK;
-}
-
-static int check_limits(const struct ike_table *table, const struct endpoint *remote)
-{
-    struct map_node *node = map_first(&table->half_open, address_hash(table, remote));
-    uint32_t count = 0;
-
-    if (table->count >= table->limits.sas_max ||
-        table->half_open.count >= table->limits.half_open_max)
-        return ERR_LIMIT;
-    for (; node != NULL; node = map_next(node))
-        count++;
-    return count >= table->limits.half_open_per_address_max ? ERR_LIMIT : ERR_OK;
 }
 
 /* What a request is after it has passed all checks that need no state. */
@@ -116,7 +82,7 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
         if (error != ERR_OK)
             return error;
     }
-    error = check_limits(table, remote);
+    error = ike_half_open_check(table, remote);
     if (error != ERR_OK)
         return error;
     if (ike_rule_choose(&rule, m->sa.body, m->sa.len, false, &a.choice) != ERR_OK ||
@@ -155,45 +121,16 @@ static int open_half(struct ike_sa *sa, const struct ike_header *header,
                      const struct accepted *accepted, const uint8_t *message, size_t len,
                      uint64_t hash)
 {
-    const struct ike_payload *nonce = &accepted->message.nonce;
     struct ike_generation *g;
-    uint64_t spi;
 
-    int error = ike_generation_draw_spi(sa->table, &spi);
+    int error = ike_half_open_new(sa, header, &accepted->message.nonce, message, len, &g);
     if (error == ERR_OK)
-        error = ike_generation_new(sa, false, header->spi_i, spi, IKE_GENERATION_AUTH, &g);
-    if (error != ERR_OK)
-        return error;
-    sa->current = g;
-    struct ike_handshake *h = (struct ike_handshake *)calloc(1, sizeof(*h));
-    g->handshake = h;
-    if (h == NULL)
-        return ERR_NOMEM;
-    h->init_request = (uint8_t *)malloc(len);
-    if (h->init_request == NULL)
-        return ERR_NOMEM;
-    memcpy(h->init_request, message, len);
-    h->init_request_len = len;
-    memcpy(h->peer_nonce, nonce->body, nonce->len);
-    h->peer_nonce_len = nonce->len;
-    error = kex_init(&h->kex);
-    if (error == ERR_OK)
-        error = crypto_random(h->own_nonce, IKE_NONCE_LEN);
+        error = kex_init(&g->handshake->kex);
     if (error == ERR_OK)
         error = ike_init_derive(g, (enum ike_cipher)accepted->choice.value, accepted->peer_public);
     if (error == ERR_OK)
         error = answer(g, &accepted->choice, &sa->remote, hash);
-    if (error == ERR_OK)
-        error = map_insert(&sa->table->by_init, &sa->init_node, hash);
-    if (error != ERR_OK)
-        return error;
-    sa->has_init_node = true;
-    error =
-        map_insert(&sa->table->half_open, &h->half_open_node, address_hash(sa->table, &sa->remote));
-    if (error != ERR_OK)
-        return error;
-    h->is_half_open = true;
-    return ERR_OK;
+    return error == ERR_OK ? ike_half_open_insert(g, hash) : error;
 }
 
 int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
@@ -205,7 +142,7 @@ int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
 
     if (len > IKE_INIT_LEN_MAX)
         return ERR_LIMIT;
-    uint64_t hash = request_hash(table, message, len, remote);
+    uint64_t hash = ike_half_open_hash(table, message, len, remote);
     struct map_node *known = map_first(&table->by_init, hash);
     if (known != NULL) {
         sa = CONTAINER_OF(known, struct ike_sa, init_node);

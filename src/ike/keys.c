@@ -79,6 +79,23 @@ int ike_keys_rekey(enum ike_cipher cipher, const struct ike_keys *old,
     return error;
 }
 
+int ike_keys_resume(enum ike_cipher cipher, const uint8_t sk_d[IKE_PRF_LEN],
+                    const struct ike_nonces *nonces, uint64_t spi_i, uint64_t spi_r,
+                    struct ike_keys *ret_keys)
+{
+    static const char label[] = "Resumption";
+    uint8_t skeyseed[IKE_PRF_LEN];
+    const struct piece pieces[] = {{label, sizeof(label) - 1},
+                                   {nonces->initiator, nonces->initiator_len},
+                                   {nonces->responder, nonces->responder_len}};
+
+    int error = hmac_sha256(sk_d, IKE_PRF_LEN, pieces, 3, skeyseed);
+    if (error == ERR_OK)
+        error = expand(cipher, skeyseed, nonces, spi_i, spi_r, ret_keys);
+    crypto_wipe(skeyseed, sizeof(skeyseed));
+    return error;
+}
+
 int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
                    const struct ike_nonces *nonces, enum sput_suite suite, uint8_t *ret_initiator,
                    uint8_t *ret_responder)

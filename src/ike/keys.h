@@ -34,6 +34,10 @@ MUST_USE int ike_keys_derive(enum ike_cipher cipher, const uint8_t secret[KEX_SE
 MUST_USE int ike_keys_rekey(enum ike_cipher cipher, const struct ike_keys *old,
                             const uint8_t secret[KEX_SECRET_LEN], const struct ike_nonces *nonces,
                             uint64_t spi_i, uint64_t spi_r, struct ike_keys *ret_keys);
+/* SKEYSEED = prf(SK_d (old), "Resumption" | Ni | Nr) (RFC 5723, 5.1). */
+MUST_USE int ike_keys_resume(enum ike_cipher cipher, const uint8_t sk_d[IKE_PRF_LEN],
+                             const struct ike_nonces *nonces, uint64_t spi_i, uint64_t spi_r,
+                             struct ike_keys *ret_keys);
 /* KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr), the initiator's direction first (2.17). secret may be
  * NULL. Both outputs take suite_key_len(suite) bytes. */
 MUST_USE int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,

@@ -4,6 +4,7 @@
 #include "ike/child.h"
 #include "ike/exchange.h"
 #include "ike/queue.h"
+#include "ike/resume.h"
 #include "ike/timer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,25 @@ int ike_sa_initiate(struct ike_table *table, struct ike_profile *profile,
     return ERR_OK;
 }
 
+int ike_sa_resume(struct ike_table *table, struct ike_profile *profile,
+                  const struct ike_resumption *resumption, const struct endpoint *remote,
+                  uint64_t now_us, struct ike_sa **ret_sa)
+{
+    struct ike_sa *sa;
+
+    int error = ike_sa_new(table, profile, remote, true, now_us, &sa);
+    if (error != ERR_OK)
+        return error;
+    error = ike_resume_begin(sa, resumption, now_us);
+    if (error != ERR_OK) {
+        ike_sa_free(sa);
+        return error;
+    }
+    ike_timer_update(sa);
+    *ret_sa = sa;
+    return ERR_OK;
+}
+
 void ike_sa_free(struct ike_sa *sa)
 {
     if (sa == NULL)
@@ -83,6 +103,7 @@ void ike_sa_free(struct ike_sa *sa)
     table->count--;
     ike_profile_free(sa->profile);
     free(sa->peer_id);
+    ike_resumption_free(sa->resumption);
     free(sa);
 }
 
@@ -154,6 +175,7 @@ int ike_sa_establish(struct ike_generation *g, const struct public_key *peer_key
     event->established.peer_id = sa->peer_id != NULL ? sa->peer_id : "";
     event->established.is_initiator = sa->is_initiator;
     event->established.is_initial_contact = is_initial_contact;
+    event->established.is_resumed = g->handshake->resumed != NULL;
     for (struct ike_generation *other = sa->generations; other != NULL; other = other->next)
         if (other != g)
             outdo(other, now_us);

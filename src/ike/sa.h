@@ -17,6 +17,7 @@
 #define IKE_NOTIFY_QUEUE_MAX 64
 #define IKE_MOVE_US          SECOND_US /* see ike_sa_move() */
 
+struct ike_resumption; /* ike/ticket.h */
 struct ike_table;
 struct ike_sa;
 
@@ -31,6 +32,15 @@ enum ike_state {
 MUST_USE int ike_sa_initiate(struct ike_table *table, struct ike_profile *profile,
                              const struct endpoint *remote, uint64_t now_us,
                              struct ike_sa **ret_sa);
+/* The same with a ticket (RFC 5723); a ticket that is refused leads to the full handshake by
+ * itself. ERR_STATE where the profile's transport is not reliable. */
+MUST_USE int ike_sa_resume(struct ike_table *table, struct ike_profile *profile,
+                           const struct ike_resumption *resumption, const struct endpoint *remote,
+                           uint64_t now_us, struct ike_sa **ret_sa);
+/* What was got to resume this SA later, once it is established; NULL: nothing. The caller frees. */
+struct ike_resumption *ike_sa_take_resumption(struct ike_sa *sa);
+/* Wipes. NULL is fine. */
+void ike_resumption_free(struct ike_resumption *resumption);
 /* Tells the peer nothing (close first for that). Wipes. NULL is fine. */
 void ike_sa_free(struct ike_sa *sa);
 
@@ -46,8 +56,10 @@ void ike_sa_expire(struct ike_sa *sa, uint64_t now_us);
 void ike_sa_next_event(struct ike_sa *sa, struct ike_event *ret_event);
 
 /* Sends a private notify in an INFORMATIONAL request; those queued meanwhile share one. Data is
- * copied. Queued ones wait for ESTABLISHED and survive rekeys. ERR_FULL: the queue is full;
- * ERR_INVALID: type not a private status type or data too long; ERR_STATE: closing or closed. */
+ * copied. Queued ones wait for ESTABLISHED and survive rekeys; over a reliable transport those that
+ * an initiator queues before the first answer go with IKE_AUTH (ike_config.sends_early). ERR_FULL:
+ * the queue is full; ERR_INVALID: type not a private status type or data too long; ERR_STATE:
+ * closing or closed. */
 MUST_USE int ike_sa_send_notify(struct ike_sa *sa, uint16_t type, const void *data, size_t len);
 /* After how long a silence this SA asks whether the peer lives, instead of the configuration's
  * dpd_interval_us (0: as that says; not where that is never). */

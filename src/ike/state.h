@@ -34,6 +34,8 @@ enum ike_request_kind {
     IKE_REQUEST_FAREWELL, /* AUTHENTICATION_FAILED to a responder; sent once */
 };
 
+struct ike_resumed;
+
 struct ike_notify_node {
     struct ike_notify_node *next;
     uint16_t type;
@@ -109,7 +111,8 @@ struct ike_handshake {
     uint8_t cookie[IKE_COOKIE_LEN_MAX];
     size_t cookie_len;
     uint32_t cookie_count;
-    uint32_t child_spi; /* offered by us */
+    uint32_t child_spi;          /* offered by us */
+    struct ike_resumed *resumed; /* began with a ticket (ike/resume.h); NULL: in full */
 };
 
 enum ike_generation_state {
@@ -213,7 +216,8 @@ struct ike_sa {
     bool is_nat_here, is_nat_there;
     bool has_peer_key;
     struct public_key peer_key;
-    char *peer_id; /* NULL: none */
+    char *peer_id;                     /* NULL: none */
+    struct ike_resumption *resumption; /* to resume it later; NULL: none */
     uint64_t heard_us, round_trip_us, round_trip_var_us;
     uint64_t establish_by_us, close_by_us;
     uint64_t rekey_us, hard_us; /* of the current generation */

@@ -3,6 +3,7 @@
 #include "ike/exchange.h"
 #include "ike/life.h"
 #include "ike/reply.h"
+#include "ike/resume.h"
 #include "ike/timer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -82,14 +83,19 @@ static int try_generation(struct ike_generation *g, const struct ike_header *hea
                           const uint8_t *message, size_t len, const struct endpoint *remote,
                           uint64_t now_us)
 {
-    bool is_init_answer =
-        header->exchange == IKE_EXCHANGE_SA_INIT && (header->flags & IKE_FLAG_RESPONSE) != 0;
+    bool is_resume = header->exchange == IKE_EXCHANGE_SESSION_RESUME;
+    bool is_init_answer = (header->exchange == IKE_EXCHANGE_SA_INIT || is_resume) &&
+                          (header->flags & IKE_FLAG_RESPONSE) != 0;
 
     if (!is_init_answer)
         return ike_inbound_receive(g, header, message, len, remote, now_us);
     if (g->state != IKE_GENERATION_INIT || g->request.kind != IKE_REQUEST_INIT ||
         header->message_id != 0 || g->sa->state != IKE_STATE_CONNECTING)
         return ERR_REPLAY;
+    if (is_resume)
+        return ike_resume_finish(g, header, message, len, now_us);
+    if (g->handshake->resumed != NULL)
+        return ERR_STATE;
     return ike_init_finish(g, header, message, len, remote, now_us);
 }
 
@@ -102,7 +108,8 @@ static int find_and_receive(struct ike_table *table, const struct ike_header *he
     bool from_initiator = (header->flags & IKE_FLAG_INITIATOR) != 0;
     uint64_t own_spi = from_initiator ? header->spi_r : header->spi_i;
     uint64_t peer_spi = from_initiator ? header->spi_i : header->spi_r;
-    bool is_init = header->exchange == IKE_EXCHANGE_SA_INIT;
+    bool is_init =
+        header->exchange == IKE_EXCHANGE_SA_INIT || header->exchange == IKE_EXCHANGE_SESSION_RESUME;
     struct map_node *node =
         map_first(&table->by_spi, map_hash(&table->by_spi, &own_spi, sizeof(own_spi)));
     int error = ERR_NOT_FOUND;
@@ -171,6 +178,10 @@ int ike_table_receive(struct ike_table *table, struct ike_profile *responder,
         if ((header.flags & IKE_FLAG_INITIATOR) == 0)
             return ERR_INVALID;
         error = ike_init_accept(table, responder, &header, message, len, remote, now_us, &sa);
+    } else if (header.exchange == IKE_EXCHANGE_SESSION_RESUME && is_request && header.spi_r == 0) {
+        if ((header.flags & IKE_FLAG_INITIATOR) == 0)
+            return ERR_INVALID;
+        error = ike_resume_accept(table, responder, &header, message, len, remote, now_us, &sa);
     } else {
         error = find_and_receive(table, &header, message, len, remote, now_us, &sa);
     }

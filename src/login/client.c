@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "crypto/memory.h"
+#include "login/build.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct event_node {
 /* A notify that waits for a session. */
 struct waiting {
     struct waiting *next;
+    uint64_t number;
     uint64_t until_us;
     uint16_t type;
     uint16_t len;
@@ -34,6 +36,8 @@ struct login_client {
     struct notify_name name;
     struct waiting *waiting, **waiting_end;
     size_t waiting_count;
+    uint64_t waiting_last;   /* number */
+    uint64_t config_version; /* never 0 */
     struct event_node *events, **events_end;
     struct event_node *current; /* the one the owner borrows */
 };
@@ -153,42 +157,19 @@ static void fall_asleep(struct login_client *client)
 
 static void send_login(struct login_client *client)
 {
-    const struct login_config *config = &client->config;
-    struct notify_login login = {.has_mac = config->has_mac,
-                                 .is_guest = config->is_guest,
-                                 .lease_s = config->lease_s,
-                                 .port = config->port,
-                                 .address_count = config->address_count};
-    memcpy(login.mac, config->mac, sizeof login.mac);
-    memcpy(login.name, config->name, sizeof login.name);
-    memcpy(login.addresses, config->addresses, sizeof login.addresses);
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
-    notify_build_login(&w, &login);
+    login_build(&client->config, &w);
     /* login_client_new has built it once already; without memory the timer tries again. */
     if (writer_is_ok(&w) && emit_send(client, NOTIFY_LOGIN, buffer, w.len) != ERR_OK)
         client->at_us = 0;
 }
 
-static int check_config(const struct login_config *config)
-{
-    if (config->address_count > NOTIFY_ADDRESS_MAX)
-        return ERR_INVALID;
-    struct notify_login login = {.address_count = config->address_count};
-    memcpy(login.name, config->name, sizeof login.name);
-    memcpy(login.addresses, config->addresses, sizeof login.addresses);
-    uint8_t buffer[NOTIFY_LEN_MAX];
-    struct writer w;
-    writer_init(&w, buffer, sizeof buffer);
-    notify_build_login(&w, &login);
-    return w.error;
-}
-
 int login_client_new(const struct login_config *config, uint64_t now_us,
                      struct login_client **ret_client)
 {
-    const int error = check_config(config);
+    const int error = login_check(config);
     if (error != ERR_OK)
         return error;
     struct login_client *client = calloc(1, sizeof *client);
@@ -201,6 +182,7 @@ int login_client_new(const struct login_config *config, uint64_t now_us,
     client->waiting_end = &client->waiting;
     client->at_us = DEADLINE_NEVER;
     client->state = LOGIN_ASLEEP;
+    client->config_version = 1;
     if (!config->is_guest)
         start_connecting(client, now_us);
     *ret_client = client;
@@ -222,19 +204,42 @@ void login_client_free(struct login_client *client)
     free(client);
 }
 
-void login_client_connected(struct login_client *client, uint64_t now_us)
+struct login_early login_client_send_early(struct login_client *client, login_send *send,
+                                           void *context, uint64_t now_us)
+{
+    struct login_early early = {0};
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    login_build(&client->config, &w);
+    if (!writer_is_ok(&w) || send(context, NOTIFY_LOGIN, buffer, w.len) != ERR_OK)
+        return early;
+    early.config = client->config_version;
+    early.waiting = 1; /* numbers begin behind it */
+    for (const struct waiting *waiting = client->waiting; waiting != NULL;
+         waiting = waiting->next) {
+        if (waiting->until_us > now_us &&
+            send(context, waiting->type, waiting->data, waiting->len) != ERR_OK)
+            break;
+        early.waiting = waiting->number;
+    }
+    return early;
+}
+
+void login_client_connected(struct login_client *client, struct login_early early, uint64_t now_us)
 {
     if (client->state != LOGIN_CONNECTING)
         return;
     client->state = LOGIN_NAMING;
     client->at_us = now_us + LOGIN_NAME_TIMEOUT_US;
     client->last_use_us = now_us;
-    send_login(client);
+    if (early.config != client->config_version)
+        send_login(client);
     /* What waited follows at once: the connector takes it behind LOGIN, which saves a round trip.
      */
     while (client->waiting != NULL) {
         const struct waiting *first = client->waiting;
-        if (first->until_us > now_us &&
+        if (first->until_us > now_us && first->number > early.waiting &&
             emit_send(client, first->type, first->data, first->len) != ERR_OK)
             break;
         drop_first_waiting(client);
@@ -393,6 +398,7 @@ static int send_or_wait(struct login_client *client, uint16_t type, const struct
         return ERR_NOMEM;
     waiting->next = NULL;
     waiting->until_us = now_us + LOGIN_CALL_WAIT_US;
+    waiting->number = ++client->waiting_last + 1;
     waiting->type = type;
     waiting->len = (uint16_t)w->len;
     memcpy(waiting->data, w->base, w->len);
@@ -497,6 +503,7 @@ void login_client_set_addresses(struct login_client *client, const struct addres
     for (size_t i = 0; i < count; i++)
         config->addresses[i] = addresses[i];
     config->address_count = count;
+    client->config_version++;
     if (client->state == LOGIN_NAMING || client->state == LOGIN_UP)
         send_login(client);
     else

@@ -86,8 +86,18 @@ MUST_USE int login_client_new(const struct login_config *config, uint64_t now_us
                               struct login_client **ret_client);
 void login_client_free(struct login_client *client);
 
-/* IKE is authenticated. */
-void login_client_connected(struct login_client *client, uint64_t now_us);
+/* What went with the proof of our key, so that it need not be sent again. */
+struct login_early {
+    uint64_t waiting; /* notifies up to this one; 0: not even LOGIN */
+    uint64_t config;
+};
+typedef int login_send(void *context, uint16_t type, const void *data, size_t len);
+/* Sends LOGIN and what waits for a session before IKE is authenticated: for each connection that is
+ * tried. Stops at the first error of `send`. */
+struct login_early login_client_send_early(struct login_client *client, login_send *send,
+                                           void *context, uint64_t now_us);
+/* IKE is authenticated; early: what the owner has sent on this very connection, or zeros. */
+void login_client_connected(struct login_client *client, struct login_early early, uint64_t now_us);
 /* One notify from the connector. ERR_OK, or why it was ignored (unknown type: ERR_UNSUPPORTED). */
 MUST_USE int login_client_notify(struct login_client *client, uint16_t type, const void *data,
                                  size_t len, uint64_t now_us);

@@ -16,6 +16,7 @@ enum ike_id_type {
 };
 
 enum ike_auth_method {
+    IKE_AUTH_SHARED_KEY = 2,
     IKE_AUTH_DIGITAL_SIGNATURE = 14, /* RFC 7427 */
 };
 

@@ -180,6 +180,55 @@ def test_the_way_that_worked_goes_first(lab):
     assert first.destination_port == 443 and before is not None
 
 
+def count_round_trips(packets, host):
+    """Round trips of each connection of this host, from its first SYN: how often the turn to speak came to the host."""
+    connections = {}
+    for p in packets:
+        if p.protocol == 6 and host in (p.source, p.destination):
+            key = p.source_port if p.source == host else p.destination_port
+            connections.setdefault(key, []).append(p)
+    counts = []
+    for packets in connections.values():
+        turns, last = 1, None  # 1: TCP's own
+        for p in packets:
+            if p.payload:
+                turns += p.source == host and last != host
+                last = p.source
+        counts.append((turns, packets))
+    return counts
+
+
+def connector_status(calls):
+    answer = calls.connector.ask("status")
+    return answer.get("status", answer)
+
+
+def test_a_restarted_connector_is_resumed(lab):
+    """Its hosts come back by tickets, in three round trips instead of four; after the ticket keys are lost, in full."""
+    calls = make(lab)
+    start(calls)
+    seen = capture.Capture(calls.net.node, "east", f"tcp port 4500 and host {calls.nat_a.address}")
+    log_in(calls)
+    def logged_in_again():
+        return calls.a.login_state() == "logged-in" and connector_status(calls)["sessions"] == 2
+    def turns():
+        """NAME comes right behind the answer to IKE_AUTH, or to LOGIN: the last of these is the empty answer to it."""
+        counts = count_round_trips(seen.stop(), calls.nat_a.address)
+        return [t for t, packets in counts if any(p.payload[:6] == b"IKETCP" for p in packets if p.payload)]
+    assert connector_status(calls)["resumed"] == 0
+    assert turns() == [1 + 4]
+    for lost, resumed in ((False, 2), (True, 0)):
+        calls.connector.kill()
+        if lost:
+            (calls.connector.dir / "hosts.db.tickets").unlink()
+        seen = capture.Capture(calls.net.node, "east", f"tcp port 4500 and host {calls.nat_a.address}")
+        calls.connector.start()
+        labs.wait_until(logged_in_again, 20, lambda: f"{connector_status(calls)} {calls.a.process.log}")
+        assert connector_status(calls)["resumed"] == resumed, connector_status(calls)
+        assert turns()[-1] == 1 + (5 if lost else 3)
+    assert calls.a.status()["login"]["way"] == "tcp 4500"
+
+
 def test_black_holed_and_moved(lab):
     """The connector's address is a black hole now, and DNS names another one: found while the old one is still being tried."""
     calls = make(lab)

@@ -155,6 +155,80 @@ def test_connections_to_the_connector(lab):
     watch.check()
 
 
+def client_hello(node, address):
+    """The first bytes of a real TLS handshake."""
+    import ssl
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    machine = context.wrap_bio(incoming, outgoing, server_hostname="detec.example.net")
+    try:
+        machine.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return machine, incoming, outgoing
+
+
+def test_connections_to_port_443(lab):
+    """Silence, garbage, half and endless handshakes, TLS with nothing or rubbish in it, more than one address may hold."""
+    import ssl
+    calls = make(lab)
+    calls.start()
+    watch = Watch(calls)
+    node = lab.host("stranger", calls.net.west)
+    address = (calls.connector_node.address, 443)
+    hello = client_hello(node, address)[2].read()
+    rng = random.Random(4)
+    openings = [b"", b"\x16", hello[:10], hello[:-1], b"\x16\x03\x01\x40\x00" + bytes(3000), b"\x16\x03\x01\xff\xff" + bytes(100),
+                hello[:43] + rng.randbytes(len(hello) - 43), b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16" + rng.randbytes(500), hello]
+    held, refused = [], 0
+    for i in range(600):
+        sock = node.socket(socket.SOCK_STREAM, timeout=2)
+        try:
+            sock.connect(address)
+            sock.send(openings[i % len(openings)])
+            held.append(sock)
+        except OSError:
+            refused += 1
+            sock.close()
+    def status():
+        answer = calls.connector.ask("status")
+        return answer.get("status", answer)
+    labs.wait_until(lambda: status()["in_tls"] <= 32, 5, lambda: f"{status()}")
+    # Whole handshakes, and then nothing, rubbish, IKE rubbish; one that reads nothing.
+    inside = [b"", rng.randbytes(200), b"IKETCP", b"IKETCP" + rng.randbytes(300), b"IKETCP" + struct.pack("!H", 300) + bytes(10)]
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    other = lab.host("stranger2", calls.net.west)
+    for i in range(20):
+        sock = other.socket(socket.SOCK_STREAM, timeout=3)
+        sock.connect(address)
+        try:
+            secure = context.wrap_socket(sock, server_hostname="detec.example.net", do_handshake_on_connect=True)
+            assert secure.version() == "TLSv1.3"
+            secure.send(inside[i % len(inside)])
+            held.append(secure)
+        except (OSError, ssl.SSLError):
+            held.append(sock)
+    # TLS 1.2 is not spoken.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    sock = other.socket(socket.SOCK_STREAM, timeout=3)
+    sock.connect(address)
+    try:
+        context.wrap_socket(sock)
+        raise AssertionError("TLS 1.2 is spoken")
+    except (OSError, ssl.SSLError):
+        pass
+    # Whoever is not a stranger gets in meanwhile, and 10 s later the strangers are gone, though they still hold on.
+    c = calls.add_host("c", calls.net.east)
+    calls.connector.add(c)
+    c.start()
+    labs.wait_until(lambda: status()["in_tls"] == 0 and status()["connections"] == 3, 20, lambda: f"{status()}")
+    for sock in held:
+        sock.close()
+    watch.check()
+
+
 def test_malformed_dns_queries(lab):
     calls = make(lab)
     calls.start()

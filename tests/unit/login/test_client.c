@@ -44,7 +44,7 @@ static void send_name(struct login_client *client, uint8_t result, uint64_t now_
 static void log_in(struct login_client *client, uint64_t now_us)
 {
     expect(client, LOGIN_CONNECT);
-    login_client_connected(client, now_us);
+    login_client_connected(client, (struct login_early){0}, now_us);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     send_name(client, NAME_OK, now_us);
     const struct login_event *event = expect(client, LOGIN_DONE);
@@ -106,7 +106,7 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct login_client *client = new_client(false);
         expect(client, LOGIN_CONNECT);
-        login_client_connected(client, START_US);
+        login_client_connected(client, (struct login_early){0}, START_US);
         expect(client, LOGIN_SEND);
         send_name(client, cases[i].result, START_US);
         assert_int_equal(expect(client, LOGIN_REFUSED)->name.result, cases[i].result);
@@ -152,13 +152,13 @@ static void test_time_outs(void **state)
     now_us = login_client_deadline(client);
     login_client_expire(client, now_us);
     expect(client, LOGIN_CONNECT);
-    login_client_connected(client, now_us);
+    login_client_connected(client, (struct login_early){0}, now_us);
     expect(client, LOGIN_SEND);
     assert_true(login_client_deadline(client) == now_us + LOGIN_NAME_TIMEOUT_US);
     login_client_expire(client, now_us + LOGIN_NAME_TIMEOUT_US);
     expect(client, LOGIN_CLOSE);
     assert_int_equal(login_client_state(client), LOGIN_WAITING);
-    login_client_connected(client, now_us); /* too late */
+    login_client_connected(client, (struct login_early){0}, now_us); /* too late */
     assert_int_equal(login_client_state(client), LOGIN_WAITING);
     login_client_free(client);
 }
@@ -180,7 +180,7 @@ static void test_implausible_names(void **state)
 {
     struct login_client *client = new_client(false);
     expect(client, LOGIN_CONNECT);
-    login_client_connected(client, START_US);
+    login_client_connected(client, (struct login_early){0}, START_US);
     expect(client, LOGIN_SEND);
     static const char *const names[][2] = {
         {"", ZONE}, {"pc." ZONE, ""}, {"pc.other.example", ZONE}};
@@ -210,6 +210,54 @@ static int call(struct login_client *client, uint64_t now_us)
                              &world_candidates, NULL, now_us);
 }
 
+struct early {
+    uint16_t types[8];
+    size_t count, room;
+};
+
+static int take_early(void *context, uint16_t type, const void *data, size_t len)
+{
+    struct early *early = context;
+    if (early->count == early->room)
+        return ERR_FULL;
+    early->types[early->count++] = type;
+    return ERR_OK;
+}
+
+/* What went before IKE was authenticated is not sent again; what did not fit, or came later, is. */
+static void test_early(void **state)
+{
+    for (size_t room = 0; room <= 3; room++) {
+        struct login_client *client = new_client(true);
+        struct early early = {.room = room};
+        assert_int_equal(call(client, START_US), ERR_OK);
+        assert_int_equal(login_client_lookup(client, 8, "other." ZONE, START_US), ERR_OK);
+        expect(client, LOGIN_CONNECT);
+        const struct login_early sent =
+            login_client_send_early(client, take_early, &early, START_US);
+        assert_int_equal(early.count, room);
+        static const uint16_t order[] = {NOTIFY_LOGIN, NOTIFY_CALL, NOTIFY_LOOKUP, NOTIFY_LOOKUP};
+        for (size_t i = 0; i < room; i++)
+            assert_int_equal(early.types[i], order[i]);
+        assert_int_equal(login_client_lookup(client, 9, "third." ZONE, START_US), ERR_OK);
+        login_client_connected(client, sent, START_US);
+        for (size_t i = room; i < 4; i++)
+            assert_int_equal(expect(client, LOGIN_SEND)->send.type, order[i]);
+        assert_null(login_client_next_event(client));
+        login_client_free(client);
+    }
+    /* An address that has changed meanwhile is told. */
+    struct login_client *client = new_client(false);
+    struct early early = {.room = 8};
+    const struct address address = address_from_ipv4(0xc0000205);
+    expect(client, LOGIN_CONNECT);
+    const struct login_early sent = login_client_send_early(client, take_early, &early, START_US);
+    login_client_set_addresses(client, &address, 1, START_US);
+    login_client_connected(client, sent, START_US);
+    assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
+    login_client_free(client);
+}
+
 /* A guest connects with its first call, which follows LOGIN without waiting for NAME. */
 static void test_guest(void **state)
 {
@@ -219,7 +267,7 @@ static void test_guest(void **state)
     assert_true(login_client_deadline(client) == DEADLINE_NEVER);
     assert_int_equal(call(client, now_us), ERR_OK);
     expect(client, LOGIN_CONNECT);
-    login_client_connected(client, now_us);
+    login_client_connected(client, (struct login_early){0}, now_us);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     const struct login_event *event = expect(client, LOGIN_SEND);
     assert_int_equal(event->send.type, NOTIFY_CALL);
@@ -301,7 +349,7 @@ static void test_waiting_cap(void **state)
     login_client_expire(client, START_US + LOGIN_CALL_WAIT_US);
     expect(client, LOGIN_CONNECT);
     assert_int_equal(call(client, START_US + LOGIN_CALL_WAIT_US), ERR_OK);
-    login_client_connected(client, START_US + LOGIN_CALL_WAIT_US);
+    login_client_connected(client, (struct login_early){0}, START_US + LOGIN_CALL_WAIT_US);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_CALL);
     assert_null(login_client_next_event(client));
@@ -314,7 +362,7 @@ static void test_waiting_too_long(void **state)
     struct login_client *client = new_client(false);
     expect(client, LOGIN_CONNECT);
     assert_int_equal(call(client, START_US), ERR_OK);
-    login_client_connected(client, START_US + LOGIN_CALL_WAIT_US);
+    login_client_connected(client, (struct login_early){0}, START_US + LOGIN_CALL_WAIT_US);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     assert_null(login_client_next_event(client));
     login_client_free(client);
@@ -404,6 +452,7 @@ int main(void)
         cmocka_unit_test(test_time_outs),
         cmocka_unit_test(test_keepalive),
         cmocka_unit_test(test_implausible_names),
+        cmocka_unit_test(test_early),
         cmocka_unit_test(test_guest),
         cmocka_unit_test(test_guest_gives_up),
         cmocka_unit_test(test_waiting_cap),

@@ -230,7 +230,7 @@ static void connect_host(struct world_host *host)
     host->session = ++world->next_session;
     assert_int_equal(
         registry_session_open(world->registry, host->session, host->key, world->now_us), ERR_OK);
-    login_client_connected(host->client, world->now_us);
+    login_client_connected(host->client, (struct login_early){0}, world->now_us);
 }
 
 void world_run(struct world *world, uint64_t for_us)
