@@ -37,11 +37,15 @@ static void stop(struct host *host);
 static void describe_guard(const struct host_config *config, struct guard *ret_guard)
 {
     static const uint8_t orchid[16] = {0x20, 0x01, 0x00, 0x20};
+    /* What DNS64 makes of 0.0.0.1 and its like: programs whose look-ups go past the daemon. */
+    static const uint8_t made_up[16] = {0x00, 0x64, 0xff, 0x9b};
     *ret_guard =
-        (struct guard){.count = 2, .table = HOST_TABLE, .preference = HOST_RULE_PREFERENCE};
+        (struct guard){.count = 3, .table = HOST_TABLE, .preference = HOST_RULE_PREFERENCE};
     ret_guard->prefixes[0] = config->pool;
     ret_guard->prefixes[1].address = address_from_bytes(ADDRESS_IPV6, orchid);
     ret_guard->prefixes[1].bits = 28;
+    ret_guard->prefixes[2].address = address_from_bytes(ADDRESS_IPV6, made_up);
+    ret_guard->prefixes[2].bits = 104;
 }
 
 /* Both halves: routing rules, and a packet filter for sockets that routing rules do not bind. */

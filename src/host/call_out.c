@@ -237,7 +237,9 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
     /* Right behind the checks that open the way: it saves their round trip. */
     if (call_find(host, session, number) != call || call->state != CALL_PUNCHING)
         return;
-    const struct endpoint *likeliest = call_guess_path(call, &answer->candidates);
+    struct candidate_list reached = answer->candidates;
+    nat64_reach_candidates(host, &reached);
+    const struct endpoint *likeliest = call_guess_path(call, &reached);
     call_carry_finish(call, &answer->ike, likeliest, now_us);
     if (call->sa == NULL)
         call_begin_early(call, likeliest, now_us);

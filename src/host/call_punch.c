@@ -79,22 +79,29 @@ static bool is_neighbour(const struct host *host, const struct address *address)
     return false;
 }
 
-/* A neighbour's address, else one that others see. */
+/* A neighbour's address, else one that others see, and not over IPv6 that does not work. */
 const struct endpoint *call_guess_path(const struct call *call,
                                        const struct candidate_list *candidates)
 {
+    const bool is_ipv6_broken = sessions_ipv6(call->host) == PUNCH_IPV6_BROKEN;
     const struct endpoint *guess = NULL;
     if (call->host->config.relay == RELAY_MODE_ALWAYS)
         return NULL;
+    bool is_guess_doubtful = false;
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->items[i];
         if (!candidate_is_acceptable(candidate, &call->host->config.pool))
             continue;
         if (is_neighbour(call->host, &candidate->endpoint.address))
             return &candidate->endpoint;
-        if (guess == NULL && (candidate->type != CANDIDATE_HOST ||
-                              !address_is_private(&candidate->endpoint.address)))
+        const bool is_doubtful =
+            candidate->endpoint.address.family == ADDRESS_IPV6 && is_ipv6_broken;
+        if ((guess == NULL || (is_guess_doubtful && !is_doubtful)) &&
+            (candidate->type != CANDIDATE_HOST ||
+             !address_is_private(&candidate->endpoint.address))) {
             guess = &candidate->endpoint;
+            is_guess_doubtful = is_doubtful;
+        }
     }
     return guess;
 }

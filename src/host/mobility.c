@@ -48,6 +48,15 @@ static void announce(struct peer *peer, uint64_t now_us)
     host_pump_ike(peer->host, peer->sa, now_us);
 }
 
+/* No route leads to the peer any more: no word of ours would arrive there, so it is called anew, by
+ * what there still is, the other family maybe. */
+static void renew_elsewhere(struct peer *peer, uint64_t now_us)
+{
+    peer->moved_us = now_us;
+    if (peer->sa != NULL && peer->call == NULL && now_us >= peer->held_until_us)
+        call_renew(peer, now_us);
+}
+
 static void announce_all(struct host *host, bool only_moved, uint64_t now_us)
 {
     struct map_node *next;
@@ -63,6 +72,9 @@ static void announce_all(struct host *host, bool only_moved, uint64_t now_us)
             peer->source = source;
         if (has_moved || !only_moved)
             announce(peer, now_us);
+        else if (!has_source && !relay_is_endpoint(&peer->path) &&
+                 !nat64_has_route(host, &peer->path.address))
+            renew_elsewhere(peer, now_us);
     }
 }
 

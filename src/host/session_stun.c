@@ -8,6 +8,8 @@
 #include "io/clock.h"
 #include <string.h>
 
+#define DOUBT_US                                                                                   \
+    SECOND_US /* a server that has not answered for so long, in several tries, will not */
 #define FIND_US (10 * SECOND_US) /* DNS is not asked more often than this */
 
 static enum stun_family family_of(const struct host *host, const struct address *address)
@@ -74,8 +76,8 @@ static bool drive(struct session *session, struct stun_slot *slot, uint64_t now_
         host_send(session->host, &to, buffer, w.len);
     while (reflexive_next_event(slot->reflexive, &event)) {
         report(session, slot, &event);
-        slot->is_lost = event.type == REFLEXIVE_LOST;
-        if (!slot->is_lost && session->is_own && slot == &session->stun.slots[STUN_IPV4])
+        if (event.type != REFLEXIVE_LOST && session->is_own &&
+            slot == &session->stun.slots[STUN_IPV4])
             nat_on_public(session->host, reflexive_server(slot->reflexive), &event.endpoint,
                           now_us);
         if (event.type == REFLEXIVE_FOUND) {
@@ -148,7 +150,7 @@ static void watch(struct session *session, struct stun_slot *slot, uint64_t now_
         return;
     reflexive_free(slot->reflexive);
     slot->reflexive = NULL;
-    slot->is_lost = false;
+    slot->began_us = now_us;
     if (reflexive_new(&to, host->config.keepalive_us, now_us, &slot->reflexive) != ERR_OK)
         log_error("%s: out of memory for the STUN client", session->zone);
 }
@@ -335,12 +337,13 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
 
 enum punch_ipv6 sessions_ipv6(const struct host *host)
 {
+    const uint64_t now_us = clock_now_us();
     enum punch_ipv6 ipv6 = PUNCH_IPV6_UNKNOWN;
     for (struct session *session = host->sessions; session != NULL; session = session->next) {
         const struct stun_slot *slot = &session->stun.slots[STUN_IPV6];
         if (slot->reflexive != NULL && reflexive_endpoint(slot->reflexive) != NULL)
             return PUNCH_IPV6_PROVEN;
-        if (slot->is_lost)
+        if (slot->reflexive != NULL && now_us - slot->began_us > DOUBT_US)
             ipv6 = PUNCH_IPV6_BROKEN;
     }
     return ipv6;

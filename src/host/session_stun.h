@@ -17,7 +17,7 @@ struct stun_slot {
     struct endpoint server; /* of that family, also where a translator leads there; port 0: none */
     struct reflexive *reflexive;
     struct endpoint public; /* the last one seen; port 0: none */
-    bool is_lost;           /* the server should answer, and does not */
+    uint64_t began_us;      /* when it was first asked */
 };
 
 struct session_stun {

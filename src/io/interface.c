@@ -223,12 +223,13 @@ static int take_address(const struct nlmsghdr *message, void *context)
         list->has_wanted = true;
     if (list->is_for_candidates && is_candidate(&address, flags) && life.ifa_prefered > 0 &&
         list->count < FOUND_MAX)
-        list->found[list->count++] =
-            (struct found){.address = address,
-                           .subnet = subnet_of(&address, info->ifa_prefixlen),
-                           .index = info->ifa_index,
-                           .is_temporary = (flags & IFA_F_TEMPORARY) != 0,
-                           .preferred_s = life.ifa_prefered};
+        list->found[list->count++] = (struct found){
+            .address = address,
+            .subnet = subnet_of(&address, info->ifa_prefixlen),
+            .index = info->ifa_index,
+            /* of IPv4 the same bit means secondary */
+            .is_temporary = address.family == ADDRESS_IPV6 && (flags & IFA_F_TEMPORARY) != 0,
+            .preferred_s = life.ifa_prefered};
     return ERR_OK;
 }
 

@@ -37,12 +37,13 @@ def tables(node):
 
 def guard_rules(node):
     """The leak guard's routing rules, those of IPv6 last."""
-    lines = [line for family in ("-4", "-6") for line in node.run(["ip", family, "rule"]).stdout.splitlines()]
+    lines = [line for family in ("-4", "-6") for line in sorted(node.run(["ip", family, "rule"]).stdout.splitlines())]
     return [line.split(":\t")[1].strip() for line in lines if line.split(":")[0] in ("10", "11")]
 
 
 ALL_RULES = ["from all to 0.0.0.0/8 lookup 32589", "from all to 0.0.0.0/8 unreachable",
-             "from all to 2001:20::/28 lookup 32589", "from all to 2001:20::/28 unreachable"]
+             "from all to 2001:20::/28 lookup 32589", "from all to 64:ff9b::/104 lookup 32589",
+             "from all to 2001:20::/28 unreachable", "from all to 64:ff9b::/104 unreachable"]
 
 
 class KeptSockets:

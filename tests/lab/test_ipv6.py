@@ -5,6 +5,8 @@
                             connector, resolver                  (topologies_ipv6.py)
 """
 import ipaddress
+import socket
+import time
 
 import pytest
 
@@ -24,12 +26,20 @@ def first_ping(host, name):
     assert done.returncode == 0, f"the first ping was not answered:\n{done.stdout}{done.stderr}\n{host.process.log}"
 
 
+def wait_direct(host, other, timeout=5):
+    """A call begins over the relay; the report of the tunnel once it goes directly."""
+    def is_direct():
+        peer = host.peer(other.name)
+        return peer and peer["state"] == "up" and peer["path"].startswith("direct ") and peer
+    return labs.wait_until(is_direct, timeout, lambda: f"{host.node.name} reaches {other.name} directly\n{host.process.log}")
+
+
 def call_both_ways(world):
     """A call from a to b, and after its end one from b to a: the endpoints that each side used for the other."""
     endpoints = []
     for caller, called in ((world.a, world.b), (world.b, world.a)):
         first_ping(caller, called.name)
-        reports = {caller: caller.wait_peer(called.name), called: called.wait_peer(caller.name)}
+        reports = {caller: wait_direct(caller, called), called: wait_direct(called, caller)}
         endpoints.append((reports[world.a], reports[world.b]))
         caller.detec(["hangup", called.name])
         caller.wait_peer(called.name, "down")
@@ -124,7 +134,7 @@ def punch(world):
     watched = capture.Capture(world.a.node, "eth0", "udp src port 32589")
     steps = world.a.call(world.b.name)
     assert steps[-1]["up"], steps
-    report = world.a.peer(world.b.name)
+    report = wait_direct(world.a, world.b)
     sent = checks(watched.stop())
     return report, sent, next(time for time, _, nominates in sent if nominates) - sent[0][0]
 
@@ -154,10 +164,10 @@ def test_both_families_are_seen_and_told(lab):
     assert {s.rsplit(":", 1)[0] for s in seen} == {world.ra.node.address, f"[{world.a.node.address6}]"}
     watched = capture.Capture(world.b.node, "eth0", "udp src port 32589")
     first_ping(world.a, world.b.name)
-    world.b.wait_peer(world.a.name)
+    wait_direct(world.b, world.a)
     probed = {to for _, to, _ in checks(watched.stop())}
     assert world.a.node.address6 in probed
-    assert address_of(world.a.peer(world.b.name)) == world.b.node.address6
+    assert address_of(wait_direct(world.a, world.b)) == world.b.node.address6
 
 
 def test_without_a_translator_by_the_relay(lab):
@@ -187,22 +197,46 @@ def test_a_liar_about_the_translator(lab):
     assert len(packets) <= 60
 
 
+def test_a_configured_ipv4_connector_through_a_translator(lab):
+    """Nothing but the connector's IPv4 address is known, no DNS64; the log-in goes through the translator all the same."""
+    world = behind_dns64(lab)
+    world.a.sections["host"]["connector"] = f"{world.connector_node.address}:4500"
+    world.start()
+    assert world.a.status()["login"]["connector"] == f"{world.connector_node.address}:4500"
+    first_ping(world.a, world.b.name)
+    assert address_of(wait_direct(world.a, world.b)) == ipv4_behind(WELL_KNOWN, world.rb.node.address)
+
+
 def test_from_one_family_to_the_other(lab):
     """
     A tunnel over IPv6; a's IPv6 goes away, and the tunnel moves to IPv4; IPv4 goes and IPv6 comes back, and it moves back.
+    A TCP connection through the tunnel outlives both.
     """
-    world = Families(lab).start()
+    world = Families(lab, b_settings={"allow": ["*"]}).start()
     first_ping(world.a, world.b.name)
-    assert address_of(world.a.wait_peer(world.b.name)) == world.b.node.address6
-    ping = world.a.node.start("ping", "-i", "0.05", world.b.name)
+    report = wait_direct(world.a, world.b)
+    assert address_of(report) == world.b.node.address6
     a = world.a.node
+    server = world.b.node.socket(socket.SOCK_STREAM, bind=("0.0.0.0", 7000))
+    server.listen()
+    client = a.socket(socket.SOCK_STREAM, bind=None)
+    client.connect((report["address"], 7000))
+    connection = server.accept()[0]
+    connection.settimeout(20)
 
-    def is_over(address):
-        peer = world.a.peer(world.b.name)
-        return peer and peer["state"] == "up" and peer["path"].startswith("direct ") and address_of(peer) == address
-    a.ip("route del default via " + str(world.ra.lan.gateway6), f"addr del {a.address6}/64 dev eth0")
-    labs.wait_until(lambda: is_over(world.rb.node.address), 8, lambda: f"over IPv4: {world.a.peer(world.b.name)}\n{world.a.process.log}")
-    a.ip(f"addr add {a.address6}/64 dev eth0 nodad", "route add default via " + str(world.ra.lan.gateway6))
+    def moved_to(address):
+        """Whether the connection lives and the tunnel goes this way by then; the seconds until data passed."""
+        began = time.monotonic()
+        client.sendall(b"x")
+        assert connection.recv(1) == b"x"
+        took = time.monotonic() - began
+        labs.wait_until(lambda: address_of(wait_direct(world.a, world.b)) == address, 3,
+                        lambda: f"over {address}: {world.a.peer(world.b.name)}\n{world.a.process.log}")
+        return took
+    gateway6 = world.ra.lan.gateway6
+    a.ip(f"route del default via {gateway6}", f"addr del {a.address6}/64 dev eth0")
+    assert moved_to(world.rb.node.address) < 3
+    a.ip(f"addr add {a.address6}/64 dev eth0 nodad", f"route add default via {gateway6}")
     a.ip(f"addr del {a.address}/24 dev eth0")
-    labs.wait_until(lambda: is_over(world.b.node.address6), 8, lambda: f"over IPv6: {world.a.peer(world.b.name)}\n{world.a.process.log}")
-    first_ping(world.a, world.b.name)
+    assert moved_to(world.b.node.address6) < 3
+    client.close(), connection.close(), server.close()

@@ -106,6 +106,54 @@ static void candidates_leave_out_what_nobody_can_reach(void **state)
     assert_int_equal(interface_address_delete(&nl, pool0, &own, 32), ERR_OK);
 }
 
+#define MANY                                                                                       \
+    "ip link add many type veth peer name other && echo 0 "                                        \
+    ">/proc/sys/net/ipv6/conf/many/accept_dad"                                                     \
+    " && echo %d >/proc/sys/net/ipv6/conf/many/use_tempaddr && ip link set many up && ip link "    \
+    "set "                                                                                         \
+    "other up"
+
+static void many_of_one_family_leave_room_for_the_other(void **state)
+{
+    struct address found[8];
+    size_t count = 0, ipv6_count = 0;
+
+    testnet_run(MANY, 0);
+    testnet_run("for i in 1 2 3 4 5 6 7 8 9; do ip address add 198.51.100.$i/24 dev many; "
+                "ip address add 2001:db8:5::$i/64 dev many nodad; done");
+    assert_int_equal(interface_addresses(&nl, 0, found, NULL, 8, &count), ERR_OK);
+    assert_int_equal(count, 8);
+    for (size_t i = 0; i < count; i++)
+        ipv6_count += found[i].family == ADDRESS_IPV6;
+    assert_int_equal(ipv6_count, 4);
+    testnet_run("ip link delete many");
+}
+
+/* An address that tells the hardware's is a candidate unless there is a temporary one beside it. */
+static void temporary_addresses_stand_for_the_others(void **state)
+{
+    struct address hardware = testnet_address("2001:db8:6::211:22ff:fe33:4455");
+    struct prefix subnet = {testnet_address("2001:db8:6::"), 64};
+
+    for (int with_temporary = 0; with_temporary < 2; with_temporary++) {
+        struct address found[8];
+        size_t count = 0, ours = 0;
+        bool has_hardware = false;
+
+        testnet_run(MANY, 2 * with_temporary);
+        testnet_run("ip address add 2001:db8:6::211:22ff:fe33:4455/64 dev many nodad mngtmpaddr "
+                    "valid_lft 30000 preferred_lft 20000");
+        assert_int_equal(interface_addresses(&nl, 0, found, NULL, 8, &count), ERR_OK);
+        for (size_t i = 0; i < count; i++) {
+            has_hardware |= address_is_equal(&found[i], &hardware);
+            ours += prefix_contains(&subnet, &found[i]);
+        }
+        assert_int_equal(ours, 1);
+        assert_int_equal(has_hardware, !with_temporary);
+        testnet_run("ip link delete many");
+    }
+}
+
 static int count_route(const struct route *route, void *context)
 {
     size_t *count = context;
@@ -311,6 +359,8 @@ int main(void)
         cmocka_unit_test(interfaces_are_found_and_started),
         cmocka_unit_test(addresses_come_and_go),
         cmocka_unit_test(candidates_leave_out_what_nobody_can_reach),
+        cmocka_unit_test(many_of_one_family_leave_room_for_the_other),
+        cmocka_unit_test(temporary_addresses_stand_for_the_others),
         cmocka_unit_test(routes_stand_in_their_table),
         cmocka_unit_test(rules_are_told_apart),
         cmocka_unit_test(look_ups_answer_as_packets_go),
