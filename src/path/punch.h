@@ -62,8 +62,10 @@
  * the one address at which the connector itself sees that host (`is_observed`; IPv4), so that
  * nobody can aim it at anybody else:
  * - ports in order: the side without a pattern *sweeps* the PUNCH_PREDICT_PORTS ports that come
- * next, PUNCH_PREDICT_ROUNDS times. Both in order: the called host sweeps likewise, and the caller
- * *fans*: as many sockets send to one port among those that the called host's NAT comes by;
+ * next, PUNCH_PREDICT_ROUNDS times; the other sends from PUNCH_PREDICT_SOCKETS new sockets, whose
+ * ports those are, whatever calls there were before. Both in order: the called host sweeps
+ * likewise, and the caller *fans*: as many sockets send to one port among those that the called
+ * host's NAT comes by;
  * - random ports, on one side only: a birthday attempt, if there is no path after
  * PUNCH_BIRTHDAY_AFTER_US. That side fans: PUNCH_BIRTHDAY_SOCKETS sockets send an opener and later
  * a check each to the other's endpoint, while the other sweeps PUNCH_BIRTHDAY_CHECKS ports:
@@ -74,6 +76,7 @@
  * a host may send in bursts is bounded by a struct punch_budget. */
 #define PUNCH_PREDICT_PORTS     64
 #define PUNCH_PREDICT_ROUNDS    2
+#define PUNCH_PREDICT_SOCKETS   4
 #define PUNCH_BIRTHDAY_SOCKETS  256
 #define PUNCH_BIRTHDAY_CHECKS   1024
 #define PUNCH_BIRTHDAY_AFTER_US (300 * MS_US)
@@ -119,7 +122,7 @@ struct punch_config {
 
 enum punch_event_type {
     PUNCH_NOMINATED,     /* use this endpoint from now on */
-    PUNCH_WANTS_SOCKETS, /* for a fan: open some and punch_give_sockets, or don't */
+    PUNCH_WANTS_SOCKETS, /* for a burst: open some and punch_give_sockets, or don't */
     PUNCH_FAILED,        /* the attempt is over; checks are still answered for PUNCH_LINGER_US */
     PUNCH_ENDED,         /* nothing more will happen; free it */
 };

@@ -90,18 +90,21 @@ static void plan_sweep(struct punch *punch, const struct port_pattern *pattern, 
     burst->begin_us = at_us;
 }
 
-static void plan_fan(struct punch *punch, bool is_predicted, uint64_t at_us)
+static void plan_fan(struct punch *punch, bool is_predicted, unsigned sockets, uint64_t at_us)
 {
     struct burst *burst = &punch->burst;
     burst->role = BURST_FAN;
     burst->is_predicted = is_predicted;
-    burst->sockets = is_predicted ? PUNCH_PREDICT_PORTS : PUNCH_BIRTHDAY_SOCKETS;
+    burst->sockets = sockets;
     burst->count = 2 * burst->sockets;
     burst->pace_us = PUNCH_FAN_PACE_US;
     burst->begin_us = at_us;
 }
 
-/* Two NATs that both give out ports in order: of the caller many sockets go to one port that the
+/* All that leaves a NAT which gives out ports in order comes from new sockets: the tunnel port's
+ * may have an older port towards the peer, of a call before, that no prediction knows.
+ *
+ * Two NATs that both give out ports in order: of the caller many sockets go to one port that the
  * called host's NAT will come by, of the called host one socket goes to all that the caller's will.
  * Some pair of the two agrees, whatever else the NATs have given out meanwhile. Where a NAT looks
  * at addresses alone, all that the sweep sends leaves from one port, and two sweeps do. */
@@ -109,10 +112,11 @@ static void plan_both(struct punch *punch, const struct port_pattern *own,
                       const struct port_pattern *peer, uint64_t now_us)
 {
     if (punch->config.is_controlling && !own->is_by_address && !peer->is_by_address) {
-        plan_fan(punch, true, now_us);
+        plan_fan(punch, true, PUNCH_PREDICT_PORTS, now_us);
         punch->burst.target.port = predicted_port(peer, PUNCH_PREDICT_PORTS / 2);
     } else {
         plan_sweep(punch, peer, now_us);
+        punch->burst.sockets = 1;
     }
 }
 
@@ -132,7 +136,9 @@ void punch_burst_plan(struct punch *punch, const struct candidate_list *candidat
     else if (own->kind == PORT_PATTERN_NONE && peer->kind != PORT_PATTERN_NONE)
         plan_sweep(punch, peer, is_random ? late_us : now_us);
     else if (own->kind == PORT_PATTERN_RANDOM && peer->kind == PORT_PATTERN_NONE)
-        plan_fan(punch, false, late_us);
+        plan_fan(punch, false, PUNCH_BIRTHDAY_SOCKETS, late_us);
+    else if (own->kind == PORT_PATTERN_SEQUENTIAL && peer->kind == PORT_PATTERN_NONE)
+        plan_fan(punch, true, PUNCH_PREDICT_SOCKETS, now_us);
 }
 
 /* ---- running ---- */
@@ -162,7 +168,7 @@ void punch_burst_expire(struct punch *punch, uint64_t now_us)
         return;
     burst->offset %= PORT_COUNT;
     burst->is_paid = true;
-    if (burst->role == BURST_SWEEP) {
+    if (burst->sockets == 0) {
         burst->next_us = burst->began_us = now_us;
         return;
     }
@@ -173,14 +179,16 @@ void punch_burst_expire(struct punch *punch, uint64_t now_us)
 int punch_give_sockets(struct punch *punch, uint16_t first, unsigned count, uint64_t now_us)
 {
     struct burst *burst = &punch->burst;
-    if (punch->is_over || burst->role != BURST_FAN || !burst->is_paid || burst->first_socket != 0)
+    if (punch->is_over || burst->sockets == 0 || !burst->is_paid || burst->first_socket != 0)
         return ERR_STATE;
     if (first == 0 || count == 0 || count > burst->sockets || first + count > 65536u)
         return ERR_INVALID;
     burst->first_socket = first;
-    budget_return(punch->config.budget, 2 * (burst->sockets - count), false);
-    burst->sockets = count;
-    burst->count = 2 * count;
+    if (burst->role == BURST_FAN) {
+        budget_return(punch->config.budget, 2 * (burst->sockets - count), false);
+        burst->sockets = count;
+        burst->count = 2 * count;
+    }
     burst->next_us = burst->began_us = now_us;
     return ERR_OK;
 }
@@ -202,6 +210,8 @@ static struct endpoint endpoint_of(const struct burst *burst, unsigned number)
         endpoint.socket = (uint16_t)(burst->first_socket + number % burst->sockets);
     else
         endpoint.port = sweep_port(burst, number);
+    if (burst->role == BURST_SWEEP)
+        endpoint.socket = burst->first_socket;
     return endpoint;
 }
 

@@ -51,8 +51,8 @@ struct burst {
     struct port_pattern pattern; /* SWEEP: the peer's */
     unsigned sent, count;
     uint32_t offset;       /* SWEEP, birthday: where the ports begin */
-    uint16_t first_socket; /* FAN; 0: none yet */
-    unsigned sockets;      /* FAN */
+    uint16_t first_socket; /* 0: none yet */
+    unsigned sockets;      /* wanted, or given; 0: the tunnel port's does */
     uint64_t pace_us;
     uint64_t begin_us; /* when to begin; DEADLINE_NEVER: not, or begun */
     uint64_t began_us; /* when the first was sent; what is late moves it */

@@ -114,8 +114,33 @@ static void test_prediction_is_quick(void **state)
     call_run(call, 20 * SECOND_US);
     call_check_data(call);
     assert_true(call->caller.nominated_us <= call->start_us + 400 * MS_US);
-    assert_int_equal(call->caller.nominated.endpoint.socket, 0);
     free_call(call);
+}
+
+/* The tunnel socket's older port towards the peer is not among those that come next. */
+static void test_a_call_after_another(void **state)
+{
+    static const enum kind pairs[][2] = {{SEQUENTIAL, EASY},
+                                         {EASY, SEQUENTIAL},
+                                         {ADDRESS_SEQUENTIAL, EASY},
+                                         {SEQUENTIAL, SEQUENTIAL},
+                                         {ADDRESS_SEQUENTIAL, SEQUENTIAL},
+                                         {ADDRESS_SEQUENTIAL, ADDRESS_SEQUENTIAL}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        struct call *call = new_call(40 + i, pairs[i][0], pairs[i][1]);
+        const struct endpoint a = sim_reflexive(&call->sim, call->caller.host);
+        const struct endpoint b = sim_reflexive(&call->sim, call->called.host);
+        for (uint16_t port = 0; port < 200; port++) {
+            const struct endpoint to_a = {a.address, (uint16_t)(a.port + port)};
+            const struct endpoint to_b = {b.address, (uint16_t)(b.port + port)};
+            sim_send(&call->sim, call->caller.host, port ? &to_b : &b, (const uint8_t *)"x", 1);
+            sim_send(&call->sim, call->called.host, port ? &to_a : &a, (const uint8_t *)"x", 1);
+        }
+        call_start(call);
+        call_run(call, 20 * SECOND_US);
+        call_check_data(call);
+        free_call(call);
+    }
 }
 
 /* The socket that met becomes the path; the other side sees nothing special. */
@@ -306,7 +331,7 @@ static void test_bounds_of_one_punch(void **state)
         {&at_random, &in_order, 0, 1, 0},
         {&in_order, &at_random, 0, 1, 0},
         {&at_random, &at_random, 0, 1, 0},
-        {&in_order, NULL, 0, 1, 0},
+        {&in_order, NULL, 2 * PUNCH_PREDICT_SOCKETS, 1, PUNCH_PREDICT_SOCKETS},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct punch_table *table;
@@ -437,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_every_pair_ends_as_theory_says),
         cmocka_unit_test(test_other_hosts_take_ports_meanwhile),
         cmocka_unit_test(test_prediction_is_quick),
+        cmocka_unit_test(test_a_call_after_another),
         cmocka_unit_test(test_a_birthday_is_won_by_one_of_the_sockets),
         cmocka_unit_test(test_losses),
         cmocka_unit_test(test_only_towards_what_the_connector_has_observed),
