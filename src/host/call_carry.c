@@ -189,11 +189,15 @@ bool call_carry_try_again(struct call *call)
     return true;
 }
 
+/* The caller begins its tunnel where the answer comes from: that has to be where the message went,
+ * or where a check was answered from. Behind some NATs an answer comes from an address that leads
+ * back nowhere. */
 bool call_carry_is_way(const struct call *call, const struct endpoint *from)
 {
     return (call->has_relay && endpoint_is_equal(&call->relay, from)) ||
            (call->has_direct && endpoint_is_equal(&call->direct, from)) ||
-           (call->punch != NULL && punch_is_validated(call->punch, from));
+           (call->punch != NULL && (call->is_incoming ? punch_is_validated(call->punch, from)
+                                                      : punch_is_answered(call->punch, from)));
 }
 
 bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,

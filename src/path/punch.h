@@ -197,6 +197,9 @@ bool punch_next_event(struct punch *punch, struct punch_event *ret_event);
 /* Has an authentic check or answer come from there? Only then let IKE in from it. The caller's
  * first IKE message may overtake its nomination. */
 bool punch_is_validated(const struct punch *punch, const struct endpoint *endpoint);
+/* Was a check of ours answered from there? Then what is sent there arrives, and its answers come
+ * from there: what is only heard from may be heard nowhere else. */
+bool punch_is_answered(const struct punch *punch, const struct endpoint *endpoint);
 /* The tunnel works over endpoint (its keys are negotiated): no more checks are sent. No event. */
 void punch_confirm(struct punch *punch, const struct endpoint *endpoint, uint64_t now_us);
 bool punch_is_nominated(const struct punch *punch);

@@ -162,6 +162,32 @@ bool net_has_kernel(const struct net *net, int link)
     return false;
 }
 
+static bool has_two_ports(const struct router *router, uint64_t now_us)
+{
+    for (size_t i = 0; i < router->count; i++) {
+        const struct mapping *a = &router->mappings[i];
+        for (size_t j = 0; j < i && !a->is_foreign && a->expires_us > now_us; j++) {
+            const struct mapping *b = &router->mappings[j];
+            if (!b->is_foreign && b->expires_us > now_us &&
+                endpoint_is_equal(&a->inner, &b->inner) && !endpoint_is_equal(&a->outer, &b->outer))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool net_is_torn(const struct net *net, int link, uint64_t now_us)
+{
+    int realm = net->links[link].realm;
+    for (int gateway; (gateway = net->realms[realm].gateway) != NET_NONE;
+         realm = net->routers[gateway].outer) {
+        const struct router *router = &net->routers[gateway];
+        if (router->kind.is_kernel && has_two_ports(router, now_us))
+            return true;
+    }
+    return false;
+}
+
 struct address net_outside(const struct net *net, int link)
 {
     struct address address = net->links[link].ipv4;

@@ -129,6 +129,9 @@ unsigned net_epochs(const struct net *net, int realm);
 bool net_is_inside(const struct net *net, int realm, int router);
 /* Is there a kernel's NAT between this link and the Internet? */
 bool net_has_kernel(const struct net *net, int link);
+/* Has one of those, at present, several ports for one inside? What it takes for the next remote is
+ * anybody's guess then. */
+bool net_is_torn(const struct net *net, int link, uint64_t now_us);
 /* The address that the Internet sees of a connection (TCP) from this link; `own` with none. */
 struct address net_outside(const struct net *net, int link);
 

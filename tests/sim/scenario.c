@@ -13,9 +13,11 @@
 #define BLOWS_FROM_US (6 * SECOND_US)
 #define BLOWS_FOR_US  (60 * SECOND_US)
 #define SLICE_US      (5 * SECOND_US)
-/* A relayed tunnel looks for a direct path after 3, 6, 12 … seconds, a host that was refused by its
- * NAT's old state needs that to be forgotten: in this time after the last blow all must be well. */
-#define SETTLE_US (420 * SECOND_US)
+/* A relayed tunnel looks for a direct path after 3, 6, 12 … 192, 300, 300 … seconds. Where a NAT
+ * has taken a stranger's check for its own, only a pause longer than its memory, which may be
+ * minutes, lets the next attempt begin anew; and that one may meet losses. In this time after the
+ * last blow all must be well. */
+#define SETTLE_US (1100 * SECOND_US)
 #define CLOSE_US  (40 * SECOND_US) /* goodbyes that are lost are repeated */
 #define QUIET_US  (8 * SECOND_US)  /* a pair that talks hears something in this time */
 #define REST_US   (2 * SECOND_US)  /* a path that has rested works at once */
@@ -97,6 +99,7 @@ static void draw_kind(struct rng *rng, struct nat_kind *ret_kind)
         {EI, APD, PORTS_PRESERVED, true, false, false, 4},
         {AD, AD, PORTS_RANDOM, false, false, false, 1},
         {AD, APD, PORTS_SEQUENTIAL, false, false, false, 1},
+        {APD, EI, PORTS_RANDOM, false, false, false, 1},
         {APD, AD, PORTS_RANDOM, false, false, false, 1},
         {APD, APD, PORTS_RANDOM, false, false, false, 2},
         {APD, APD, PORTS_SEQUENTIAL, false, false, false, 2},
@@ -137,8 +140,6 @@ static int add_site(struct world *world)
         if (carrier == NET_NONE) {
             draw_kind(rng, &kind);
             kind.is_firewall = kind.blocks_udp = kind.is_kernel = false;
-            if (kind.mapping != EI && kind.filtering == EI)
-                kind.filtering = AD;
             kind.address_count = (unsigned)rng_between(rng, 2, NET_ADDRESS_MAX);
             kind.is_unpaired = rng_chance(rng, 150);
             carrier = net_add_router(net, NET_INTERNET, &kind);
@@ -423,11 +424,15 @@ static bool is_relayed(const struct peer *peer)
 }
 
 /* Who sees openers and sends them again makes a Linux NAT take them for its own, as no opener can
- * prevent: then a relay is all that can be had. */
+ * prevent; and after a reboot it may take what other peers send for its own, and go on with several
+ * ports for one host while these keep it so. Then a relay is all that can be had. */
 static bool is_spoiled(const struct world *world, const struct machine *a, const struct machine *b)
 {
-    return raider_has_begun(world->sim.raider) &&
-           (net_has_kernel(&world->sim.net, a->link) || net_has_kernel(&world->sim.net, b->link));
+    const struct net *net = &world->sim.net;
+    const uint64_t now_us = world->sim.core.now_us;
+    return net_is_torn(net, a->link, now_us) || net_is_torn(net, b->link, now_us) ||
+           (raider_has_begun(world->sim.raider) &&
+            (net_has_kernel(net, a->link) || net_has_kernel(net, b->link)));
 }
 
 /* "" when all is well between the two. */

@@ -285,6 +285,7 @@ static void test_nomination_needs_own_check(void **state)
     assert_true(endpoint_is_equal(&to, &from));
     assert_false(punch_next_event(punch, &event));
     assert_true(punch_is_validated(punch, &from)); /* IKE may come in, which proves keys */
+    assert_false(punch_is_answered(punch, &from)); /* but nothing proves that it leads back */
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
     assert_int_equal(check_build_success(&w, m.transaction_id, &to, peer.password), ERR_OK);
@@ -292,6 +293,7 @@ static void test_nomination_needs_own_check(void **state)
     assert_true(punch_next_event(punch, &event));
     assert_int_equal(event.type, PUNCH_NOMINATED);
     assert_int_equal(event.candidate, CANDIDATE_PEER);
+    assert_true(punch_is_answered(punch, &from));
     punch_free(punch);
 }
 
