@@ -10,6 +10,8 @@ The networks themselves are made in matrix_world.py, the runs by scripts/matrix 
 import dataclasses
 
 DIRECT, RELAY, REFUSED = "direct", "relay", "refused"
+# No path can be counted on, and one can come about by chance: the relay, or a direct path where it has.
+CHANCE = "relay or direct"
 
 # How a NAT maps one inner socket: to one outer endpoint (independent: of the destination), to one for each destination
 # address, or to one for each destination address and port; and what the ports of the latter are like.
@@ -112,8 +114,20 @@ def direct_over_ipv4(x, y):
     return None
 
 
+def may_meet(x, y):
+    """Whether two sides with unknown ports could find each other all the same: one has one port for all of the peer's, and a
+    packet of the peer's that happens to hit it is let in, shows where it came from, and is answered from that very port.
+    """
+    return x.has_udp and y.has_udp and x.has_ipv4 and y.has_ipv4 and any(
+        one.mapping == BY_ADDRESS and one.filtering != ENDPOINT for one in (x, y))
+
+
+def is_as_expected(expected, path):
+    return path == expected or expected == CHANCE and path in (RELAY, DIRECT)
+
+
 def theory(x, y):
-    """(DIRECT, RELAY or REFUSED, why) of a call between hosts behind x and y."""
+    """(DIRECT, RELAY, CHANCE or REFUSED, why) of a call between hosts behind x and y."""
     if not (x.has_tcp and y.has_tcp):
         return REFUSED, "one of them reaches no connector: nobody knows it"
     if x.has_ipv6 and y.has_ipv6 and x.has_udp and y.has_udp:
@@ -122,6 +136,8 @@ def theory(x, y):
     why = direct_over_ipv4(x, y)
     if why:
         return DIRECT, why
+    if x.relays and y.relays and may_meet(x, y):
+        return CHANCE, "both ports are unknown, one of them is the same for all of the peer's"
     if not (x.relays and y.relays):
         return REFUSED, "no direct path, and the relay is switched off"
     return RELAY, "no direct path, and both reach the connector"

@@ -26,6 +26,7 @@ import topologies_ipv6
 
 ZONE = topologies.ZONE
 PORT = 32589
+SECOND = "203.0.113.99"  # of the connector: whether ports go by address cannot be told from one alone
 SETTLE = 3.0  # s after the first reply that a relayed pair is watched, so that a late direct path is seen
 MOVE_WITHIN = 12.0  # s until a pair that theory gives a direct path has to have it
 
@@ -79,7 +80,8 @@ class Pair(topologies.Calls):
         names = [f"--host-record=ipv4only.arpa,192.0.0.{last}" for last in (170, 171)]  # RFC 7050
         super().__init__(lab, x, y, quality=line, a=x.settings, b=y.settings, resolver={"options": names})
         self.connector.sections["connector"].update(address=[self.connector_node.address, self.connector_node.address6],
-                                                    listen="[::]:4500", dns="[::]:53")
+                                                    listen="[::]:4500", dns="[::]:53", stun_alternate_address=SECOND)
+        self.connector_node.ip(f"addr add {SECOND}/24 dev eth0")
         for name, host in (("a", self.a), ("b", self.b)):
             if self.kinds[name].site.get("allowed") == "proxy":
                 host.sections["host"]["proxy"] = f"http://{self.proxy_node.address}:3128"

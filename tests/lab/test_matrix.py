@@ -22,6 +22,8 @@ CORE = [
     ("symmetric random", "address-restricted", matrix.DIRECT),
     ("symmetric random", "symmetric random", matrix.RELAY),
     ("IPv6 only", "public", matrix.RELAY),
+    ("random, unfiltered", "random, unfiltered", matrix.RELAY),
+    ("symmetric random", "port-restricted", matrix.DIRECT),
     ("UDP blocked", "public", matrix.RELAY),
     ("only TLS", "port-restricted", matrix.RELAY),
     ("HTTP proxy", "symmetric random", matrix.RELAY),
