@@ -29,12 +29,16 @@ static void on_timeout(struct task *task, uint64_t now_us)
         [CALL_NAMING] = "DNS does not answer in time",
         [CALL_CONNECTING] = "the connector cannot be reached",
         [CALL_ASKING] = "the called host does not answer",
-        [CALL_PUNCHING] = "no path opens between the two hosts",
         [CALL_KEYING] = "the key negotiation gets no answer",
     };
     struct call *call = CONTAINER_OF(task, struct call, task);
-    if (call->state != CALL_PUNCHING || !call_try_relay(call, reasons[call->state], now_us))
-        call_attempt_failed(call, reasons[call->state], now_us);
+    char why[sizeof(call->why)];
+    if (call->state == CALL_PUNCHING)
+        call_relay_explain(call, NULL, why, sizeof(why));
+    else
+        snprintf(why, sizeof(why), "%s", reasons[call->state]);
+    if (!call_try_relay(call, why, now_us))
+        call_attempt_failed(call, why, now_us);
 }
 
 bool call_has_room(struct host *host, const char *zone)
@@ -303,12 +307,16 @@ void call_renew(struct peer *peer, uint64_t now_us)
 }
 
 /* The tunnel is up by a relay, while a direct path is still being looked for: it moves there once
- * there is one. */
-static bool call_go_on(struct call *call, uint64_t now_us)
+ * there is one. Or it is up here alone: a caller that got a spoilt answer begins anew. */
+static bool call_go_on(struct call *call, bool is_relayed, uint64_t now_us)
 {
     struct host *host = call->host;
-    if (host->config.relay == RELAY_MODE_ALWAYS || call->punch == NULL || call->is_relaying)
+    if (is_relayed ? host->config.relay == RELAY_MODE_ALWAYS || call->is_relaying
+                   : !call->is_incoming || !call->was_half)
         return false;
+    if (call->punch == NULL)
+        return false;
+    call->heard_us = ike_sa_heard_us(call->peer->sa);
     call_carry_clear(call);
     task_clear(&host->tasks, &call->relay_task);
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
@@ -327,6 +335,15 @@ void call_on_path(struct peer *peer)
     struct call *call = peer->call;
     if (call != NULL && call->is_upgrade && !relay_is_endpoint(&peer->path))
         call_free(call);
+}
+
+void call_on_refused(struct peer *peer)
+{
+    struct call *call = peer->call;
+    if (call == NULL || !call->is_upgrade || !call->is_incoming)
+        return;
+    call->is_upgrade = false;
+    call->state = CALL_KEYING;
 }
 
 void call_on_tunnel_down(struct peer *peer)
@@ -355,7 +372,7 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,
              call->is_incoming ? "it called" : "we called",
              (unsigned long long)((now_us - call->started_us) / MS_US));
-    if (!is_relayed || !call_go_on(call, now_us))
+    if (!call_go_on(call, is_relayed, now_us))
         call_free(call);
     peer_stage_flush(peer);
     tell_done(peer, NULL, NULL, NULL);

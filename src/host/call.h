@@ -73,6 +73,9 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us);
 void call_on_path(struct peer *peer);
 /* Nobody answered there when the tunnel should move to it. */
 void call_on_move_failed(struct peer *peer, const struct endpoint *path, uint64_t now_us);
+/* The caller refuses our proof, as it has got something else than what we sent before: it may begin
+ * anew. Before the tunnel goes down. */
+void call_on_refused(struct peer *peer);
 /* The tunnel is gone, and with it what a call for a better path was for. */
 void call_on_tunnel_down(struct peer *peer);
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us);

@@ -212,7 +212,7 @@ bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
     return call != NULL && (call->half == sa || call->sa == sa) && call_carry_is_way(call, from);
 }
 
-/* The other host may have the tunnel on another of the ways. */
+/* The other host may have the tunnel on another of the ways, and waits for a word. */
 static void say_path(struct peer *peer, uint64_t now_us)
 {
     const struct endpoint path = peer->path;
@@ -239,8 +239,13 @@ void call_carry_on_tunnel(struct call *call, uint64_t now_us)
         other = &call->direct;
     else if (call->has_relay && !relay_is_endpoint(&path))
         other = &call->relay;
-    if (other == NULL || peer->tunnel == NULL)
+    if (peer->tunnel == NULL)
         return;
+    if (other == NULL) {
+        if (call->is_carried)
+            say_path(peer, now_us);
+        return;
+    }
     /* The path before is still received from. */
     if (tunnel_set_path(host->tunnels, peer->tunnel, other, host->config.mtu) != ERR_OK ||
         path_probe_set_path(peer, &path) != ERR_OK)
@@ -259,4 +264,11 @@ void call_carry_on_ike(struct ike_sa *sa, const struct endpoint *from)
 {
     if (ike_sa_state(sa) == IKE_STATE_ESTABLISHED && ike_is_carried(ike_sa_remote(sa)))
         ike_sa_set_remote(sa, from);
+    /* Whoever goes on speaking has accepted our proof. */
+    struct peer *peer = ike_sa_user(sa);
+    struct call *call = peer != NULL ? peer->call : NULL;
+    if (call != NULL && call->is_upgrade && call->is_incoming && peer->sa == sa &&
+        ike_sa_state(sa) == IKE_STATE_ESTABLISHED && ike_sa_heard_us(sa) != call->heard_us &&
+        !relay_is_endpoint(&peer->path))
+        call_free(call);
 }

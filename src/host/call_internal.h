@@ -37,6 +37,8 @@ struct call {
     struct stage early;  /* datagrams of the tunnel that is not there yet */
     bool is_carried;     /* sa began inside the call */
     struct ike_sa *half; /* called host: the SA that the call has brought, until it is proven */
+    bool was_half;
+    uint64_t heard_us; /* when the tunnel was up: the caller's proof */
     bool has_direct;
     struct endpoint direct; /* where IKE_AUTH of such an SA goes, beside the relay */
     uint8_t *auth;          /* that message, for ways that turn up later */
@@ -92,7 +94,7 @@ void call_refuse(struct host *host, const struct notify_call *notify, const char
 void call_out_begin(struct call *call, uint64_t now_us);
 /* call_relay.c: punching has failed. True: the call goes on by its relay channel. */
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us);
-/* Why no direct path has opened, in words for people. */
+/* Why no direct path has opened, in words for people. event NULL: none has in time. */
 void call_relay_explain(const struct call *call, const struct punch_event *event, char *ret_text,
                         size_t cap);
 /* The called side's: the call with this channel, or NULL. */

@@ -413,6 +413,7 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
                   now_us);
     }
     call->sa = sa;
+    call->was_half = call->half == sa;
     if (call->half == sa)
         call->half = NULL;
     peer->key = call->key;

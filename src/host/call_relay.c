@@ -42,12 +42,15 @@ void call_relay_explain(const struct call *call, const struct punch_event *event
         call->no_relay <= ANSWER_RELAY_OFF ? call->no_relay : (unsigned)ANSWER_RELAY_REFUSED;
     struct endpoint reflexive;
     const char *cause = "";
-    if (event->failure == PUNCH_NO_ANSWERS)
+    if (event == NULL || event->failure == PUNCH_NO_ANSWERS)
         cause = sessions_reflexive(call->host, &reflexive, 1) == 0
                     ? ": UDP is blocked here"
                     : ": a firewall blocks UDP, or both NATs give every destination another port";
-    snprintf(ret_text, cap, "%s%s (%zu probed)%s", punch_failure_text(event->failure), cause,
-             event->address_count, no_relay[relay]);
+    if (event == NULL)
+        snprintf(ret_text, cap, "no direct path opens%s%s", cause, no_relay[relay]);
+    else
+        snprintf(ret_text, cap, "%s%s (%zu probed)%s", punch_failure_text(event->failure), cause,
+                 event->address_count, no_relay[relay]);
 }
 
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us)

@@ -243,6 +243,8 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
     if (peer->sa == sa) {
         peer->sa = NULL;
         snprintf(peer->last_error, sizeof(peer->last_error), "%s", closed->text);
+        if (closed->reason == IKE_REASON_REFUSED_BY_PEER)
+            call_on_refused(peer);
         /* The called host has the new one already, and its answer is on its way here. */
         if (peer->tunnel != NULL && !call_is_replacing(peer->call))
             peer_down(peer, closed->text, false, now_us);

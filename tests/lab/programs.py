@@ -2,6 +2,7 @@
 import json
 import shlex
 import signal
+import sys
 
 from lab import BUILD, LabError, wait_until
 
@@ -198,6 +199,43 @@ class Resolver:
     def queries(self):
         """The names that it was asked for, in order."""
         return [line.split("query[")[1].split()[1] for line in self.process.log.splitlines() if "query[" in line]
+
+
+# What an application does: looks a name up, sends a datagram to what it gets, waits for the answer.
+FIRST_REPLY = """
+import socket, sys, time
+begin = time.monotonic()
+address = socket.getaddrinfo(sys.argv[1], 7, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
+named = time.monotonic()
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(20)
+s.sendto(b"first", address)
+s.recv(100)
+print(begin, named, time.monotonic())
+"""
+ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 7))
+print("ready", flush=True)
+while True:
+    data, peer = s.recvfrom(100)
+    s.sendto(data, peer)
+"""
+
+
+class Echo:
+    """Answers every datagram to port 7."""
+
+    def __init__(self, node):
+        self.process = node.start(sys.executable, "-c", ECHO)
+        self.process.wait_log("ready")
+
+
+def first_reply(node, name):
+    """Seconds: of the look-up, and of the call, from the look-up's answer to the first reply; and the times, by time.monotonic()."""
+    begin, named, end = map(float, node.run([sys.executable, "-c", FIRST_REPLY, name]).stdout.split())
+    return {"look-up": named - begin, "call": end - named, "total": end - begin, "begin": begin, "named": named, "end": end}
 
 
 class WebServer:

@@ -219,7 +219,7 @@ def test_copies_from_elsewhere_move_nothing(lab):
         assert calls.b.peer(NAME_A)["endpoint"] in (before["endpoint"], None)
     calls.node_b.nft("delete table ip mute")
     assert ike, "a never asked"
-    assert copied > 20
+    assert copied > 10  # until a has gone round the mute socket by the relay
     stream.wait_moving(time.monotonic())
     assert calls.b.wait_direct(NAME_A)["endpoint"] == before["endpoint"]
     assert thief.address not in calls.b.process.log

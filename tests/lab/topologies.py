@@ -14,13 +14,15 @@ class Calls:
     """
 
     def __init__(self, lab, nat_a=None, nat_b=None, neighbours=False, quality=None, zone=ZONE, connector_settings=None,
+                 connector_quality="as the hosts'",
                  resolver=None, a=None, b=None):
         """nat_a, nat_b: options of Lab.nat, {"emulated": options of Lab.emulated_nat}, or "none" for a public host.
 
         a, b: settings of the hosts' detecd. quality: of the hosts' links and of the connector's ("delay" per hop, one way).
         """
         self.lab, self.net = lab, lab.internet()
-        self.connector_node = lab.host("connector", self.net.east, quality=quality)
+        self.connector_node = lab.host("connector", self.net.east,
+                                       quality=quality if connector_quality == "as the hosts'" else connector_quality)
         self.resolver_node = lab.host("resolver", self.net.east)
         self.connector = programs.Connector(self.connector_node, zone, **(connector_settings or {}))
         self.resolver = programs.Resolver(self.resolver_node, {zone: self.connector_node.address},
@@ -84,7 +86,8 @@ class Zones:
                              connector one, resolver           connector two
     """
 
-    def __init__(self, lab, zones=("one.example", "two.example"), a=None, b=None, records=(), serve_two=True):
+    def __init__(self, lab, zones=("one.example", "two.example"), a=None, b=None, records=(), serve_two=True,
+                 quality=None):
         """a, b: settings of the hosts. records: more options of dnsmasq. serve_two: ask connector two about its zone."""
         self.lab, self.net = lab, lab.internet()
         self.node_one, self.node_two = lab.host("one", self.net.west), lab.host("two", self.net.east)
@@ -92,8 +95,8 @@ class Zones:
         self.resolver_node = lab.host("resolver", self.net.west)
         servers = {zones[0]: self.node_one.address, **({zones[1]: self.node_two.address} if serve_two else {})}
         self.resolver = programs.Resolver(self.resolver_node, servers, options=records, cache=0)
-        self.nat_a = lab.nat("nata", self.net.west, lan="10.0.1.0/24")
-        self.nat_b = lab.nat("natb", self.net.east, lan="10.0.2.0/24")
+        self.nat_a = lab.nat("nata", self.net.west, lan="10.0.1.0/24", quality=quality)
+        self.nat_b = lab.nat("natb", self.net.east, lan="10.0.2.0/24", quality=quality)
         self.node_a, self.node_b = lab.host("a", self.nat_a.lan), lab.host("b", self.nat_b.lan)
         for node in (self.node_a, self.node_b):
             node.use_resolver(self.resolver.addresses[0], options="timeout:3")
