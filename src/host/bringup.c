@@ -462,6 +462,7 @@ int host_run(const struct host_config *config, const char *export_file)
         error = bring_up(host);
     if (error == ERR_OK) {
         char text[PUBLIC_KEY_TEXT_CAP];
+        host->tasks.on_late = mobility_on_late;
         log_info("ready: interface %s, UDP port %u, key %s", host->config.interface,
                  host->config.port, public_key_format(identity_public(host->identity), text));
     } else {

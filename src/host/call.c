@@ -173,7 +173,7 @@ static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
 {
     struct peer *peer = call->peer;
     log_debug("%s: no other path: %s: %s", peer->name, call_step_text(call), why);
-    if (relay_is_endpoint(&peer->path))
+    if (relay_is_endpoint(&peer->path) && call->state >= CALL_PUNCHING)
         snprintf(peer->relay_why, sizeof(peer->relay_why), "%s", why);
     call_free(call);
     peer_stage_flush(peer);
@@ -251,7 +251,7 @@ void call_cancel(struct call *call)
     peer_stage_refuse(peer);
 }
 
-static struct call *make_call(struct peer *peer, uint64_t now_us)
+struct call *call_make_out(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     uint64_t number;
@@ -272,7 +272,7 @@ static void begin(struct peer *peer, bool checks_name, uint64_t now_us)
 {
     if (peer->call != NULL || peer->host->is_stopping)
         return;
-    struct call *call = make_call(peer, now_us);
+    struct call *call = call_make_out(peer, now_us);
     if (call == NULL) {
         snprintf(peer->last_error, sizeof(peer->last_error), "too many calls at once");
         peer_stage_refuse(peer);
@@ -287,7 +287,7 @@ void call_start_upgrade(struct peer *peer, uint64_t now_us)
 {
     if (peer->call != NULL || peer->tunnel == NULL || peer->is_closing || peer->host->is_stopping)
         return;
-    struct call *call = make_call(peer, now_us);
+    struct call *call = call_make_out(peer, now_us);
     if (call == NULL)
         return; /* the next time */
     call->is_upgrade = true;
@@ -298,12 +298,6 @@ void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
 {
     if (peer->tunnel == NULL)
         begin(peer, checks_name, now_us);
-}
-
-void call_renew(struct peer *peer, uint64_t now_us)
-{
-    log_info("%s: does not answer any more; calling it anew", peer->name);
-    begin(peer, false, now_us);
 }
 
 /* The tunnel is up by a relay, while a direct path is still being looked for: it moves there once
@@ -333,7 +327,9 @@ static bool call_go_on(struct call *call, bool is_relayed, uint64_t now_us)
 void call_on_path(struct peer *peer)
 {
     struct call *call = peer->call;
-    if (call != NULL && call->is_upgrade && !relay_is_endpoint(&peer->path))
+    const bool has_found =
+        call != NULL && (call->is_upgrade || (call->is_incoming && call->sa == NULL));
+    if (has_found && !relay_is_endpoint(&peer->path))
         call_free(call);
 }
 

@@ -24,8 +24,8 @@ enum call_state {
 /* Starts one unless there is one, or the tunnel is up. checks_name: first look whether DNS has the
  * name (else it has just been seen). */
 void call_start(struct peer *peer, bool checks_name, uint64_t now_us);
-/* Calls although there is a tunnel, whose path is dead: a new one takes its place, with the same
- * addresses. */
+/* Calls although there is a tunnel, whose path is dead: it moves to the one that opens, or to a
+ * relay's channel until one does. No more than one call at once. */
 void call_renew(struct peer *peer, uint64_t now_us);
 /* A tunnel is relayed: looks for a direct path, which replaces it once it carries. */
 void call_start_upgrade(struct peer *peer, uint64_t now_us);

@@ -73,7 +73,7 @@ static bool is_trusted(struct host *host, const struct notify_call *notify, uint
 
 /* Both call each other at once: the call of the host with the smaller key goes on. True: the
  * incoming one does. */
-static bool yields_to_incoming(struct peer *peer, const struct notify_call *notify)
+static bool yields_to_incoming(struct peer *peer, const struct notify_call *notify, uint64_t now_us)
 {
     struct call *call = peer->call;
     if (call == NULL)
@@ -81,7 +81,8 @@ static bool yields_to_incoming(struct peer *peer, const struct notify_call *noti
     if (call->is_incoming)
         return true; /* a newer attempt of the same caller */
     const struct public_key *own = identity_public(peer->host->identity);
-    return call->state < CALL_ASKING || memcmp(own->bytes, notify->caller_key, PUBLIC_KEY_LEN) > 0;
+    return call->state < CALL_ASKING || call_renew_gives_way(call, now_us) ||
+           memcmp(own->bytes, notify->caller_key, PUBLIC_KEY_LEN) > 0;
 }
 
 static size_t count_incoming(struct host *host)
@@ -107,7 +108,7 @@ void call_take_in(struct host *host, const struct notify_call *notify, bool is_s
         call_refuse(host, notify, "no address for it in the pool", now_us);
         return;
     }
-    if (!yields_to_incoming(peer, notify))
+    if (!yields_to_incoming(peer, notify, now_us))
         return;
     if (peer->call != NULL)
         call_free(peer->call); /* whoever waits for it now waits for this one */
@@ -137,6 +138,15 @@ void call_on_key(struct session *session, const struct notify_key *key, uint64_t
         call->peer->is_static = session_is_own(session) && key->is_known && key->is_static;
 }
 
+/* Whoever we have a tunnel with may open another path for it; that gives access to nothing more. */
+static bool may_call(struct host *host, const struct notify_call *notify, bool is_static)
+{
+    const struct peer *peer = peer_find_by_name(host, notify->caller);
+    return access_may_call(host, notify->caller, is_static) ||
+           (peer != NULL && peer->tunnel != NULL && peer->has_key &&
+            memcmp(peer->key.bytes, notify->caller_key, PUBLIC_KEY_LEN) == 0);
+}
+
 void call_on_call(struct session *session, const struct notify_call *notify, uint64_t now_us)
 {
     struct host *host = session_host(session);
@@ -152,7 +162,7 @@ void call_on_call(struct session *session, const struct notify_call *notify, uin
         call_refuse(host, notify, "it gives no name of its own", now_us);
     else if (is_own_zone && !notify->is_vouched)
         call_refuse(host, notify, "its name is not vouched for by our connector", now_us);
-    else if (!access_may_call(host, notify->caller, is_static))
+    else if (!may_call(host, notify, is_static))
         call_refuse(host, notify, "[allow] does not let it call", now_us);
     else if (is_own_zone)
         call_take_in(host, notify, is_static, now_us);

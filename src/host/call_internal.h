@@ -48,6 +48,7 @@ struct call {
     uint64_t keys_wait_us;     /* for an answer to what is sent again */
     uint8_t no_relay;          /* enum answer_relay: why there is no channel */
     bool is_upgrade;           /* of a tunnel that is up: for a better path, or for none */
+    bool is_renewal;           /* such a one, whose path is dead */
     bool has_relay;            /* the connector has opened a channel */
     bool is_relaying; /* keys are negotiated over it, or may be: punching has had its time */
     struct endpoint relay;
@@ -64,6 +65,8 @@ struct call {
 
 /* NULL: too many calls, or no memory. The peer has it then. */
 struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint64_t now_us);
+/* The same for one of our own, with a number and a zone; NULL also where there are too many. */
+struct call *call_make_out(struct peer *peer, uint64_t now_us);
 /* Frees, without a word to anyone. */
 void call_free(struct call *call);
 /* True: the NAT has to be asked first; `then` is called afterwards, unless the call has ended. */
@@ -94,6 +97,13 @@ void call_refuse(struct host *host, const struct notify_call *notify, const char
 void call_out_begin(struct call *call, uint64_t now_us);
 /* call_relay.c: punching has failed. True: the call goes on by its relay channel. */
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us);
+/* call_renew.c: CALL has been sent, or answered. */
+void call_renew_on_asked(struct call *call, uint64_t now_us);
+void call_renew_on_answer(struct call *call, uint64_t now_us);
+/* Does a call of the peer's go before this one of ours, which has had no answer? */
+bool call_renew_gives_way(const struct call *call, uint64_t now_us);
+/* The connector has opened a channel: the tunnel moves onto it. */
+void call_renew_by_relay(struct call *call, uint64_t now_us);
 /* Why no direct path has opened, in words for people. event NULL: none has in time. */
 void call_relay_explain(const struct call *call, const struct punch_event *event, char *ret_text,
                         size_t cap);

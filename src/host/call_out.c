@@ -43,6 +43,7 @@ static void ask(struct call *call, uint64_t now_us)
         call_carry_begin(call, &ike, now_us);
         error = login_client_call(session_login(call->session), call->number, call->peer->name,
                                   host->name, &call->credentials, &own, &ike, now_us);
+        call_renew_on_asked(call, now_us);
     }
     if (error != ERR_OK)
         call_attempt_failed(call, error_text(error), now_us);
@@ -233,6 +234,7 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
         return;
     }
     call->no_relay = answer->relay;
+    call_renew_on_answer(call, now_us);
     call_pump_punches(host, now_us);
     /* Right behind the checks that open the way: it saves their round trip. */
     if (call_find(host, session, number) != call || call->state != CALL_PUNCHING)

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A peer that answers nothing for so long is gone: it may have been restarted, and a new call takes
- * much less. */
-#define DEAD_US (8 * SECOND_US)
+/* Later than MOBILITY_GRACE_US: what is to be done about a peer that does not answer is decided
+ * there. */
+#define DEAD_US (35 * SECOND_US)
 
 #define EARLY_US (100 * MS_US) /* for what the data path has handed over last */
 #define ANSWER_US                                                                                  \
@@ -176,14 +176,6 @@ void call_move(struct call *call, uint64_t now_us)
         host_pump_ike(host, sa, now_us);
     else
         call_begin_keys(call, &path, now_us);
-}
-
-void call_on_move_failed(struct peer *peer, const struct endpoint *path, uint64_t now_us)
-{
-    struct call *call = peer->call;
-    if (call != NULL && call->is_upgrade && !call->is_incoming && call->sa == NULL &&
-        endpoint_is_equal(&call->nominated, path))
-        call_begin_keys(call, path, now_us);
 }
 
 /* The caller has chosen a path: keys. Those begun early go on where they went the same way: the

@@ -90,11 +90,16 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
         return;
     }
     struct call *call = call_find(host, session, notify->number);
-    if (call == NULL || call->is_upgrade || call->has_relay ||
-        host->config.relay == RELAY_MODE_NO || relay_add(session, notify, &call->relay) != ERR_OK)
+    if (call == NULL || (call->is_upgrade && !call->is_renewal) || call->has_relay ||
+        host->config.relay == RELAY_MODE_NO ||
+        relay_add(session, notify, &call->peer->address, &call->relay) != ERR_OK)
         return;
     call->has_relay = true;
     call->relay_us = now_us;
+    if (call->is_renewal) {
+        call_renew_by_relay(call, now_us);
+        return;
+    }
     snprintf(call->peer->relay_why, sizeof(call->peer->relay_why),
              "a direct path is being looked for");
     call_carry_on_relay(call);

@@ -52,12 +52,17 @@ struct peer {
     char relay_why[160];      /* why it is relayed */
     struct task task;         /* keepalive, idle close, liveness */
     uint64_t up_since_us;
-    uint64_t activity_us;       /* last time that data moved, as the last check saw it */
-    uint64_t activity_packets;  /* counters at that time */
-    uint64_t held_until_us;     /* after a failed call: packets are refused at once until then */
-    uint64_t keepalive_us;      /* when the last one was sent */
-    struct address source;      /* of our datagrams to it, by the routes as they were */
-    uint64_t moved_us;          /* when our own side last moved; 0: never */
+    uint64_t activity_us;      /* last time that data moved, as the last check saw it */
+    uint64_t activity_packets; /* counters at that time */
+    uint64_t held_until_us;    /* after a failed call: packets are refused at once until then */
+    uint64_t keepalive_us;     /* when the last one was sent */
+    struct address source;     /* of our datagrams to it, by the routes as they were */
+    uint64_t moved_us;         /* when our own side last moved; 0: never */
+    struct endpoint
+        fallback;       /* a relay channel that may still be open; family ADDRESS_NONE: none */
+    uint64_t lost_us;   /* since when the path is taken for dead; 0: it is not */
+    bool is_path_gone;  /* it was a relay channel, and that is closed */
+    uint64_t direct_us; /* when the path changed from a relay's to a direct one; 0: not */
     uint64_t asked_received_us; /* the last data heard before it was asked whether it lives */
     char last_error[160];
 };

@@ -103,6 +103,8 @@ static void watch(struct task *task, uint64_t now_us)
     }
     keeper_keep(peer, &status, now_us);
     uint64_t next_us = mobility_watch(peer, &status, now_us);
+    if (next_us == 0)
+        return;
     next_us = deadline_min(next_us, path_probe_watch(peer, &status, now_us));
     next_us = deadline_min(next_us, keeper_next_us(peer, &status, now_us));
     look_for_direct(peer, now_us);

@@ -3,7 +3,9 @@
 #include "host/relay.h"
 
 #include "host/call.h"
+#include "host/datapath.h"
 #include "host/host.h"
+#include "host/mobility.h"
 #include "host/peer.h"
 #include "host/session_internal.h"
 #include "io/clock.h"
@@ -22,6 +24,7 @@ struct relay {
     uint16_t len_max;
     struct endpoint endpoint;
     uint64_t since_us;
+    struct address peer; /* whom it leads to */
 };
 
 static struct endpoint name_channel(const struct session *session, uint32_t channel)
@@ -56,7 +59,8 @@ static bool is_used(struct host *host, const struct relay *relay)
 {
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL && endpoint_is_equal(&peer->path, &relay->endpoint))
+        if (peer->tunnel != NULL && (endpoint_is_equal(&peer->path, &relay->endpoint) ||
+                                     endpoint_is_equal(&peer->fallback, &relay->endpoint)))
             return true;
     }
     return call_uses_relay(host, &relay->endpoint);
@@ -84,7 +88,7 @@ static void drop_unused(struct host *host, uint64_t now_us)
 }
 
 int relay_add(struct session *session, const struct notify_relay *notify,
-              struct endpoint *ret_endpoint)
+              const struct address *peer, struct endpoint *ret_endpoint)
 {
     struct host *host = session->host;
     if (find_channel(session, notify->channel) != NULL)
@@ -99,6 +103,7 @@ int relay_add(struct session *session, const struct notify_relay *notify,
     relay->channel = notify->channel;
     relay->len_max = notify->len_max;
     relay->since_us = clock_now_us();
+    relay->peer = *peer;
     relay->endpoint = name_channel(session, notify->channel);
     relay->next = host->relays;
     host->relays = relay;
@@ -113,8 +118,10 @@ static void end_relay(struct host *host, struct relay *relay, const char *why, u
     unlink_relay(host, relay);
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        if (endpoint_is_equal(&peer->fallback, &endpoint))
+            peer->fallback = (struct endpoint){.port = 0};
         if (peer->tunnel != NULL && endpoint_is_equal(&peer->path, &endpoint))
-            peer_down(peer, why, false, now_us);
+            mobility_on_relay_closed(peer, why, now_us);
     }
 }
 
@@ -152,6 +159,19 @@ void relay_send(struct host *host, const struct endpoint *to, const void *data, 
     login_client_use(session_login(relay->session), clock_now_us());
 }
 
+/* The other side may have begun to use the channel, or not yet have left it, while the tunnel's
+ * path is another one here: its keys tell whether a datagram belongs to it. */
+static void take_data(struct host *host, const struct relay *relay, const uint8_t *data, size_t len)
+{
+    const struct endpoint from = relay->endpoint;
+    const struct peer *peer = peer_find_by_address(host, &relay->peer);
+    if (peer == NULL || peer->tunnel == NULL || peer->is_closing ||
+        endpoint_is_equal(&peer->path, &from))
+        call_on_early(host, data, len, &from);
+    else if (!datapath_receive(host->datapath, &peer->path, data, len))
+        drop_count(tunnel_table_drops(host->tunnels), DROP_CONGESTION);
+}
+
 void relay_receive(struct session *session, uint32_t channel, const uint8_t *data, size_t len,
                    uint64_t now_us)
 {
@@ -171,7 +191,7 @@ void relay_receive(struct session *session, uint32_t channel, const uint8_t *dat
         break;
     case DATAGRAM_STUN_MAYBE: /* ciphertext that looks so: nobody checks a relay's path */
     case DATAGRAM_DATA:
-        call_on_early(host, data, len, &from);
+        take_data(host, relay, data, len);
         break;
     }
 }

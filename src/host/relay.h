@@ -12,11 +12,11 @@ struct host;
 struct relay;
 struct session;
 
-/* The connector of this session has opened a channel. ERR_EXISTS: it has said so before; ERR_LIMIT:
- * too many are in use. */
+/* The connector of this session has opened a channel to the peer of this address. ERR_EXISTS: it
+ * has said so before; ERR_LIMIT: too many are in use. */
 MUST_USE int relay_add(struct session *session, const struct notify_relay *notify,
-                       struct endpoint *ret_endpoint);
-/* The connector has closed it: what used it goes down. */
+                       const struct address *peer, struct endpoint *ret_endpoint);
+/* The connector has closed it: what used it needs another path. */
 void relay_remove(struct session *session, uint32_t channel, uint64_t now_us);
 /* The session's connection is gone, and all channels with it. */
 void relay_remove_all(struct session *session, uint64_t now_us);

@@ -35,7 +35,7 @@ static void on_changed(struct session *session, struct stun_slot *slot, uint64_t
     if (now != NULL)
         slot->public = *now;
     if (slot == &session->stun.slots[main_family(session) % STUN_FAMILIES]) {
-        if (is_moved)
+        if (is_moved && session_is_up(session)) /* else it leaves from there anyway */
             session_reconnect(session, "this host's public address has changed", now_us);
         else if (session->sa != NULL)
             ike_sa_check_alive(session->sa);

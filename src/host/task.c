@@ -10,6 +10,8 @@ static void run_due(struct task_queue *queue)
 {
     uint64_t now_us = clock_now_us();
     struct deadline *due;
+    if (queue->on_late != NULL && now_us > queue->expected_us + TASK_LATE_US)
+        queue->on_late(queue, now_us - queue->expected_us, now_us);
     while ((due = deadline_heap_pop(&queue->heap, now_us)) != NULL) {
         struct task *task = CONTAINER_OF(due, struct task, deadline);
         task->run(task, now_us);
@@ -37,6 +39,7 @@ static void on_prepare(uv_prepare_t *prepare)
         return;
     }
     uint64_t now_us = clock_now_us();
+    queue->expected_us = next_us > now_us ? next_us : now_us; /* some are due "at once": 0 */
     uint64_t wait_ms = next_us > now_us ? (next_us - now_us + 999) / MS_US : 0;
     uv_update_time(prepare->loop);
     uv_timer_start(&queue->timer, on_timer, wait_ms, 0);
@@ -46,6 +49,7 @@ int task_queue_init(struct task_queue *queue, uv_loop_t *loop)
 {
     deadline_heap_init(&queue->heap);
     queue->armed_us = DEADLINE_NEVER;
+    queue->on_late = NULL;
     if (uv_timer_init(loop, &queue->timer) != 0 || uv_prepare_init(loop, &queue->prepare) != 0)
         return ERR_IO;
     queue->timer.data = queue;

@@ -17,7 +17,13 @@ struct task_queue {
     uv_timer_t timer;
     uv_prepare_t prepare;
     uint64_t armed_us;
+    uint64_t expected_us; /* when what is armed was to be run */
+    void (*on_late)(struct task_queue *queue, uint64_t late_us, uint64_t now_us); /* may be NULL */
 };
+
+/* What is due waits for less than this, unless the machine sleeps or the process is stopped: then
+ * on_late hears of it before anything that is due is run. */
+#define TASK_LATE_US (3 * SECOND_US)
 
 MUST_USE int task_queue_init(struct task_queue *queue, uv_loop_t *loop);
 /* Closes the handles; the loop must run once more before the queue's memory goes. */

@@ -236,7 +236,7 @@ int ike_generation_request(struct ike_generation *g, struct ike_outgoing *out,
     r->len = out->w.len;
     r->is_to_send = true;
     r->was_repeated = false;
-    r->sent_us = now_us;
+    r->sent_us = r->asked_us = now_us;
     r->interval_us = ike_sa_first_interval(g->sa);
     r->repeat_us = config->is_reliable ? DEADLINE_NEVER : now_us + r->interval_us;
     /* The handshake as a whole has its own time-out. */

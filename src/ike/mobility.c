@@ -52,6 +52,15 @@ static void hurry(struct ike_sa *sa, uint64_t now_us)
     r->repeat_us = now_us + r->interval_us;
 }
 
+/* What is under way has its whole time again: the way to the peer is another one. */
+static void allow_time(struct ike_sa *sa, uint64_t now_us)
+{
+    struct ike_request *r = &sa->current->request;
+
+    if (r->kind != IKE_REQUEST_NONE && r->timeout_us != DEADLINE_NEVER)
+        r->timeout_us = now_us + ike_sa_config(sa)->request_timeout_us;
+}
+
 /* By when a move that begins now is through on both sides, or never. */
 static uint64_t move_end(const struct ike_sa *sa, uint64_t now_us)
 {
@@ -71,11 +80,14 @@ static void set_candidate(struct ike_sa *sa, const struct endpoint *remote, bool
     hurry(sa, now_us);
 }
 
-/* Nobody answers there. */
+/* Nobody answers there: what has gone there alone is now asked of the path. */
 static void fail_candidate(struct ike_sa *sa, uint64_t now_us)
 {
     sa->has_candidate = false;
-    if (!sa->has_spare || sa->current == NULL)
+    if (sa->current == NULL)
+        return;
+    sa->current->request.asked_us = now_us;
+    if (!sa->has_spare)
         return;
     sa->has_spare = false;
     if (!endpoint_is_equal(&sa->spare, &sa->remote))
@@ -144,8 +156,10 @@ int ike_mobility_expire(struct ike_sa *sa, uint64_t now_us)
     if (!sa->has_move)
         return ERR_OK;
     sa->has_move = false;
-    if (sa->has_candidate && sa->is_candidate_own)
+    if (sa->has_candidate && sa->is_candidate_own) {
         fail_candidate(sa, now_us);
+        hurry(sa, now_us);
+    }
     struct ike_event *event = ike_events_add(sa, IKE_EVENT_MOVE_FAILED, 0);
     if (event == NULL)
         return ERR_NOMEM;
@@ -245,9 +259,7 @@ int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_u
         return ERR_STATE;
     if (!we_may_move(sa))
         return ERR_UNSUPPORTED;
-    struct ike_request *r = &sa->current->request;
-    if (r->kind != IKE_REQUEST_NONE && r->timeout_us != DEADLINE_NEVER)
-        r->timeout_us = now_us + ike_sa_config(sa)->request_timeout_us;
+    allow_time(sa, now_us);
     set_candidate(sa, remote, true, now_us);
     sa->has_spare = false;
     sa->has_move = true;
@@ -270,12 +282,15 @@ void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us)
         sa->wants_update = true;
     else
         sa->wants_check = true;
+    allow_time(sa, now_us);
     hurry(sa, now_us);
 }
 
 uint64_t ike_sa_unanswered_us(const struct ike_sa *sa, uint64_t now_us)
 {
-    if (sa->current == NULL || sa->current->request.kind == IKE_REQUEST_NONE)
+    const struct ike_request *r = sa->current != NULL ? &sa->current->request : NULL;
+
+    if (r == NULL || r->kind == IKE_REQUEST_NONE || (sa->has_candidate && r->is_challenge))
         return 0;
-    return now_us - sa->current->request.sent_us;
+    return now_us - r->asked_us;
 }

@@ -76,7 +76,8 @@ MUST_USE int ike_sa_close_child(struct ike_sa *sa);
  * was not established. */
 void ike_sa_close(struct ike_sa *sa, uint64_t now_us);
 /* Our address, or the route to the peer, has changed: tells it (UPDATE_SA_ADDRESSES, RFC 4555), and
- * sends again at once what is under way. The peer's path moves when we have answered its challenge.
+ * sends again at once what is under way, which has its whole time again. The peer's path moves when
+ * we have answered its challenge.
  */
 void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
 /* Asks the peer to use the path between this socket and `remote` (UPDATE_SA_ADDRESSES and COOKIE2,
@@ -89,7 +90,8 @@ void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
  * ERR_UNSUPPORTED: the peer does not do MOBIKE, or not from our side. */
 MUST_USE int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us);
 bool ike_sa_is_moving(const struct ike_sa *sa);
-/* For how long the request under way has not been answered; 0: there is none. */
+/* For how long the request under way has not been answered over the path; 0: there is none, or it
+ * asks only whether somebody is at another endpoint. */
 uint64_t ike_sa_unanswered_us(const struct ike_sa *sa, uint64_t now_us);
 /* Where requests go from now on; the owner has verified that the peer is there. */
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote);

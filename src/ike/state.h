@@ -67,6 +67,7 @@ struct ike_request {
     bool is_to_send;
     bool was_repeated;
     uint64_t sent_us;
+    uint64_t asked_us;  /* since when the path's endpoint has been asked */
     uint64_t repeat_us; /* next retransmission */
     uint64_t interval_us;
     uint64_t timeout_us;

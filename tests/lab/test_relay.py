@@ -9,12 +9,14 @@ Each test says what stands in the places of nata and natb, and what net lets pas
 import os
 import socket
 import struct
+import time
 
 import pytest
 
 import capture
 import lab as labs
 import programs
+import test_mobility as mobility
 import topologies
 
 NAME_A, NAME_B = "a.detec.example.net", "b.detec.example.net"
@@ -127,18 +129,61 @@ def test_rate_limit(lab):
     ping(calls.node_a, NAME_B)
 
 
-def test_the_connector_ends(lab):
-    """Relayed tunnels go with the session, and the next packet, once it is back, brings them up again."""
+def test_the_connector_restarts(lab):
+    """The channel goes with the session; the tunnel waits for the next one and moves onto it: its keys and connections live on."""
     calls = relayed(lab)
     ping(calls.node_a, NAME_B)
+    calls.a.wait_peer(NAME_B), calls.b.wait_peer(NAME_A)
+    stream = mobility.Stream(calls)
+    stream.wait_moving(time.monotonic())
     calls.connector.stop()
-    for host, name in ((calls.a, NAME_B), (calls.b, NAME_A)):
-        host.wait_peer(name, "down")
-        assert "relay" in host.process.log
+    for host in (calls.a, calls.b):
+        host.process.wait_log("the connection to the connector that relays it is lost")
     calls.connector.start()
     for host in (calls.a, calls.b):
         host.wait_login()
-    labs.wait_until(lambda: ping(calls.node_a, NAME_B, check=False).returncode == 0, 20, "connected again")
+    stream.wait_moving(time.monotonic(), 25)
+    for host, name in ((calls.a, NAME_B), (calls.b, NAME_A)):
+        assert host.peer(name)["path"] == "relay detec.example.net"
+    stream.close()
+    mobility.assert_kept(calls)
+
+
+def block_between(calls):
+    """No UDP between the hosts, which may talk to connector and resolver all the same."""
+    calls.net.node.nft("table inet block { chain forward { type filter hook forward priority 0; "
+                       f"ip saddr {{ {calls.public_address('a')}, {calls.public_address('b')} }} "
+                       f"ip daddr {{ {calls.public_address('a')}, {calls.public_address('b')} }} meta l4proto udp drop; }}; }}")
+
+
+def test_direct_path_dies_and_comes_back(lab):
+    """Within 3 s the relay carries what the direct path does not, with a long way between the hosts; when that is good again the tunnel goes
+    back, and where it fails once more, right after that, the channel that is still open takes over. All the time one tunnel.
+    """
+    calls = topologies.Calls(lab, {}, {}, quality={"delay": 20}).start()
+    ping(calls.node_a, NAME_B)
+    ends = (calls.a, NAME_B), (calls.b, NAME_A)
+    def wait_path(kind, timeout):
+        for host, name in ends:
+            labs.wait_until(lambda host=host, name=name: host.peer(name)["path"].startswith(kind), timeout,
+                            lambda host=host: f"{host.node.name} has a {kind} path\n{mobility.logs(calls)}")
+    wait_path("direct ", 5)
+    stream = mobility.Stream(calls)
+    for _ in range(2):
+        stream.wait_moving(time.monotonic())
+        pinger = mobility.Pinger(calls)
+        block_between(calls)
+        wait_path("relay ", 5)
+        for host, name in ends:
+            assert "direct path" in host.peer(name)["path_reason"]
+        stream.wait_moving(time.monotonic())
+        lost = pinger.lost() * mobility.EVERY
+        print(f"ping {lost:.2f} s")
+        assert lost <= 3, mobility.logs(calls)
+        calls.net.node.nft("delete table inet block")
+        wait_path("direct ", 20)
+    stream.close()
+    mobility.assert_kept(calls)
 
 
 def test_strangers_frames(lab):

@@ -104,12 +104,36 @@ static void test_clear_one_that_is_due(void **state)
     assert_string_equal(fixture->ran, "a");
 }
 
+static void note_late(struct task_queue *queue, uint64_t late_us, uint64_t now_us)
+{
+    assert_ptr_equal(queue, &fixture->queue);
+    assert_true(late_us >= TASK_LATE_US && late_us < 2 * TASK_LATE_US);
+    fixture->ran[fixture->count++] = 'L';
+}
+
+/* The machine has slept meanwhile: said once, before anything that has become due is run. What is
+ * set to a time long past is not late. */
+static void test_sleep(void **state)
+{
+    fixture->queue.on_late = note_late;
+    task_set(&fixture->queue, &fixture->tasks[0], 1);
+    run_until(1);
+    task_set(&fixture->queue, &fixture->tasks[0], clock_now_us() + 20 * MS_US);
+    task_set(&fixture->queue, &fixture->tasks[1], clock_now_us() + 21 * MS_US);
+    uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    assert_int_equal(fixture->count, 1);
+    fixture->queue.expected_us -= TASK_LATE_US + 10 * MS_US;
+    run_until(4);
+    assert_string_equal(fixture->ran, "aLab");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_set_while_running, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clear_one_that_is_due, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sleep, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
