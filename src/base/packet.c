@@ -11,6 +11,7 @@ void packet_reset(struct packet *packet)
     packet->len = 0;
     memset(&packet->peer, 0, sizeof packet->peer);
     packet->tos = 0;
+    packet->tag_keys = NULL;
 }
 
 int packet_pool_init(struct packet_pool *pool, uint32_t count)

@@ -15,6 +15,9 @@ struct packet {
     uint32_t len;         /* valid bytes */
     struct endpoint peer; /* sender (in) or receiver (out) of the datagram */
     uint8_t tos;          /* outer DSCP and ECN, as received or to send */
+    /* Of tunnel/sput_batch: the keys with which its tag is to be made, or has been foreseen. */
+    const void *tag_keys;
+    uint8_t foreseen_tag[32];
     _Alignas(16) uint8_t storage[PACKET_CAP];
 };
 

@@ -1,23 +1,14 @@
 /* The paper's suite on libcrypto: AES-128 in ECB mode over batches of counter blocks (the library's
  * CTR mode counts in the last bytes, the paper in the first), and one keyed HMAC context that is
  * restarted per message. No allocation per message. */
-#include "crypto/stream_mac.h"
+#include "crypto/stream_mac_internal.h"
 
-#include "crypto/libcrypto.h"
 #include "crypto/memory.h"
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_LEN    16
-#define BATCH_BLOCKS 64 /* blocks to one library call: enough to fill the AES pipeline */
-
-struct stream_mac {
-    EVP_CIPHER_CTX *cipher;
-    EVP_MAC_CTX *mac;
-    uint8_t salt[STREAM_SALT_LEN];
-    uint8_t blocks[BATCH_BLOCKS * BLOCK_LEN]; /* counter blocks in, key stream out */
-};
+#define BLOCK_LEN STREAM_BLOCK_LEN
 
 static bool keyed_cipher_new(const uint8_t *key, EVP_CIPHER_CTX **ret_ctx)
 {
@@ -54,6 +45,7 @@ int stream_mac_new(const uint8_t key[STREAM_KEY_LEN], const uint8_t mac_key[MAC_
     if (context == NULL)
         return ERR_NOMEM;
     memcpy(context->salt, salt, STREAM_SALT_LEN);
+    stream_mac_prepare(context, mac_key);
     if (!keyed_cipher_new(key, &context->cipher) || !keyed_mac_new(mac_key, &context->mac)) {
         stream_mac_free(context);
         return ERR_CRYPTO;

@@ -174,7 +174,7 @@ static int open_interface(struct host *host)
         .own_ipv4 = host->own,
         .pool_ipv4 = config->pool,
     };
-    int error = tun_open(config->interface, 0, &host->tun);
+    int error = tun_open(config->interface, config->has_tun_offload ? TUN_OFFLOAD : 0, &host->tun);
     if (error != ERR_OK) {
         log_error("interface %s cannot be made: %s", config->interface,
                   error == ERR_EXISTS ? "there is one of that name; does another detecd run?"
@@ -196,7 +196,11 @@ static int open_interface(struct host *host)
 static int open_udp(struct host *host)
 {
     const struct udp_options options = {
-        .port = host->config.port, .mark = HOST_MARK, .is_probing = true};
+        .port = host->config.port,
+        .mark = HOST_MARK,
+        .is_probing = true,
+        .has_offload = host->config.has_udp_offload,
+    };
     int error = udp_open(&options, &host->udp);
     if (error != ERR_OK)
         log_error("%s: [host] port = %u cannot be opened: %s", host->config.file, host->config.port,

@@ -272,6 +272,8 @@ static const struct config_key KEYS[] = {
     {"host", "socket", config_parse_text, AT(socket), SIZE(socket), "a path", 0},
     {"host", "interface", parse_interface, 0, 0, "an interface name of at most 15 characters", 0},
     {"host", "mtu", parse_mtu, 0, 0, "1280 to 4000", 0},
+    {"host", "tun-offload", config_parse_bool, AT(has_tun_offload), 0, "yes or no", 0},
+    {"host", "udp-offload", config_parse_bool, AT(has_udp_offload), 0, "yes or no", 0},
     {"host", "suites", parse_suites, 0, 0,
      "a list of paper, aes128-gcm, aes256-gcm, chacha20-poly1305", 0},
     {"host", "mac", parse_mac, 0, 0, "a MAC address such as 02:00:5e:10:00:01", 0},
@@ -305,6 +307,7 @@ static void set_defaults(struct host_config *config)
     config->keepalive_us = UINT64_MAX;
     config->rekey_us = 3600 * SECOND_US;
     config->mtu = 1500;
+    config->has_tun_offload = config->has_udp_offload = true;
     config->suites[0] = SPUT_AES128_GCM;
     config->suites[1] = SPUT_PAPER;
     config->suite_count = 2;

@@ -54,6 +54,8 @@ struct host_config {
     char socket[HOST_PATH_CAP];
     char interface[HOST_INTERFACE_CAP];  /* of the TUN device */
     uint16_t mtu;                        /* of the outer path, from the host on */
+    bool has_tun_offload;                /* super-packets from and to the kernel, */
+    bool has_udp_offload;                /* and super-datagrams: as far as it has them */
     enum sput_suite suites[SUITE_COUNT]; /* most wanted first */
     uint32_t suite_count;
     bool has_mac;

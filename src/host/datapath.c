@@ -13,11 +13,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define POOL_COUNT    256
+#define POOL_COUNT    384
 #define STACK_BYTES   (256 * 1024) /* locked in memory, all of it */
 #define HANDOFF_COUNT 128          /* each way */
 #define POLL_SOCKETS  4            /* what comes before the extra ones in a poll */
-#define ROUNDS_TUN    2 /* batches in a row from one side before the other has its turn */
+/* Batches in a row from one side before the other has its turn. */
+#define ROUNDS_UDP 3
+#define ROUNDS_TUN 2
 
 struct handoff *datapath_from_network(struct datapath *datapath)
 {
@@ -34,11 +36,20 @@ uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason
     return drop_counted(&datapath->drops, reason);
 }
 
-void datapath_write_tun(struct datapath *dp, struct packet *packet)
+/* The tags that were left open; what has got none goes nowhere. */
+static void finish_tags(struct datapath *dp)
 {
-    if (tun_write(dp->config.tun, packet) != ERR_OK)
-        drop_count(&dp->drops, DROP_CONGESTION);
-    packet_give_back(&dp->pool, packet);
+    unsigned kept = 0;
+    sput_batch_seal(dp->tags, dp->batch, dp->batch_count);
+    for (unsigned i = 0; i < dp->batch_count; i++) {
+        if (dp->batch[i]->len > 0) {
+            dp->batch[kept++] = dp->batch[i];
+            continue;
+        }
+        drop_count(&dp->drops, DROP_CRYPTO);
+        packet_give_back(&dp->pool, dp->batch[i]);
+    }
+    dp->batch_count = kept;
 }
 
 /* ---- sockets beside the tunnel port's ---- */
@@ -83,6 +94,7 @@ void datapath_flush(struct datapath *dp)
     int8_t results[BATCH_MAX];
     if (dp->batch_count == 0)
         return;
+    finish_tags(dp);
     struct udp *udp = find_socket(dp, dp->batch_socket);
     memset(results, ERR_IO, sizeof(results));
     int error = udp != NULL ? udp_send_batch(udp, dp->batch, dp->batch_count, results) : ERR_IO;
@@ -126,7 +138,9 @@ void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel)
 void datapath_queue(struct datapath *dp, struct packet *packet)
 {
     if (packet->peer.address.family == ADDRESS_RELAY) {
-        hand_to_relay(dp, packet);
+        sput_batch_seal(dp->tags, &packet, 1);
+        if (packet->len > 0)
+            hand_to_relay(dp, packet);
         packet_give_back(&dp->pool, packet);
         return;
     }
@@ -141,15 +155,11 @@ void datapath_queue(struct datapath *dp, struct packet *packet)
 /* False: nothing more waits. */
 static bool read_tun(struct datapath *dp)
 {
-    for (unsigned i = 0; i < BATCH_MAX; i++) {
-        struct packet *packet = packet_take(&dp->pool);
-        if (packet == NULL)
-            return true;
-        if (tun_read(dp->config.tun, packet) != ERR_OK) {
-            packet_give_back(&dp->pool, packet);
+    for (unsigned count = 0; count < BATCH_MAX;) {
+        unsigned got = datapath_read_tun(dp);
+        if (got == 0)
             return false;
-        }
-        outbound(dp, packet);
+        count += got;
     }
     return true;
 }
@@ -164,10 +174,11 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
         got = 0;
     for (unsigned i = got; i < count; i++)
         packet_give_back(&dp->pool, packets[i]);
-    for (unsigned i = 0; i < got; i++) {
+    for (unsigned i = 0; i < got; i++)
         packets[i]->peer.socket = number;
+    sput_batch_foresee(dp->tags, dp->config.tunnels, packets, got);
+    for (unsigned i = 0; i < got; i++)
         inbound(dp, packets[i]);
-    }
     return got == count;
 }
 
@@ -204,7 +215,7 @@ static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
     memcpy(packet->data, slot->data, slot->len);
     packet->len = slot->len;
     if (slot->kind == HANDOFF_PACKET) {
-        outbound(dp, packet);
+        (void)outbound(dp, packet);
     } else {
         packet->peer = slot->from;
         inbound_again(dp, packet);
@@ -241,7 +252,7 @@ static void read_socket(struct datapath *dp, struct udp *udp, uint16_t number, s
 {
     if (events & POLLERR)
         read_errors(dp, udp, number);
-    for (unsigned i = 0; i < ROUNDS_TUN && events != 0 && read_udp(dp, udp, number); i++)
+    for (unsigned i = 0; i < ROUNDS_UDP && events != 0 && read_udp(dp, udp, number); i++)
         ;
 }
 
@@ -265,39 +276,56 @@ static nfds_t poll_sockets(const struct datapath *dp, struct pollfd *polls)
     return count;
 }
 
+enum { POLL_TUN, POLL_UDP, POLL_CONTROL, POLL_STOP };
+
+/* One read section: tags that are left open in it are made in it. */
+static void do_round(struct datapath *dp, const struct pollfd *polls, nfds_t count,
+                     short udp_events)
+{
+    tunnel_read_begin();
+    if (polls[POLL_CONTROL].revents != 0)
+        read_control(dp);
+    read_socket(dp, dp->config.udp, 0, udp_events);
+    for (nfds_t i = POLL_SOCKETS; i < count; i++)
+        read_extra(dp, &polls[i]);
+    datapath_flush_tun(dp);
+    for (unsigned i = 0; i < ROUNDS_TUN && polls[POLL_TUN].revents != 0 && read_tun(dp); i++)
+        ;
+    datapath_flush_tun(dp); /* what was answered to applications themselves */
+    datapath_flush(dp);
+    tunnel_read_end();
+    wake_control(dp);
+}
+
 static void *run(void *context)
 {
     struct datapath *dp = context;
     struct pollfd polls[POLL_SOCKETS + DATAPATH_SOCKETS_MAX] = {
-        {.fd = dp->config.tun->fd, .events = POLLIN},
-        {.fd = dp->config.udp->fd, .events = POLLIN},
-        {.fd = dp->to_data.wake_fd, .events = POLLIN},
-        {.fd = dp->stop_fd, .events = POLLIN},
+        [POLL_TUN] = {.fd = dp->config.tun->fd, .events = POLLIN},
+        [POLL_UDP] = {.fd = dp->config.udp->fd, .events = POLLIN},
+        [POLL_CONTROL] = {.fd = dp->to_data.wake_fd, .events = POLLIN},
+        [POLL_STOP] = {.fd = dp->stop_fd, .events = POLLIN},
     };
     tunnel_thread_register();
     for (;;) {
         const nfds_t count = poll_sockets(dp, polls);
-        if (poll(polls, count, -1) < 0 && errno != EINTR) {
-            log_error("data path: waiting fails: %s", strerror(errno));
+        const bool is_waiting = udp_has_waiting(dp->config.udp);
+        if (poll(polls, count, is_waiting ? 0 : -1) < 0) {
+            if (errno == EINTR)
+                continue;
+            /* Without this thread the daemon would only look alive. */
+            log_error("data path: waiting fails: %s; ending", strerror(errno));
+            kill(getpid(), SIGTERM);
             break;
         }
         dp->now_us = clock_now_us();
-        if (polls[3].revents != 0)
+        if (polls[POLL_STOP].revents != 0)
             break;
         /* A deleted interface is reported for ever; the control thread ends us. */
-        if (polls[0].revents & (POLLERR | POLLHUP | POLLNVAL))
-            polls[0].fd = -1;
-        if (polls[2].revents != 0)
-            read_control(dp);
-        read_socket(dp, dp->config.udp, 0, polls[1].revents);
-        for (nfds_t i = POLL_SOCKETS; i < count; i++)
-            read_extra(dp, &polls[i]);
-        for (unsigned i = 0; i < ROUNDS_TUN && polls[0].revents != 0 && read_tun(dp); i++)
-            ;
-        datapath_flush(dp);
-        wake_control(dp);
+        if (polls[POLL_TUN].revents & (POLLERR | POLLHUP | POLLNVAL))
+            polls[POLL_TUN].fd = -1;
+        do_round(dp, polls, count, (short)(polls[POLL_UDP].revents | (is_waiting ? POLLIN : 0)));
     }
-    datapath_flush(dp);
     tunnel_thread_unregister();
     return NULL;
 }
@@ -305,6 +333,7 @@ static void *run(void *context)
 static void free_datapath(struct datapath *dp)
 {
     packet_pool_done(&dp->pool);
+    sput_batch_free(dp->tags);
     handoff_done(&dp->from_network);
     handoff_done(&dp->from_local);
     handoff_done(&dp->to_data);
@@ -340,8 +369,11 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
     dp->config = *config;
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++)
         dp->sockets[i].fd = -1;
+    coalesce_init(&dp->coalescer, config->tun->has_udp_offload);
     dp->stop_fd = eventfd(0, EFD_CLOEXEC);
     int error = dp->stop_fd < 0 ? ERR_IO : packet_pool_init(&dp->pool, POOL_COUNT);
+    if (error == ERR_OK)
+        error = sput_batch_new(&dp->tags);
     if (error == ERR_OK)
         error = handoff_init(&dp->from_network, HANDOFF_COUNT);
     if (error == ERR_OK)

@@ -3,6 +3,8 @@
 #define HOST_DATAPATH_INTERNAL_H
 
 #include "host/datapath.h"
+#include "tunnel/coalesce.h"
+#include "tunnel/sput_batch.h"
 #include <pthread.h>
 
 #define BATCH_MAX 64
@@ -22,13 +24,24 @@ struct datapath {
     uint16_t batch_socket;                    /* that all of the batch leaves from */
     struct udp sockets[DATAPATH_SOCKETS_MAX]; /* beside the tunnel port's; fd -1: none */
     uint16_t socket_numbers[DATAPATH_SOCKETS_MAX];
+    struct sput_batch *tags;    /* that are made, or foreseen, together */
+    struct coalescer coalescer; /* packets for the TUN, until the end of the round */
     struct drop_counters drops;
     uint64_t now_us; /* of this round */
     _Atomic uint64_t expects_until_us;
+    uint8_t super[OFFLOAD_LEN_MAX]; /* that is being taken apart */
 };
 
-/* A packet from a local application; consumed. */
-void outbound(struct datapath *dp, struct packet *packet);
+/* One packet or super-packet from local applications, if there is any: how many packets it was. 0:
+ * nothing waits. */
+unsigned datapath_read_tun(struct datapath *dp);
+/* A packet for local applications; consumed. Leaves with the next datapath_flush_tun(). */
+void datapath_write_tun(struct datapath *dp, struct packet *packet);
+void datapath_flush_tun(struct datapath *dp);
+
+/* A packet from a local application; consumed. False: its like, of one super-packet, would fare no
+ * better. */
+bool outbound(struct datapath *dp, struct packet *packet);
 /* A datagram from the network; consumed. */
 void inbound(struct datapath *dp, struct packet *packet);
 /* The same once more; not handed over again. */
@@ -40,7 +53,6 @@ void outbound_command(struct datapath *dp, const struct handoff_slot *slot);
 /* Queues a sealed datagram; sends the batch when it is full. Consumed. */
 void datapath_queue(struct datapath *dp, struct packet *packet);
 void datapath_flush(struct datapath *dp);
-void datapath_write_tun(struct datapath *dp, struct packet *packet);
 /* The control thread wanted to hear of this tunnel. */
 void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel);
 

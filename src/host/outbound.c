@@ -37,7 +37,7 @@ static void answer_too_big(struct datapath *dp, const struct packet *packet, uin
 
 static void seal_and_queue(struct datapath *dp, struct tunnel *tunnel, struct packet *packet)
 {
-    if (tunnel_seal(tunnel, packet, dp->now_us) == DROP_NONE)
+    if (tunnel_seal_deferring(tunnel, packet, dp->now_us) == DROP_NONE)
         datapath_queue(dp, packet);
     else
         packet_give_back(&dp->pool, packet);
@@ -69,18 +69,18 @@ static bool divide(struct datapath *dp, struct tunnel *tunnel, const struct pack
     return true;
 }
 
-void outbound(struct datapath *dp, struct packet *packet)
+bool outbound(struct datapath *dp, struct packet *packet)
 {
     struct ip_view ip;
     if (ip_parse(packet->data, packet->len, &ip) != ERR_OK) {
         drop_count(&dp->drops, DROP_MALFORMED);
         packet_give_back(&dp->pool, packet);
-        return;
+        return false;
     }
     tunnel_read_begin();
     struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &ip.dst);
     if (tunnel != NULL) {
-        enum drop_reason drop = tunnel_seal(tunnel, packet, dp->now_us);
+        enum drop_reason drop = tunnel_seal_deferring(tunnel, packet, dp->now_us);
         if (tunnel_take_wake(tunnel))
             datapath_report_wake(dp, tunnel);
         uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
@@ -88,7 +88,7 @@ void outbound(struct datapath *dp, struct packet *packet)
         tunnel_read_end();
         if (drop == DROP_NONE) {
             datapath_queue(dp, packet);
-            return;
+            return true;
         }
         if (drop == DROP_TOO_BIG && !is_divided)
             answer_too_big(dp, packet, mtu);
@@ -96,7 +96,7 @@ void outbound(struct datapath *dp, struct packet *packet)
         if (drop == DROP_NO_PATH && address_is_equal(&ip.src, &dp->config.own))
             hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
         packet_give_back(&dp->pool, packet);
-        return;
+        return is_divided;
     }
     tunnel_read_end();
     if (address_is_equal(&ip.src, &dp->config.own) && prefix_contains(&dp->config.pool, &ip.dst))
@@ -104,6 +104,7 @@ void outbound(struct datapath *dp, struct packet *packet)
     else
         drop_count(&dp->drops, ip.version == 4 ? DROP_SOURCE : DROP_FAMILY);
     packet_give_back(&dp->pool, packet);
+    return true;
 }
 
 void outbound_command(struct datapath *dp, const struct handoff_slot *slot)

@@ -19,13 +19,20 @@ struct udp_options {
      * said of the path, as far as the interface takes them; and what was said waits for
      * udp_receive_too_big(), which has to be called until ERR_AGAIN whenever poll says POLLERR. */
     bool is_probing;
+    /* Many datagrams a system call (UDP_SEGMENT, UDP_GRO: Linux 5.0), as far as the kernel has it.
+     * Costs the memory of udp_gro.c's buffers. */
+    bool has_offload;
 };
+
+struct udp_gro;
 
 struct udp {
     int fd; /* non-blocking; -1 while closed */
     uint16_t port;
     bool is_dual_stack; /* AF_INET6 that takes IPv4 too; else AF_INET */
     uint32_t mark;
+    bool has_gso;        /* equal datagrams to one peer leave as one super-datagram */
+    struct udp_gro *gro; /* super-datagrams that are being taken apart; NULL: none are received */
 };
 
 /* Bound to all addresses. ERR_EXISTS: the port is taken; ERR_REFUSED: no permission. */
@@ -38,6 +45,9 @@ void udp_close(struct udp *udp);
  * more use. */
 MUST_USE int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count,
                                unsigned *ret_count);
+
+/* Do datagrams wait in our own memory, for which no poll() wakes? */
+bool udp_has_waiting(const struct udp *udp);
 
 /* Sends packets to their peers, with their tos. ret_results[i] says what became of each:
  *   ERR_OK     handed to the kernel

@@ -1,10 +1,37 @@
 /* Opening a UDP socket with all that tunnels want of it, and asking for a path's MTU. */
-#include "io/udp.h"
+#include "io/udp_internal.h"
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+uint8_t udp_tos_of(struct msghdr *header)
+{
+    struct cmsghdr *control;
+
+    for (control = CMSG_FIRSTHDR(header); control != NULL; control = CMSG_NXTHDR(header, control)) {
+        /* IPv4 gives one byte, IPv6 an int. */
+        if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_TOS &&
+            control->cmsg_len >= CMSG_LEN(1))
+            return *CMSG_DATA(control);
+        if (control->cmsg_level == IPPROTO_IPV6 && control->cmsg_type == IPV6_TCLASS &&
+            control->cmsg_len >= CMSG_LEN(sizeof(int))) {
+            int value;
+
+            memcpy(&value, CMSG_DATA(control), sizeof value);
+            return (uint8_t)value;
+        }
+    }
+    return 0;
+}
+
+bool udp_error_is_passing(int error_number)
+{
+    return error_number == EINTR || error_number == ECONNREFUSED || error_number == EHOSTUNREACH ||
+           error_number == ENETUNREACH || error_number == EHOSTDOWN || error_number == EPROTO ||
+           error_number == ENOPROTOOPT || error_number == ENETDOWN || error_number == EMSGSIZE;
+}
 
 static int set(int fd, int level, int option, int value)
 {
@@ -73,6 +100,17 @@ static int bind_to_all(struct udp *udp, uint16_t port)
     return ERR_OK;
 }
 
+/* ERR_NOMEM only: what the kernel lacks is done without. */
+static int start_offload(struct udp *udp)
+{
+    int value;
+    socklen_t len = sizeof value;
+    int error = udp_gro_new(udp->fd, &udp->gro);
+
+    udp->has_gso = getsockopt(udp->fd, SOL_UDP, UDP_SEGMENT, &value, &len) == 0;
+    return error == ERR_UNSUPPORTED ? ERR_OK : error;
+}
+
 int udp_open(const struct udp_options *options, struct udp *ret_udp)
 {
     struct udp udp = {.is_dual_stack = true, .mark = options->mark};
@@ -89,6 +127,8 @@ int udp_open(const struct udp_options *options, struct udp *ret_udp)
     error = configure(udp.fd, udp.is_dual_stack, options);
     if (error == ERR_OK)
         error = bind_to_all(&udp, options->port);
+    if (error == ERR_OK && options->has_offload)
+        error = start_offload(&udp);
     if (error == ERR_OK) {
         *ret_udp = udp;
         return ERR_OK;
@@ -104,6 +144,8 @@ void udp_close(struct udp *udp)
     if (udp->fd >= 0)
         close(udp->fd);
     udp->fd = -1;
+    udp_gro_free(udp->gro);
+    udp->gro = NULL;
 }
 
 int udp_path_mtu(const struct udp *udp, const struct endpoint *to, uint32_t *ret_mtu)

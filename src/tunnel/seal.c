@@ -43,7 +43,8 @@ static void note_data(struct tunnel *tunnel, uint8_t next_header, bool is_large,
     tunnel_wake(tunnel, TUNNEL_WAKE_DATA | (is_large || is_stream ? TUNNEL_WAKE_LARGE : 0u));
 }
 
-static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, uint64_t now_us)
+static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, bool may_defer,
+                                  uint64_t now_us)
 {
     struct path *path;
     struct child *child;
@@ -66,8 +67,11 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, 
         packet->len = len;
         return DROP_TOO_BIG;
     }
-    int error = sput_seal(&child->sender, packet, SPUT_DATA, inner.next_header,
-                          inner.is_ipv6 ? SPUT_FLAG_IPV6 : 0, NULL);
+    const uint16_t flags = inner.is_ipv6 ? SPUT_FLAG_IPV6 : 0;
+    int error =
+        may_defer
+            ? sput_seal_deferring(&child->sender, packet, SPUT_DATA, inner.next_header, flags, NULL)
+            : sput_seal(&child->sender, packet, SPUT_DATA, inner.next_header, flags, NULL);
     if (error != ERR_OK)
         return drop_of(error);
     packet->peer = path->remote;
@@ -89,7 +93,13 @@ static enum drop_reason finish(struct tunnel *tunnel, enum drop_reason reason, u
 
 enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *packet, uint64_t now_us)
 {
-    return finish(tunnel, seal_data(tunnel, packet, now_us), now_us);
+    return finish(tunnel, seal_data(tunnel, packet, false, now_us), now_us);
+}
+
+enum drop_reason tunnel_seal_deferring(struct tunnel *tunnel, struct packet *packet,
+                                       uint64_t now_us)
+{
+    return finish(tunnel, seal_data(tunnel, packet, true, now_us), now_us);
 }
 
 enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packet,

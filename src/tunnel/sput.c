@@ -93,7 +93,7 @@ static void make_nonce(const struct sput_keys *keys, const uint8_t *clear,
 }
 
 /* message: len bytes of header and payload, and the tag's room behind them. */
-static int seal_bytes(struct sput_keys *keys, uint8_t *message, size_t len)
+static int seal_bytes(struct sput_keys *keys, uint8_t *message, size_t len, bool has_tag)
 {
     uint8_t nonce[AEAD_NONCE_LEN];
     uint8_t *secret = message + SPUT_CLEAR_LEN;
@@ -101,22 +101,32 @@ static int seal_bytes(struct sput_keys *keys, uint8_t *message, size_t len)
     if (keys->suite == SPUT_PAPER) {
         int result =
             stream_mac_crypt(keys->stream, sput_number_read(message), secret, len - SPUT_CLEAR_LEN);
-        return result == ERR_OK ? stream_mac_compute(keys->stream, message, len, message + len)
-                                : result;
+        return result == ERR_OK && has_tag
+                   ? stream_mac_compute(keys->stream, message, len, message + len)
+                   : result;
     }
     make_nonce(keys, message, nonce);
     return aead_seal(keys->aead, nonce, message, SPUT_CLEAR_LEN, secret, len - SPUT_CLEAR_LEN,
                      message + len);
 }
 
-/* The same bytes the other way; unchanged on ERR_AUTH. */
-static int open_bytes(struct sput_keys *keys, uint8_t *message, size_t len)
+static int check_mac(struct sput_keys *keys, const uint8_t *message, size_t len,
+                     const uint8_t *foreseen)
+{
+    if (foreseen == NULL)
+        return stream_mac_check(keys->stream, message, len, message + len);
+    return crypto_is_equal(foreseen, message + len, MAC_LEN) ? ERR_OK : ERR_AUTH;
+}
+
+/* The same bytes the other way; unchanged on ERR_AUTH. foreseen: the tag that it should have, if
+ * that has been computed already. */
+static int open_bytes(struct sput_keys *keys, uint8_t *message, size_t len, const uint8_t *foreseen)
 {
     uint8_t nonce[AEAD_NONCE_LEN];
     uint8_t *secret = message + SPUT_CLEAR_LEN;
 
     if (keys->suite == SPUT_PAPER) {
-        int result = stream_mac_check(keys->stream, message, len, message + len);
+        int result = check_mac(keys, message, len, foreseen);
         if (result != ERR_OK)
             return result;
         return stream_mac_crypt(keys->stream, sput_number_read(message), secret,
@@ -127,8 +137,8 @@ static int open_bytes(struct sput_keys *keys, uint8_t *message, size_t len)
                              len - SPUT_CLEAR_LEN, message + len);
 }
 
-int sput_seal(struct sput_sender *sender, struct packet *packet, uint8_t command,
-              uint8_t next_header, uint16_t flags, uint32_t *ret_number)
+static int seal(struct sput_sender *sender, struct packet *packet, const struct sput_header *fields,
+                bool has_tag, uint32_t *ret_number)
 {
     const size_t tag_len = suite_tag_len(sender->keys.suite);
 
@@ -140,21 +150,38 @@ int sput_seal(struct sput_sender *sender, struct packet *packet, uint8_t command
     if (number > UINT32_MAX)
         return ERR_STATE;
 
-    const struct sput_header header = {
-        .number = (uint32_t)number, .command = command, .next_header = next_header, .flags = flags};
+    struct sput_header header = *fields;
+    header.number = (uint32_t)number;
     uint8_t *message = packet_push(packet, SPUT_HEADER_LEN);
     sput_header_write(&header, message);
     pthread_mutex_lock(&sender->keys.lock);
-    int result = seal_bytes(&sender->keys, message, packet->len);
+    int result = seal_bytes(&sender->keys, message, packet->len, has_tag);
     pthread_mutex_unlock(&sender->keys.lock);
     if (result != ERR_OK) {
         crypto_wipe(message, packet->len);
         return ERR_CRYPTO;
     }
     packet->len += (uint32_t)tag_len;
+    packet->tag_keys = has_tag ? NULL : &sender->keys;
     if (ret_number != NULL)
         *ret_number = (uint32_t)number;
     return ERR_OK;
+}
+
+int sput_seal(struct sput_sender *sender, struct packet *packet, uint8_t command,
+              uint8_t next_header, uint16_t flags, uint32_t *ret_number)
+{
+    const struct sput_header header = {
+        .command = command, .next_header = next_header, .flags = flags};
+    return seal(sender, packet, &header, true, ret_number);
+}
+
+int sput_seal_deferring(struct sput_sender *sender, struct packet *packet, uint8_t command,
+                        uint8_t next_header, uint16_t flags, uint32_t *ret_number)
+{
+    const struct sput_header header = {
+        .command = command, .next_header = next_header, .flags = flags};
+    return seal(sender, packet, &header, sender->keys.suite != SPUT_PAPER, ret_number);
 }
 
 bool sput_sender_is_rekey_due(const struct sput_sender *sender)
@@ -169,13 +196,14 @@ uint32_t sput_sender_count(const struct sput_sender *sender)
 }
 
 /* Under the lock: check, authenticate, mark are one step for any number of threads. */
-static int open_new(struct sput_receiver *receiver, uint8_t *message, size_t len)
+static int open_new(struct sput_receiver *receiver, uint8_t *message, size_t len,
+                    const uint8_t *foreseen)
 {
     const uint32_t number = sput_number_read(message);
 
     if (!replay_is_new(&receiver->replay, number))
         return ERR_REPLAY;
-    int result = open_bytes(&receiver->keys, message, len);
+    int result = open_bytes(&receiver->keys, message, len, foreseen);
     if (result == ERR_OK)
         replay_mark(&receiver->replay, number);
     return result;
@@ -188,8 +216,9 @@ int sput_open(struct sput_receiver *receiver, struct packet *packet, struct sput
     if (tag_len == 0 || !sput_len_is_valid(packet->len, tag_len) ||
         sput_number_read(packet->data) == 0)
         return ERR_INVALID;
+    const uint8_t *foreseen = packet->tag_keys == &receiver->keys ? packet->foreseen_tag : NULL;
     pthread_mutex_lock(&receiver->keys.lock);
-    int result = open_new(receiver, packet->data, packet->len - tag_len);
+    int result = open_new(receiver, packet->data, packet->len - tag_len, foreseen);
     pthread_mutex_unlock(&receiver->keys.lock);
     if (result != ERR_OK)
         return result;

@@ -57,6 +57,10 @@ void sput_receiver_done(struct sput_receiver *receiver);
  * ERR_CRYPTO: its content is lost. */
 MUST_USE int sput_seal(struct sput_sender *sender, struct packet *packet, uint8_t command,
                        uint8_t next_header, uint16_t flags, uint32_t *ret_number);
+/* The same, but the tag may be left open, to be made with those of other messages by
+ * sput_batch_seal() (tunnel/sput_batch.h): packet->tag_keys says so then. */
+MUST_USE int sput_seal_deferring(struct sput_sender *sender, struct packet *packet, uint8_t command,
+                                 uint8_t next_header, uint16_t flags, uint32_t *ret_number);
 /* Is it time for a new SA? */
 bool sput_sender_is_rekey_due(const struct sput_sender *sender);
 /* Numbers used so far. */

@@ -124,6 +124,10 @@ bool tunnel_take_wake(struct tunnel *tunnel);
  * icmp_too_big_build() and tunnel_mtu(); the packet is unchanged then. */
 MUST_USE enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *packet,
                                       uint64_t now_us);
+/* The same, but its tag may be left open: sput_batch_seal() has to finish it in this read section.
+ */
+MUST_USE enum drop_reason tunnel_seal_deferring(struct tunnel *tunnel, struct packet *packet,
+                                                uint64_t now_us);
 /* Makes packet (its content goes) a probe that is an IP packet of `size` bytes on the path, or as
  * short as it can be. Not limited by the path's MTU. DROP_NO_ROOM: no message is so long. */
 MUST_USE enum drop_reason tunnel_seal_probe(struct tunnel *tunnel, struct packet *packet,

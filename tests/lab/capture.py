@@ -84,7 +84,7 @@ class Capture:
         self.path = node.lab.dir / f"{node.name}-{interface}-{node.lab.next_number()}.pcap"
         # Whole packets, no names looked up, nothing held back; root because the directory is root's. Without holding back,
         # every packet takes a slot of the full length: the buffer (in KiB) must hold a few hundred, or some are missed.
-        self.process = node.start("tcpdump", "-i", interface, "-n", "-U", "-s", "65535", "-B", "32768", "--immediate-mode", "-Z", "root",
+        self.process = node.start("tcpdump", "-i", interface, "-n", "-U", "-s", "16384", "-B", "65536", "--immediate-mode", "-Z", "root",
                                   "-w", str(self.path), *expression.split())
         self.process.wait_log("listening on")
 

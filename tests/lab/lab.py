@@ -429,6 +429,8 @@ class Lab:
         v6 = [line[3:] for line in lines if line.startswith("-6")]
         if v6:
             command("ip", "-6", "-n", node.namespace, "-batch", "-", text="\n".join(v6) + "\n")
+        # As a network card: datagrams leave one by one, however many the program hands over at once.
+        node.run(f"ethtool -K {interface} tx-udp-segmentation off")
 
     def nat(self, name, outside, kind="port-restricted", unsolicited="drop", lan="10.0.1.0/24", address=None,
             inside=None, quality=None, udp_timeout=None, seed=1):

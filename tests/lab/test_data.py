@@ -29,8 +29,9 @@ ICMP = 1
 class Pair:
     """Both hosts with a tunnel between them, and the addresses by which they know each other."""
 
-    def __init__(self, lab, suite="aes128-gcm", export=False, connect=True, **options):
-        self.calls = topologies.Calls(lab, a={"suites": suite}, b={"suites": suite}, **options)
+    def __init__(self, lab, suite="aes128-gcm", export=False, connect=True, settings=None, **options):
+        settings = {"suites": suite, "relay": "no", **(settings or {})}  # all of it between the hosts, from the first packet on
+        self.calls = topologies.Calls(lab, a=settings, b=settings, **options)
         self.keys = self.calls.a.dir / "exported"
         self.calls.a.options = ("--export-keys", self.keys) if export else ()
         self.calls.start()
@@ -277,7 +278,8 @@ def is_others(packet, pair):
 def test_capture_between_the_nats(lab, suite):
     """Nothing but UDP between the two public addresses, no plaintext; with the keys the second decoder reads just what was sent."""
     secret = b"a secret that nobody outside may see"
-    pair = Pair(lab, suite, export=True, connect=False)
+    # Packet by packet, so that each one that the TUN shows is one outside.
+    pair = Pair(lab, suite, export=True, connect=False, settings={"tun-offload": "no"})
     outside = pair.outside()
     inside = {host: capture.Capture(host.node, "detec0") for host in (pair.a, pair.b)}
     programs.WebServer(pair.b.node, {"page": secret * 100})

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "crypto/aead.h"
+#include "crypto/aead_backend.h"
 #include "vectors.h"
 
 struct message {
@@ -114,10 +114,97 @@ static void test_forgeries(void **state)
     fclose(in);
 }
 
+/* Whichever library computes it: the same bytes, at every length. */
+static void test_backends_agree(void **state)
+{
+    static const struct aead_backend *const backends[] = {&aead_libcrypto, &aead_ipsec_mb};
+    uint8_t key[32], nonce[12] = {9, 8, 7}, ad[20];
+    static uint8_t data[2][5000], plain[5000];
+    unsigned compared = 0;
+
+    for (size_t i = 0; i < sizeof(plain); i++)
+        plain[i] = (uint8_t)(i * 31 + (i >> 5));
+    memcpy(key, plain, sizeof(key));
+    memcpy(ad, plain + 100, sizeof(ad));
+    for (int algorithm = 0; algorithm < 3; algorithm++) {
+        struct aead *aead[2] = {NULL, NULL};
+        const enum aead_algorithm a = (enum aead_algorithm)algorithm;
+        assert_true(aead_backend_is_right(&aead_libcrypto, a));
+        assert_int_equal(aead_new_with(backends[0], a, key, &aead[0]), ERR_OK);
+        const int error = aead_new_with(backends[1], a, key, &aead[1]);
+        if (error == ERR_UNSUPPORTED) { /* not on this machine: nothing to compare with */
+            assert_false(aead_backend_is_right(backends[1], a));
+            aead_free(aead[0]);
+            continue;
+        }
+        assert_int_equal(error, ERR_OK);
+        assert_true(aead_backend_is_right(backends[1], a));
+        for (size_t len = 0; len <= sizeof(plain); len += len < 300 ? 1 : 47) {
+            uint8_t tags[2][16];
+            for (int i = 0; i < 2; i++) {
+                memcpy(data[i], plain, len);
+                assert_int_equal(aead_seal(aead[i], nonce, ad, len % 21, data[i], len, tags[i]),
+                                 ERR_OK);
+            }
+            assert_memory_equal(tags[0], tags[1], 16);
+            assert_memory_equal(data[0], data[1], sizeof(plain));
+            for (int i = 0; i < 2; i++) { /* each opens what the other has sealed */
+                tags[i][len % 16] ^= 0x40;
+                assert_int_equal(
+                    aead_open_or_keep(aead[i], nonce, ad, len % 21, data[i], len, tags[i]),
+                    ERR_AUTH);
+                assert_memory_equal(data[i], data[1 - i], len);
+                tags[i][len % 16] ^= 0x40;
+            }
+            for (int i = 0; i < 2; i++) {
+                assert_int_equal(
+                    aead_open_or_keep(aead[i], nonce, ad, len % 21, data[1 - i], len, tags[1 - i]),
+                    ERR_OK);
+                assert_memory_equal(data[1 - i], plain, len);
+            }
+            compared++;
+        }
+        aead_free(aead[0]);
+        aead_free(aead[1]);
+    }
+#if defined(__x86_64__) && defined(HAVE_IPSEC_MB)
+    assert_true(compared > 0);
+#endif
+    assert_non_null(aead_backend_name(AEAD_AES128_GCM));
+}
+
+/* A library that computes something else is found out. */
+static int make_wrong(enum aead_algorithm algorithm, const uint8_t *key, void **ret_keyed)
+{
+    uint8_t other[32];
+    memcpy(other, key, aead_key_len(algorithm));
+    other[0] ^= 1;
+    return aead_libcrypto.make(algorithm, other, ret_keyed);
+}
+
+static int open_everything(void *keyed, const uint8_t *nonce, const void *ad, size_t ad_len,
+                           uint8_t *data, size_t len, const uint8_t *tag)
+{
+    (void)aead_libcrypto.open(keyed, nonce, ad, ad_len, data, len, tag);
+    return ERR_OK;
+}
+
+static void test_wrong_backends_are_found_out(void **state)
+{
+    struct aead_backend wrong = aead_libcrypto;
+    wrong.make = make_wrong;
+    assert_false(aead_backend_is_right(&wrong, AEAD_AES128_GCM));
+    wrong = aead_libcrypto;
+    wrong.open = open_everything;
+    assert_false(aead_backend_is_right(&wrong, AEAD_AES256_GCM));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_backends_agree),
+        cmocka_unit_test(test_wrong_backends_are_found_out),
         cmocka_unit_test(test_forgeries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,6 +107,70 @@ static void packets_come_and_go(void **state)
     close(fd);
 }
 
+/* An application's many equal datagrams come as one packet, and go back as one. */
+static void super_packets_come_and_go(void **state)
+{
+    static uint8_t buffer[OFFLOAD_LEN_MAX];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(7000)};
+    struct address own = testnet_address("10.78.0.1");
+    struct route route = {.to = testnet_prefix("10.78.0.0/16"), .table = 254, .source = own};
+    struct offload offload;
+    struct tun fast;
+    uint32_t len = 0;
+    uint8_t payload[2500] = {1, 2, 3}, swap[4], reply[1200];
+    uint16_t segment_len = 1000;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    struct pollfd poll_fd = {.events = POLLIN};
+
+    assert_int_equal(tun_open("fast0", TUN_OFFLOAD, &fast), ERR_OK);
+    assert_true(fast.has_offload);
+    assert_non_null(strstr(testnet_output("ip -d link show fast0"), "vnet_hdr on"));
+    assert_int_equal(interface_start(&nl, fast.link, 1400), ERR_OK);
+    assert_int_equal(interface_address_add(&nl, fast.link, &own, 32), ERR_OK);
+    route.link = fast.link;
+    assert_int_equal(route_set(&nl, &route), ERR_OK);
+    inet_pton(AF_INET, "10.78.0.9", &to.sin_addr);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(setsockopt(fd, 17, 103, &(int){segment_len}, sizeof(int)), 0);
+    assert_int_equal(send(fd, payload, sizeof payload, 0), sizeof payload);
+    poll_fd.fd = fast.fd;
+    assert_int_equal(poll(&poll_fd, 1, 2000), 1);
+    assert_int_equal(tun_read_super(&fast, buffer, &len, &offload), ERR_OK);
+    if (fast.has_udp_offload) {
+        assert_int_equal(offload.kind, OFFLOAD_UDP);
+        assert_int_equal(offload.segment_len, segment_len);
+        assert_int_equal(len, 28 + sizeof payload);
+        assert_true(offload.needs_checksum);
+        assert_int_equal(offload.checksum_start, 20);
+        assert_int_equal(offload.checksum_offset, 6);
+    }
+    memcpy(swap, buffer + 12, 4);
+    memcpy(buffer + 12, buffer + 16, 4);
+    memcpy(buffer + 16, swap, 4);
+    memcpy(swap, buffer + 20, 2);
+    memcpy(buffer + 20, buffer + 22, 2);
+    memcpy(buffer + 22, swap, 2);
+    const struct iovec parts[] = {{buffer, 500}, {buffer + 500, len - 500}};
+    assert_int_equal(tun_write_parts(&fast, &offload, parts, 2), ERR_OK);
+    assert_int_equal(recv(fd, reply, sizeof reply, 0), segment_len);
+    assert_memory_equal(reply, payload, segment_len);
+    if (fast.has_udp_offload) {
+        assert_int_equal(recv(fd, reply, sizeof reply, 0), segment_len);
+        assert_int_equal(recv(fd, reply, sizeof reply, 0), 500);
+    }
+    /* One packet at a time goes on working. */
+    packet_reset(&packet);
+    memcpy(packet.data, buffer, 28);
+    packet.len = 28;
+    memcpy(packet.data + 2, "\0\34", 2);
+    memcpy(packet.data + 10, "\0\0", 2);
+    memcpy(packet.data + 24, "\0\10\0\0", 4);
+    assert_int_equal(tun_write(&fast, &packet), ERR_OK);
+    assert_int_equal(tun_read(&fast, &packet), ERR_AGAIN);
+    tun_close(&fast);
+    close(fd);
+}
+
 static void bad_packets_are_refused(void **state)
 {
     packet_reset(&packet);
@@ -126,6 +190,7 @@ int main(void)
         cmocka_unit_test(names_are_not_shared),
         cmocka_unit_test(deletion_is_seen),
         cmocka_unit_test(packets_come_and_go),
+        cmocka_unit_test(super_packets_come_and_go),
         cmocka_unit_test(bad_packets_are_refused),
     };
 

@@ -388,6 +388,93 @@ static void a_probing_socket_goes_its_own_way(void **state)
     udp_close(&probing);
 }
 
+/* ---- many datagrams a system call ---- */
+
+#define MANY 60
+
+/* Sends datagrams of these lengths to itself, and expects the same, in order. */
+static void there_and_back(struct udp *offloaded, const char *address, const uint32_t *lens,
+                           unsigned count)
+{
+    static struct packet out[MANY], in[MANY];
+    struct packet *outs[MANY], *ins[MANY];
+    int8_t results[MANY];
+    struct endpoint to = {.address = testnet_address(address), .port = offloaded->port};
+    unsigned got = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        outs[i] = &out[i];
+        ins[i] = &in[i];
+        packet_reset(&in[i]);
+        packet_reset(&out[i]);
+        out[i].peer = to;
+        out[i].tos = i < count / 2 ? 0x28 : 0;
+        out[i].len = lens[i];
+        memset(out[i].data, (int)i, lens[i]);
+    }
+    assert_int_equal(udp_send_batch(offloaded, outs, count, results), ERR_OK);
+    while (got < count) { /* fewer places than datagrams in one: the rest stays for the next call */
+        unsigned some = 0;
+        unsigned room = count - got < 7 ? count - got : 7;
+
+        assert_int_equal(udp_receive_batch(offloaded, ins + got, room, &some), ERR_OK);
+        assert_in_range(some, 1, room);
+        got += some;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(results[i], ERR_OK);
+        assert_int_equal(ins[i]->len, lens[i]);
+        assert_int_equal(ins[i]->tos, outs[i]->tos);
+        assert_true(endpoint_is_equal(&ins[i]->peer, &to));
+        assert_memory_equal(ins[i]->data, outs[i]->data, lens[i]);
+    }
+    assert_int_equal(udp_receive_batch(offloaded, ins, 1, &got), ERR_AGAIN);
+}
+
+static void many_travel_as_one(void **state)
+{
+    const struct udp_options options = {.mark = 7, .has_offload = true};
+    static uint32_t equal[MANY], mixed[MANY];
+    struct udp offloaded;
+
+    assert_int_equal(udp_open(&options, &offloaded), ERR_OK);
+    assert_true(offloaded.has_gso);
+    assert_non_null(offloaded.gro);
+    srand(3);
+    for (unsigned i = 0; i < MANY; i++) {
+        equal[i] = 1400;
+        mixed[i] = rand() % 3 == 0 ? (uint32_t)(rand() % 1500) : 800;
+    }
+    mixed[5] = 0;
+    for (int kind = 0; kind < 2; kind++) {
+        const char *address = kind == 0 ? "127.0.0.1" : "::1";
+
+        there_and_back(&offloaded, address, equal, MANY);
+        there_and_back(&offloaded, address, mixed, MANY);
+        there_and_back(&offloaded, address, equal, 1);
+    }
+    udp_close(&offloaded);
+    assert_null(offloaded.gro);
+}
+
+/* A super-datagram that is refused is tried datagram by datagram, and each has its own result. */
+static void one_of_many_fails(void **state)
+{
+    const struct udp_options options = {.mark = 7, .has_offload = true};
+    static const uint32_t lens[] = {1000, 1000, 1400, 1400, 1400, 100, 900, 900};
+    struct udp offloaded;
+    int8_t results[COUNT];
+
+    assert_int_equal(udp_open(&options, &offloaded), ERR_OK);
+    for (int i = 0; i < COUNT; i++)
+        fill(packets[i], "192.0.2.2:9999", 0, (uint8_t)i, lens[i]); /* MTU 1300 */
+    assert_int_equal(udp_send_batch(&offloaded, packets, COUNT, results), ERR_LIMIT);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(results[i], lens[i] == 1400 ? ERR_LIMIT : ERR_OK);
+    assert_true(offloaded.has_gso);
+    udp_close(&offloaded);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +486,8 @@ int main(void)
         cmocka_unit_test(icmp_errors_do_not_stop_it),
         cmocka_unit_test(openers_carry_a_full_timestamp_option),
         cmocka_unit_test(a_ttl_is_for_one_datagram),
+        cmocka_unit_test(many_travel_as_one),
+        cmocka_unit_test(one_of_many_fails),
         cmocka_unit_test(path_mtu_is_known),
         cmocka_unit_test(what_leaves_has_df),
         cmocka_unit_test(a_probing_socket_goes_its_own_way),

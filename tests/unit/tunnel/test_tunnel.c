@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "samples.h"
+#include "tunnel/sput_batch.h"
 #include "tunnel/tunnel.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
@@ -44,8 +45,9 @@ static void end_init(struct end *end, const struct view *view, const char *endpo
 
 static void make_key(uint8_t key[SUITE_KEY_CAP], uint64_t id, uint8_t direction)
 {
-    memset(key, direction, SUITE_KEY_CAP);
-    key[0] = (uint8_t)id;
+    /* Every part of it another one: keys of both kinds, salt. */
+    for (size_t i = 0; i < SUITE_KEY_CAP; i++)
+        key[i] = (uint8_t)(direction + id * 37);
 }
 
 /* A child of both ends; sent with at once where is_outbound. */
@@ -695,9 +697,93 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* ---- tags made together ---- */
+
+#define BATCH 40
+
+/* The messages of two senders with the same keys, of which one defers: alike, byte by byte. */
+static void test_deferred_tags(void **state)
+{
+    static struct packet deferred[BATCH], plain;
+    struct packet *all[BATCH];
+    struct sput_batch *batch;
+    assert_int_equal(sput_batch_new(&batch), ERR_OK);
+    for (size_t s = 0; s < SUITE_COUNT; s++) {
+        for (unsigned count = 1; count <= BATCH; count += 13) {
+            struct ends one, other;
+            ends_init(&one);
+            ends_init(&other);
+            add_child(&one, 1, all_suites[s], true);
+            add_child(&other, 1, all_suites[s], true);
+            tunnel_read_begin();
+            for (unsigned i = 0; i < count; i++) {
+                local_packet(&one.a, &deferred[i], i * 31);
+                assert_int_equal(tunnel_seal_deferring(one.a.tunnel, &deferred[i], NOW), DROP_NONE);
+                all[i] = &deferred[i];
+            }
+            sput_batch_seal(batch, all, count);
+            tunnel_read_end();
+            for (unsigned i = 0; i < count; i++) {
+                local_packet(&other.a, &plain, i * 31);
+                assert_int_equal(tunnel_seal(other.a.tunnel, &plain, NOW), DROP_NONE);
+                assert_null(deferred[i].tag_keys);
+                assert_int_equal(deferred[i].len, plain.len);
+                assert_memory_equal(deferred[i].data, plain.data, plain.len);
+            }
+            ends_done(&one);
+            ends_done(&other);
+        }
+    }
+    sput_batch_free(batch);
+}
+
+/* Some of a batch are altered, some sealed with an older child, some replayed: each fares as it
+ * would alone. */
+static void test_foreseen_tags(void **state)
+{
+    static struct packet packets[BATCH];
+    struct packet *all[BATCH];
+    struct sput_batch *batch;
+    struct ends e;
+    struct tunnel_message message;
+    struct tunnel *tunnel;
+    assert_int_equal(sput_batch_new(&batch), ERR_OK);
+    ends_init(&e);
+    add_child(&e, 1, SPUT_PAPER, true);
+    for (unsigned i = 0; i < BATCH; i++) {
+        if (i == 8)
+            add_child(&e, 2, SPUT_PAPER, true);
+        send_data(&e.a, &packets[i], 100 + i);
+        if (i % 5 == 0)
+            packets[i].data[i] ^= 4;
+        all[i] = &packets[i];
+    }
+    packets[22] = packets[21]; /* a replay in the same batch */
+    packets[22].data = packets[22].storage + (packets[21].data - packets[21].storage);
+    tunnel_read_begin();
+    sput_batch_foresee(batch, e.b.table, all, BATCH);
+    for (unsigned i = 0; i < BATCH; i++) {
+        const enum drop_reason reason =
+            tunnel_open_any(e.b.table, &packets[i], NOW, &tunnel, &message);
+        if (i % 5 == 0)
+            assert_int_not_equal(reason, DROP_NONE);
+        else if (i == 22)
+            assert_int_equal(reason, DROP_REPLAY);
+        else
+            assert_int_equal(reason, DROP_NONE);
+        if (reason == DROP_NONE)
+            assert_int_equal(message.child_id, i < 8 ? 1 : 2);
+    }
+    tunnel_read_end();
+    ends_done(&e);
+    sput_batch_free(batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_deferred_tags),
+        cmocka_unit_test(test_foreseen_tags),
         cmocka_unit_test(test_data),
         cmocka_unit_test(test_paper_figure),
         cmocka_unit_test(test_not_ready),

@@ -1,0 +1,74 @@
+/* The data path's side of the TUN device: super-packets are taken apart on the way out, and packets
+ * are put together on the way in. */
+#include "host/datapath_internal.h"
+#include "tunnel/segment.h"
+
+unsigned datapath_read_tun(struct datapath *dp)
+{
+    struct segmenter segmenter;
+    struct offload offload;
+    uint32_t len;
+    unsigned count = 0;
+    int error = tun_read_super(dp->config.tun, dp->super, &len, &offload);
+    if (error == ERR_OK)
+        error = segment_begin(&segmenter, dp->super, len, &offload);
+    if (error == ERR_INVALID) {
+        drop_count(&dp->drops, DROP_MALFORMED);
+        return 1;
+    }
+    while (error == ERR_OK) {
+        struct packet *packet = packet_take(&dp->pool);
+        if (packet == NULL) {
+            drop_count(&dp->drops, DROP_CONGESTION);
+            return count + 1;
+        }
+        count++;
+        error = segment_next(&segmenter, packet);
+        if (error == ERR_OK) {
+            if (!outbound(dp, packet))
+                break;
+            continue;
+        }
+        packet_give_back(&dp->pool, packet);
+        if (error != ERR_NOT_FOUND)
+            drop_count(&dp->drops, error == ERR_FULL ? DROP_TOO_BIG : DROP_MALFORMED);
+    }
+    return count;
+}
+
+static void write_bundle(struct datapath *dp, const struct bundle *bundle)
+{
+    struct iovec parts[COALESCE_SEGMENTS];
+    unsigned count = 0;
+    for (struct packet *packet = bundle->first; packet != NULL; packet = packet->next)
+        parts[count++] = (struct iovec){packet->data, packet->len};
+    if (tun_write_parts(dp->config.tun, &bundle->offload, parts, count) != ERR_OK)
+        drop_count(&dp->drops, DROP_CONGESTION);
+}
+
+void datapath_flush_tun(struct datapath *dp)
+{
+    struct bundle *bundle;
+    while ((bundle = coalesce_next(&dp->coalescer)) != NULL) {
+        struct packet *next;
+        write_bundle(dp, bundle);
+        for (struct packet *packet = bundle->first; packet != NULL; packet = next) {
+            next = packet->next;
+            packet_give_back(&dp->pool, packet);
+        }
+    }
+}
+
+void datapath_write_tun(struct datapath *dp, struct packet *packet)
+{
+    if (!dp->config.tun->has_offload) {
+        if (tun_write(dp->config.tun, packet) != ERR_OK)
+            drop_count(&dp->drops, DROP_CONGESTION);
+        packet_give_back(&dp->pool, packet);
+        return;
+    }
+    if (coalesce_add(&dp->coalescer, packet))
+        return;
+    datapath_flush_tun(dp);
+    (void)!coalesce_add(&dp->coalescer, packet); /* empty: it takes one */
+}
