@@ -2,6 +2,7 @@
 #include "host/keeper.h"
 
 #include "host/host.h"
+#include "host/nat.h"
 #include "host/netcheck.h"
 #include "host/peer.h"
 #include "host/portmap.h"
@@ -65,6 +66,15 @@ static bool is_mapped(struct host *host, const struct endpoint *endpoint)
 
 /* ---- the proof ---- */
 
+/* Then a stranger's packet may have come in only because another socket has sent something there.
+ */
+static bool is_filtered_by_address(const struct host *host)
+{
+    const struct behaviour_result *nat =
+        host->keeper.asked_from.family == ADDRESS_IPV4 ? nat_result(host) : NULL;
+    return nat != NULL && nat->filtering == BEHAVIOUR_ADDRESS_DEPENDENT;
+}
+
 /* Only another address of the connector's stands for strangers where there is a NAT: some let in
  * whatever comes from an address that was sent to. And only where its mapping is one for all is the
  * one towards a peer kept by what is sent to the connector. */
@@ -77,8 +87,9 @@ static void take_result(struct host *host, const struct openness_result *r, uint
     *proof = (struct keeper_proof){
         .at_us = now_us, .source = host->keeper.asked_from, .mapped = r->mapped};
     proof->is_leased = r->is_open && !is_public && is_mapped(host, &r->mapped);
-    proof->is_lasting = r->is_open && (is_public || proof->is_leased);
-    proof->is_proven = proof->is_lasting || (r->is_open && r->is_by_address && r->is_mapping_same);
+    const bool is_open = r->is_open && (proof->is_leased || !is_filtered_by_address(host));
+    proof->is_lasting = is_open && (is_public || proof->is_leased);
+    proof->is_proven = proof->is_lasting || (is_open && r->is_by_address && r->is_mapping_same);
     if (proof->is_proven && !was_proven)
         log_info("packets get in here that nobody asked for: no keepalives are needed%s",
                  proof->is_lasting ? "" : " but the connector's");
@@ -202,7 +213,7 @@ void keeper_on_due(struct host *host, uint8_t family, uint64_t now_us)
 {
     struct keeper *keeper = &host->keeper;
     struct view_out view;
-    if (host->is_stopping || !find_view(host, family, &view))
+    if (host->is_stopping || nat_is_learning(host) || !find_view(host, family, &view))
         return;
     if (keeper->openness == NULL && !is_fresh(proof_of(host, &view.source), &view.source, now_us)) {
         keeper->asked_from = view.source;

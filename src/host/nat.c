@@ -136,6 +136,12 @@ static bool is_mapped_anew(enum behaviour_kind mapping)
            mapping == BEHAVIOUR_ADDRESS_AND_PORT_DEPENDENT;
 }
 
+static bool is_filtered(enum behaviour_kind filtering)
+{
+    return filtering == BEHAVIOUR_ADDRESS_DEPENDENT ||
+           filtering == BEHAVIOUR_ADDRESS_AND_PORT_DEPENDENT;
+}
+
 static void finish_learning(struct host *host, uint64_t now_us)
 {
     struct nat *nat = host->nat;
@@ -146,10 +152,14 @@ static void finish_learning(struct host *host, uint64_t now_us)
     nat->learnt_us = now_us;
     if (!result.is_udp_open)
         return;
+    /* The first run's word holds: by asking how ports are mapped, it has itself opened a filter
+     * that looks at what the host as a whole has sent to. */
+    if (nat->has_result && is_filtered(nat->result.filtering))
+        result.filtering = nat->result.filtering;
     nat->result = result;
     nat->has_result = true;
-    log_debug("NAT: mapping %s, ports %s", behaviour_kind_text(result.mapping),
-              behaviour_ports_text(result.ports));
+    log_debug("NAT: mapping %s, ports %s, filtering %s", behaviour_kind_text(result.mapping),
+              behaviour_ports_text(result.ports), behaviour_kind_text(result.filtering));
 }
 
 static void pump_learning(struct run *run, uint64_t now_us)
@@ -222,6 +232,19 @@ void nat_on_public(struct host *host, const struct endpoint *server, const struc
 const struct behaviour_result *nat_result(const struct host *host)
 {
     return host->nat != NULL && host->nat->has_result ? &host->nat->result : NULL;
+}
+
+enum behaviour_kind nat_correct_filtering(const struct host *host, enum behaviour_kind filtering)
+{
+    const struct behaviour_result *first = nat_result(host);
+    const bool is_doubtful = filtering == BEHAVIOUR_ENDPOINT_INDEPENDENT;
+    return first != NULL && is_doubtful && is_filtered(first->filtering) ? first->filtering
+                                                                         : filtering;
+}
+
+bool nat_is_learning(const struct host *host)
+{
+    return host->nat != NULL && host->nat->learning != NULL;
 }
 
 /* ---- which was given out last ---- */

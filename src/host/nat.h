@@ -28,6 +28,11 @@ void nat_on_public(struct host *host, const struct endpoint *server, const struc
 void nat_pattern(const struct host *host, struct port_pattern *ret_pattern);
 /* The last run's result; NULL: none. */
 const struct behaviour_result *nat_result(const struct host *host);
+/* Strangers' packets, asked for again later, may come in only because we have asked the connector's
+ * second address something meanwhile: what was found out before that, where it was stricter. */
+enum behaviour_kind nat_correct_filtering(const struct host *host, enum behaviour_kind filtering);
+/* Nothing else should be asked of the connector's second address meanwhile. */
+bool nat_is_learning(const struct host *host);
 /* True: it has to be asked which port the NAT gave out last; run follows within NAT_WAIT_US. False:
  * what nat_pattern says is as good as it gets. */
 bool nat_wait(struct host *host, struct nat_wait *wait, uint64_t now_us);

@@ -2,6 +2,7 @@
 #include "host/netcheck.h"
 
 #include "host/host.h"
+#include "host/nat.h"
 #include "host/portmap.h"
 #include "host/session.h"
 #include "io/clock.h"
@@ -55,11 +56,18 @@ static json_t *lifetime_json(const struct behaviour_result *result)
                                                  : json_null());
 }
 
+static void get_result(const struct netcheck *netcheck, struct behaviour_result *ret_result)
+{
+    behaviour_get_result(netcheck->behaviour, ret_result);
+    if (netcheck->source.family == ADDRESS_IPV4)
+        ret_result->filtering = nat_correct_filtering(netcheck->host, ret_result->filtering);
+}
+
 static json_t *make_report(const struct netcheck *netcheck, uint64_t now_us)
 {
     struct behaviour_result r;
     char server[ENDPOINT_TEXT_CAP], mapped[ENDPOINT_TEXT_CAP];
-    behaviour_get_result(netcheck->behaviour, &r);
+    get_result(netcheck, &r);
     json_t *report =
         json_pack("{s:s, s:b, s:o, s:o, s:o}", "connector",
                   endpoint_format(&netcheck->server, server, sizeof(server)), "is_udp_open",
@@ -122,7 +130,7 @@ static void finish(struct netcheck *netcheck, uint64_t now_us)
     struct netcheck_state *state = &netcheck->host->netcheck;
     json_t *report = client != NULL ? make_report(netcheck, now_us) : NULL;
     struct behaviour_result result;
-    behaviour_get_result(netcheck->behaviour, &result);
+    get_result(netcheck, &result);
     if (result.is_udp_open) {
         state->has_result = true;
         state->result = result;

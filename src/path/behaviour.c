@@ -148,15 +148,20 @@ static void begin_mtu(struct behaviour *b, uint64_t now_us)
 static void begin_filtering(struct behaviour *b, uint64_t now_us)
 {
     const struct endpoint *server = &b->config.server;
+    const uint8_t tries_max = b->config.is_brief ? BEHAVIOUR_BRIEF_TRIES : BEHAVIOUR_TRIES;
     struct question *q;
     if (behaviour_has_alternate_address(b)) {
         q = ask(b, ASK_FROM_ELSEWHERE, SOCKET_FILTERING, server, now_us);
-        if (q != NULL)
+        if (q != NULL) {
             q->from = b->elsewhere;
+            q->tries_max = tries_max;
+        }
     }
     q = ask(b, ASK_FROM_OTHER_PORT, SOCKET_FILTERING, server, now_us);
-    if (q != NULL)
+    if (q != NULL) {
         q->from.port = b->elsewhere.port;
+        q->tries_max = tries_max;
+    }
 }
 
 static void begin_mapping(struct behaviour *b, uint64_t now_us)
@@ -253,15 +258,15 @@ static void begin_tests(struct behaviour *b, uint64_t now_us)
         b->has_mapping = b->has_hairpin = true;
         return;
     }
+    if (b->elsewhere.port != 0)
+        begin_filtering(b, now_us);
+    else
+        b->lifetime_count = 0;
     if (b->config.is_brief) {
         b->is_mtu_done = b->has_hairpin = true;
         b->lifetime_count = 0;
         return;
     }
-    if (b->elsewhere.port != 0)
-        begin_filtering(b, now_us);
-    else
-        b->lifetime_count = 0;
     begin_mtu(b, now_us);
     for (unsigned i = 0; i < b->lifetime_count; i++)
         (void)ask(b, ASK_TICKET, SOCKET_LIFETIME + i, &b->config.server, now_us);

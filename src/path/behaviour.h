@@ -21,6 +21,7 @@
 #define BEHAVIOUR_RTO_MAX_US    (1600 * MS_US)
 #define BEHAVIOUR_RTO_NEAR_US   (400 * MS_US) /* the last where the round trip is below half */
 #define BEHAVIOUR_TRIES         5 /* at first contact: UDP is called blocked after 4.6 s */
+#define BEHAVIOUR_BRIEF_TRIES   4 /* of the filter, whose silence is an answer: 1.1 s nearby */
 #define BEHAVIOUR_MTU_TRIES     3
 #define BEHAVIOUR_HAIRPIN_TRIES 3
 #define BEHAVIOUR_MTU_AT_A_TIME 8
@@ -53,7 +54,7 @@ struct behaviour_config {
     const struct prefix *pool; /* where no second address of a server can be; may be NULL */
     uint32_t mtu;              /* of the interface or route: tried first; 0: BEHAVIOUR_MTU_MAX */
     uint64_t lifetime_us;      /* the longest silence to try; 0: the lifetime is not looked for */
-    bool is_brief;             /* mapping and ports alone */
+    bool is_brief;             /* mapping, filtering and ports alone */
 };
 
 struct behaviour_result {

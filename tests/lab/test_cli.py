@@ -91,7 +91,8 @@ def test_a_host_from_login_to_hangup(lab):
     assert (status["name"], status["is_static"], status["zone"]) == (NAME_A, True, "detec.example.net")
     assert status["key"] == a.public_key and status["login"]["connector"] == f"{calls.connector_node.address}:4500"
     assert status["login"]["connector_key"] == calls.connector.public_key
-    assert status["nat"] | {"local": []} == {"class": "behind NAT", "public": f"{calls.nat_a.address}:32589", "local": []}
+    public = f"{calls.nat_a.address}:32589"
+    assert status["nat"] | {"local": []} == {"class": "behind NAT", "public": public, "seen": [public], "local": []}
     assert status["nat"]["local"] == [f"{calls.node_a.address}:32589"]
     status["drops"].pop("stray-stun", None)  # a question repeated on a busy machine is answered twice
     assert (status["tunnels"], status["calls"], status["drops"], status["refused"]) == (0, 0, {}, [])

@@ -31,7 +31,7 @@ class Calls(topologies.Calls):
 
 
 def start(lab, nat_a, nat_b, **options):
-    calls = Calls(lab, nat_a=nat_a, nat_b=nat_b, **options)
+    calls = Calls(lab, nat_a=nat_a, nat_b=nat_b, a={"relay": "no"}, b={"relay": "no"}, **options)
     for name, segment in (("nata", calls.net.west), ("natb", calls.net.west if options.get("neighbours") else calls.net.east)):
         # Both ends of the link know each other's hardware address, as they do on a line in use.
         calls.public_nat(name).run(f"ping -c1 -W2 {segment.gateway}", check=False)
@@ -39,7 +39,7 @@ def start(lab, nat_a, nat_b, **options):
 
 
 def call(calls, caller):
-    """One call; its steps by name. The tunnel must stand at the first attempt, over the port that the host has."""
+    """One call, without the relay; its steps by name. The tunnel must stand at the first attempt, over the port that the host has."""
     me, other = (calls.a, calls.b) if caller == "a" else (calls.b, calls.a)
     *steps, done = me.call(other.name)
     assert done["up"], steps

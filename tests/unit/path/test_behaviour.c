@@ -324,15 +324,20 @@ static void test_every_nat(void **state)
     }
 }
 
+/* Found out before the host has sent anything to the other address; a brief run takes little time
+ * for it. */
 static void test_common_filter(void **state)
 {
-    for (int i = 0; i < 9; i++) {
+    for (int i = 0; i < 18; i++) {
         struct behaviour_result r;
         setup(&world);
         world.is_filter_common = true;
         world.mapping = i % 3;
-        world.filtering = i / 3;
-        (void)run(&world, &r);
+        world.filtering = i / 3 % 3;
+        world.config.is_brief = i / 9;
+        const uint64_t took_us = run(&world, &r);
+        if (world.config.is_brief)
+            assert_true(took_us < 1500 * MS_US);
         assert_int_equal(r.mapping, kinds[world.mapping]);
         assert_int_equal(r.filtering, kinds[world.filtering]);
     }
