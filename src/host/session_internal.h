@@ -32,6 +32,7 @@ struct session {
     struct ike_profile *profile;
     struct ike_sa *sa;
     struct ike_resumption *resumption; /* to log in by next time; NULL: in full */
+    bool is_resumption_shown;          /* to who may be the connector, at least once */
     struct login_early early;          /* what went with it */
     struct session_stun stun;
     uint64_t since_us;

@@ -33,6 +33,7 @@ static void drop_resumption(struct session *session)
 {
     ike_resumption_free(session->resumption);
     session->resumption = NULL;
+    session->is_resumption_shown = false;
 }
 
 /* The connection is gone by itself, or of no more use. */
@@ -182,6 +183,7 @@ int session_make_sa(struct session *session, const struct endpoint *remote, uint
                        : ike_sa_initiate(table, session->profile, remote, now_us, ret_sa);
     if (error != ERR_OK)
         return error;
+    session->is_resumption_shown = session->is_resumption_shown || is_resumed;
     /* At the own zone nobody but a connector with the right key hears of a log-in. */
     if (is_resumed || !session->is_own)
         early = login_client_send_early(session->login, queue_early, *ret_sa, now_us);
@@ -210,7 +212,10 @@ void session_on_unproven(struct session *session, uint64_t now_us)
 
 void session_on_unreachable(struct session *session, uint64_t now_us)
 {
-    drop_resumption(session);
+    /* In full the next time, in case that was it; a connector that is just starting anew is not to
+     * blame. */
+    if (session->is_resumption_shown)
+        drop_resumption(session);
     session_note_error(session, "connection to its connector: %s", dial_error(session->dial));
     finder_cancel(session->finder);
     session->finder = NULL;

@@ -269,7 +269,7 @@ def is_others(packet, pair):
     if calls.resolver_node.address in peers:
         return packet.protocol in (6, 17) and 53 in ports
     if calls.connector_node.address in peers:
-        return packet.protocol in (6, 17) and 4500 in ports
+        return (packet.protocol in (6, 17) and 4500 in ports) or (packet.protocol == 17 and 4501 in ports)
     routers = {str(calls.net.west.gateway), str(calls.net.east.gateway)}
     return packet.protocol == ICMP and packet.source in routers and packet.payload[0] in (3, 11, 12)
 

@@ -313,14 +313,14 @@ def test_moves_under_a_transfer(lab):
     calls.start()
     roamer = Roamer(calls, calls.node_a, (calls.nat_a, nat2))
     first_ping(calls.a, NAME_B)
-    calls.a.wait_peer(NAME_B), calls.b.wait_peer(NAME_A)
+    calls.a.wait_direct(NAME_B), calls.b.wait_direct(NAME_A)
     stream = Stream(calls)
     for n in range(20):
         if n == 10:
             calls.connector.stop()
         begun = time.monotonic()
         address = roamer.go()
-        labs.wait_until(lambda address=address: calls.b.peer(NAME_A)["endpoint"].startswith(f"{address}:"), 5,
+        labs.wait_until(lambda address=address: str(calls.b.peer(NAME_A)["endpoint"]).startswith(f"{address}:"), 5,
                         lambda: f"b's path has moved\n{logs(calls)}")
         stream.wait_moving(begun - 0.4)
     stream.close()
