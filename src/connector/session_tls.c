@@ -10,6 +10,9 @@
 #define STRANGERS_MAX             512 /* TLS connections that have not proven a key yet, of all */
 #define STRANGERS_PER_ADDRESS_MAX 32  /* of one address (IPv6: one /64) */
 #define PLAINTEXT_CAP             4096
+/* Answers of TLS itself that nobody reads, beside what session.c lets wait: whoever asks for new
+ * keys again and again gets one each time. */
+#define UNREAD_MAX ((size_t)128 * 1024)
 
 static void unlink_stranger(struct session *session)
 {
@@ -74,6 +77,8 @@ static int flush(struct session *session)
 {
     uint8_t data[PLAINTEXT_CAP];
     size_t len;
+    if (uv_stream_get_write_queue_size((uv_stream_t *)&session->tcp) > UNREAD_MAX)
+        return ERR_LIMIT;
     while ((len = tls_channel_take(session->tls, data, sizeof data)) > 0) {
         const int error = session_write_bytes(session, data, len);
         if (error != ERR_OK)

@@ -17,6 +17,9 @@
 #define RELAY_UNSENT_MAX (32 * 1024)
 #define READ_CAP         16384
 #define FRAME_CAP        4608 /* messages and datagrams have at most 4096 bytes */
+/* Answers of TLS itself that the other side does not read: whoever asks for new keys again and
+ * again gets one each time. More than what anybody lets wait for carrier_write(). */
+#define UNREAD_MAX ((size_t)512 * 1024)
 
 enum carrier_state {
     CARRIER_CONNECTING,
@@ -212,7 +215,8 @@ static void take_records(struct carrier *carrier, const uint8_t *data, size_t le
     while (len > 0 && carrier->handler != NULL && error == ERR_OK) {
         const size_t piece = len < TLS_FEED_MAX ? len : TLS_FEED_MAX;
         error = tls_channel_feed(carrier->tls, data, piece);
-        if (flush_tls(carrier) != ERR_OK)
+        if (flush_tls(carrier) != ERR_OK ||
+            uv_stream_get_write_queue_size((uv_stream_t *)&carrier->tcp) > UNREAD_MAX)
             error = ERR_IO;
         if (error == ERR_OK && carrier->state == CARRIER_SHAKING &&
             tls_channel_is_ready(carrier->tls))
@@ -226,7 +230,9 @@ static void take_records(struct carrier *carrier, const uint8_t *data, size_t le
         data += piece;
         len -= piece;
     }
-    if (error != ERR_OK)
+    if (error == ERR_IO)
+        fail(carrier, "cannot write to it");
+    else if (error != ERR_OK)
         fail(carrier, error == ERR_NOT_FOUND ? "closed by it" : "it does not speak TLS");
 }
 
