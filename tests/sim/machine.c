@@ -139,6 +139,9 @@ static void free_host(struct machine *machine)
 {
     struct host *host = machine->host;
     peers_free(host);
+    keeper_stop(host);
+    nat_free(host);
+    sockets_close(host);
     sessions_free(host);
     uv_flush(machine);
     if (host->stream_count != 0)
