@@ -191,12 +191,12 @@ bool call_carry_try_again(struct call *call)
 
 /* The caller begins its tunnel where the answer comes from: that has to be where the message went,
  * or where a check was answered from. Behind some NATs an answer comes from an address that leads
- * back nowhere. */
+ * back nowhere; the called host behind such a one waits for a way that leads back, too. */
 bool call_carry_is_way(const struct call *call, const struct endpoint *from)
 {
     return (call->has_relay && endpoint_is_equal(&call->relay, from)) ||
            (call->has_direct && endpoint_is_equal(&call->direct, from)) ||
-           (call->punch != NULL && (call->is_incoming ? punch_is_validated(call->punch, from)
+           (call->punch != NULL && (call->is_incoming ? punch_leads_back(call->punch, from)
                                                       : punch_is_answered(call->punch, from)));
 }
 

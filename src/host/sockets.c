@@ -94,6 +94,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         if (udp_receive_too_big(&socket->udp, &too_big) != ERR_OK)
             break;
     }
+    /* An ICMP error, such as a router's that an opener died at: libuv has stopped watching. */
+    if (status < 0)
+        (void)!uv_poll_start(&socket->poll, UV_READABLE, on_readable);
     for (int turn = 0; turn < RECEIVE_TURNS; turn++) {
         packet_reset(packet);
         if (udp_receive_batch(&socket->udp, &packet, 1, &count) != ERR_OK)

@@ -55,108 +55,11 @@ bool punch_next_event(struct punch *punch, struct punch_event *ret_event)
     return true;
 }
 
-static struct pair *find_pair(const struct punch *punch, const struct endpoint *endpoint)
-{
-    for (size_t i = 0; i < punch->pair_count; i++) {
-        const struct pair *pair = &punch->pairs[i];
-        if (endpoint_is_equal(&pair->endpoint, endpoint))
-            return (struct pair *)pair;
-    }
-    return NULL;
-}
-
-/* Checks towards one's own addresses would only come back, e.g. where both hosts have the same
- * private address behind different NATs. */
-static bool is_own(const struct punch *punch, const struct endpoint *endpoint)
-{
-    const struct candidate_list *own = &punch->config.own;
-    for (size_t i = 0; i < own->count; i++) {
-        const struct candidate *c = &own->items[i];
-        if (endpoint_is_equal(&c->endpoint, endpoint) ||
-            (c->type == CANDIDATE_HOST &&
-             address_is_equal(&c->endpoint.address, &endpoint->address)))
-            return true;
-    }
-    return false;
-}
-
-static bool is_wanted(const struct punch *punch, const struct candidate *candidate)
-{
-    return candidate_is_acceptable(candidate, &punch->config.pool) &&
-           !is_own(punch, &candidate->endpoint);
-}
-
-/* The address that a translator puts this one in the place of, else itself. */
-static struct address origin_of(const struct punch *punch, const struct address *address)
-{
-    struct address origin;
-    return nat64_extract_any(&punch->config.nat64, address, &origin) == ERR_OK ? origin : *address;
-}
-
-static uint32_t priority_of(const struct punch *punch, const struct candidate *candidate)
-{
-    const struct address origin = origin_of(punch, &candidate->endpoint.address);
-    const uint16_t preference =
-        candidate_preference(&origin, punch->config.subnets, punch->config.subnet_count);
-    if (punch->config.ipv6 == PUNCH_IPV6_BROKEN && origin.family == ADDRESS_IPV6 &&
-        preference < UINT16_MAX)
-        return candidate_priority(CANDIDATE_REFLEXIVE, 0);
-    return candidate_priority(candidate->type, preference);
-}
-
-/* What the peer's NAT shows to the world. Peer-reflexive addresses are known only once something
- * has come from there: then that NAT is open. */
-static bool is_natted(const struct punch *punch, const struct candidate *candidate)
-{
-    return (candidate->type == CANDIDATE_REFLEXIVE || candidate->type == CANDIDATE_MAPPED) &&
-           origin_of(punch, &candidate->endpoint.address).family == ADDRESS_IPV4;
-}
-
 /* Is an answer from there so likely that it is worth waiting for? */
 static bool is_worth_waiting(const struct punch *punch, const struct pair *pair)
 {
     return pair->is_heard || (pair->is_likely && (pair->endpoint.address.family == ADDRESS_IPV4 ||
                                                   punch->config.ipv6 == PUNCH_IPV6_PROVEN));
-}
-
-/* In a subnet of ours there is no NAT of ours between, and no hop at which an opener could die. */
-static bool is_attached(const struct punch *punch, const struct address *address)
-{
-    for (size_t i = 0; i < punch->config.subnet_count; i++) {
-        if (prefix_contains(&punch->config.subnets[i], address))
-            return true;
-    }
-    return false;
-}
-
-static bool is_likely(const struct punch *punch, const struct address *address)
-{
-    return !address_is_private(address) || is_attached(punch, address);
-}
-
-static struct pair *add_pair(struct punch *punch, const struct candidate *candidate)
-{
-    if (punch->pair_count == PAIR_MAX)
-        return NULL;
-    struct pair *pair = &punch->pairs[punch->pair_count++];
-    *pair = (struct pair){.endpoint = candidate->endpoint,
-                          .type = (enum candidate_type)candidate->type,
-                          .priority = priority_of(punch, candidate),
-                          .is_peer = candidate->type == CANDIDATE_PEER,
-                          .is_likely = is_likely(punch, &candidate->endpoint.address),
-                          .is_natted = is_natted(punch, candidate),
-                          .next_us = DEADLINE_NEVER,
-                          .opener_us = DEADLINE_NEVER,
-                          .rto_us = PUNCH_RTO_FIRST_US};
-    return pair;
-}
-
-static size_t peer_count(const struct punch *punch)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < punch->pair_count; i++)
-        count += punch->pairs[i].is_peer;
-    return count;
 }
 
 /* Requests from before the credentials were known stay only where they are from the same peer. */
@@ -213,7 +116,8 @@ static void begin_checks(struct punch *punch, uint64_t now_us)
         pair->is_likely |= are_all_likely;
         pair->next_us = pair->is_likely || pair->is_heard ? now_us : unlikely_us;
         pair->is_urgent = pair->is_heard;
-        if (pair->is_natted && !pair->is_heard && !is_attached(punch, &pair->endpoint.address) &&
+        if (pair->is_natted && !pair->is_heard &&
+            !punch_is_attached(punch, &pair->endpoint.address) &&
             pair->endpoint.address.family == ADDRESS_IPV4) /* IPv6 has nothing to make one of */
             pair->opener_us = now_us;
     }
@@ -232,15 +136,15 @@ int punch_set_remote(struct punch *punch, const struct credentials *remote,
     drop_other_fragments(punch);
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *c = &candidates->items[i];
-        struct pair *pair = find_pair(punch, &c->endpoint);
-        if (!is_wanted(punch, c) || c->type == CANDIDATE_PEER)
+        struct pair *pair = punch_pair_find(punch, &c->endpoint);
+        if (!punch_pair_is_wanted(punch, c) || c->type == CANDIDATE_PEER)
             continue;
         if (pair == NULL) {
-            add_pair(punch, c);
+            punch_pair_add(punch, c);
         } else {
             /* Heard already as peer-reflexive: now its right name is known. */
             pair->type = (enum candidate_type)c->type;
-            pair->priority = priority_of(punch, c);
+            pair->priority = punch_pair_priority(punch, c);
             pair->is_peer = false;
         }
     }
@@ -336,13 +240,17 @@ static void consider(struct punch *punch, uint64_t now_us)
 static struct pair *pair_of_request(struct punch *punch, const struct stun_message *m,
                                     const struct endpoint *from)
 {
-    struct pair *pair = find_pair(punch, from);
+    struct pair *pair = punch_pair_find(punch, from);
     if (pair != NULL)
         return pair;
     const struct candidate peer = {CANDIDATE_PEER, *from};
-    if (punch->is_over || !is_wanted(punch, &peer) || peer_count(punch) >= PUNCH_PEER_MAX)
+    if (punch->is_over || !punch_pair_is_wanted(punch, &peer))
         return NULL;
-    pair = add_pair(punch, &peer);
+    if (m->use_candidate &&
+        !punch->config.is_controlling) /* a check of the caller's was answered */
+        pair = punch_pair_add_proven(punch, from);
+    else
+        pair = punch_pair_add(punch, &peer);
     if (pair != NULL)
         memcpy(pair->fragment, m->username + CREDENTIALS_FRAGMENT_LEN + 1, sizeof pair->fragment);
     return pair;
@@ -387,11 +295,14 @@ static int take_request(struct punch *punch, const void *data, const struct stun
         return ERR_OK;
     }
     struct pair *pair = pair_of_request(punch, m, from);
-    if (pair == NULL)
+    const bool is_met = pair == NULL && punch_burst_is_target(punch, from);
+    if (pair == NULL && !is_met)
         return ERR_LIMIT;
     punch->counters.requests++;
     punch_queue_answer(punch, m, from, 0);
     end_hold(punch);
+    if (is_met)
+        return ERR_OK; /* the burst checks it already */
     trigger(punch, pair, now_us);
     pair->is_heard = true;
     /* Nominated only once a check of ours was answered from there: a request that somebody caught
@@ -448,10 +359,9 @@ static int take_burst_response(struct punch *punch, const void *data, const stru
     const int error = verify_response(punch, data, m, &asked, from);
     if (error != ERR_OK)
         return error == ERR_AGAIN ? ERR_OK : error;
-    struct pair *pair = find_pair(punch, from);
-    const struct candidate peer = {CANDIDATE_PEER, *from};
-    if (pair == NULL && !punch->is_over && peer_count(punch) < PUNCH_PEER_MAX)
-        pair = add_pair(punch, &peer);
+    struct pair *pair = punch_pair_find(punch, from);
+    if (pair == NULL && !punch->is_over)
+        pair = punch_pair_add_proven(punch, from);
     if (pair == NULL)
         return ERR_LIMIT;
     become_valid(punch, pair, sent_us, now_us);
@@ -545,18 +455,12 @@ void punch_expire(struct punch *punch, uint64_t now_us)
     }
 }
 
-bool punch_is_validated(const struct punch *punch, const struct endpoint *endpoint)
-{
-    const struct pair *pair = find_pair(punch, endpoint);
-    return pair != NULL && (pair->is_heard || pair->is_valid);
-}
-
 void punch_confirm(struct punch *punch, const struct endpoint *endpoint, uint64_t now_us)
 {
     if (punch->is_ended)
         return;
     if (punch->nominated == NULL)
-        punch->nominated = find_pair(punch, endpoint);
+        punch->nominated = punch_pair_find(punch, endpoint);
     stop_checks(punch, now_us);
 }
 

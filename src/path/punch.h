@@ -28,7 +28,8 @@
  * at most 200 a second (RFC 8445, 14.2: Ta is at least 5 ms); a nomination doesn't wait for its
  * turn;
  * - at most PUNCH_ADDRESS_CHECKS to one address: 5 s with retransmission times 100, 150, 225, 337,
- * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination;
+ * 500, 500 … ms are 13 checks, the rest is for triggered ones and the nomination; anew for a
+ * peer-reflexive one that had made room for a better one and proves to be one;
  * - at most PUNCH_CHECKS_MAX in all;
  * - one answer for each authentic request, at most PUNCH_ANSWERS_MAX in all;
  * - to private addresses of another network than ours nothing but after PUNCH_UNLIKELY_US without a
@@ -200,6 +201,10 @@ bool punch_is_validated(const struct punch *punch, const struct endpoint *endpoi
 /* Was a check of ours answered from there? Then what is sent there arrives, and its answers come
  * from there: what is only heard from may be heard nowhere else. */
 bool punch_is_answered(const struct punch *punch, const struct endpoint *endpoint);
+/* Does what we send there come from where the peer sends to, as far as that is known? So it is
+ * where a check was answered, and where one has come from, unless a NAT of ours gives every
+ * destination another port. */
+bool punch_leads_back(const struct punch *punch, const struct endpoint *endpoint);
 /* The tunnel works over endpoint (its keys are negotiated): no more checks are sent. No event. */
 void punch_confirm(struct punch *punch, const struct endpoint *endpoint, uint64_t now_us);
 bool punch_is_nominated(const struct punch *punch);

@@ -47,7 +47,8 @@ static const struct endpoint *find_observed(const struct punch *punch,
     const struct endpoint *found = NULL;
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *c = &candidates->items[i];
-        if (!c->is_observed || c->endpoint.address.family != ADDRESS_IPV4 ||
+        const struct address origin = punch_origin(punch, &c->endpoint.address);
+        if (!c->is_observed || origin.family != ADDRESS_IPV4 ||
             !candidate_is_acceptable(c, &punch->config.pool))
             continue;
         if (found == NULL || c->type == CANDIDATE_REFLEXIVE)
@@ -226,6 +227,18 @@ bool punch_burst_find(const struct punch *punch, unsigned number, struct endpoin
     return true;
 }
 
+bool punch_burst_is_target(const struct punch *punch, const struct endpoint *endpoint)
+{
+    const struct burst *burst = &punch->burst;
+    const unsigned count = burst->sent < burst->count ? burst->sent : burst->count;
+    for (unsigned i = 0; burst->role != BURST_NONE && i < count; i++) {
+        const struct endpoint target = endpoint_of(burst, i);
+        if (endpoint_is_equal(&target, endpoint))
+            return true;
+    }
+    return false;
+}
+
 /* A fan's first round only opens our own NAT, so that nothing gets stuck in the other one before
  * that lets it in; where what sends it is lost on its way, the second round has to do. */
 static bool is_opener(const struct burst *burst, unsigned number)
@@ -240,6 +253,13 @@ static void schedule(struct punch *punch)
     burst->next_us = burst->began_us + burst->sent * burst->pace_us;
     if (burst->sent >= burst->count)
         burst->next_us = DEADLINE_NEVER;
+    /* The called host's are held back as its other checks, so that none gets stuck in a NAT that
+     * the caller has not opened yet; what the caller sweeps comes in meanwhile. */
+    if (burst->role == BURST_FAN && burst->sent == burst->sockets &&
+        punch->hold_us > burst->next_us) {
+        burst->next_us = punch->hold_us;
+        burst->began_us = burst->next_us - burst->sent * burst->pace_us;
+    }
 }
 
 int punch_burst_transmit(struct punch *punch, struct writer *w, uint64_t now_us,

@@ -104,6 +104,20 @@ void punch_queue_answer(struct punch *punch, const struct stun_message *request,
 
 void punch_emit(struct punch *punch, const struct punch_event *event);
 
+/* punch_pair.c. NULL: it is not known. */
+struct pair *punch_pair_find(const struct punch *punch, const struct endpoint *endpoint);
+/* May checks go there at all? */
+bool punch_pair_is_wanted(const struct punch *punch, const struct candidate *candidate);
+uint32_t punch_pair_priority(const struct punch *punch, const struct candidate *candidate);
+/* NULL: there is no room. */
+struct pair *punch_pair_add(struct punch *punch, const struct candidate *candidate);
+/* For a peer-reflexive endpoint that is worth more than others: one that nothing was answered from
+ * makes room. */
+struct pair *punch_pair_add_proven(struct punch *punch, const struct endpoint *endpoint);
+/* The address that a translator puts this one in the place of, else itself. */
+struct address punch_origin(const struct punch *punch, const struct address *address);
+bool punch_is_attached(const struct punch *punch, const struct address *address);
+
 /* punch_burst.c. What is to be done with this peer, if anything; begins later by
  * punch_burst_expire. */
 void punch_burst_plan(struct punch *punch, const struct candidate_list *candidates,
@@ -117,6 +131,8 @@ uint64_t punch_burst_next_us(const struct punch *punch);
 /* Where the number-th check of the burst went, and when about. False: it was not sent. */
 bool punch_burst_find(const struct punch *punch, unsigned number, struct endpoint *ret_endpoint,
                       uint64_t *ret_sent_us);
+/* Has the burst sent something there? */
+bool punch_burst_is_target(const struct punch *punch, const struct endpoint *endpoint);
 /* As punch_transmit. */
 MUST_USE int punch_burst_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
                                   struct punch_target *ret_target);

@@ -164,13 +164,3 @@ int punch_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
     return pair != NULL ? transmit_check(punch, pair, w, ret_target, now_us)
                         : punch_burst_transmit(punch, w, now_us, ret_target);
 }
-
-bool punch_is_answered(const struct punch *punch, const struct endpoint *endpoint)
-{
-    for (size_t i = 0; i < punch->pair_count; i++) {
-        const struct pair *pair = &punch->pairs[i];
-        if (pair->is_valid && endpoint_is_equal(&pair->endpoint, endpoint))
-            return true;
-    }
-    return false;
-}

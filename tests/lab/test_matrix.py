@@ -23,6 +23,8 @@ CORE = [
     ("symmetric random", "symmetric random", matrix.RELAY),
     ("IPv6 only", "public", matrix.RELAY),
     ("random, unfiltered", "random, unfiltered", matrix.RELAY),
+    ("sequential, unfiltered", "sequential, unfiltered", matrix.DIRECT),
+    ("symmetric sequential", "firewall", matrix.DIRECT),
     ("symmetric random", "port-restricted", matrix.DIRECT),
     ("UDP blocked", "public", matrix.RELAY),
     ("only TLS", "port-restricted", matrix.RELAY),

@@ -367,6 +367,85 @@ static void test_probe_caps(void **state)
     punch_free(punch);
 }
 
+static struct endpoint port_of_peer(unsigned port)
+{
+    struct endpoint endpoint = sim_endpoint("198.51.100.9:1000");
+    endpoint.port = (uint16_t)port;
+    return endpoint;
+}
+
+/* A burst of the peer's that comes in from everywhere: what is beyond the cap gets nothing, but
+ * where our own burst goes is answered, and what the caller chooses gets a place. */
+static void test_crowded(void **state)
+{
+    uint8_t plain[PUNCH_DATAGRAM_CAP], chosen[PUNCH_DATAGRAM_CAP], out[PUNCH_DATAGRAM_CAP];
+    const size_t plain_len = build_request(plain, true, false);
+    const size_t chosen_len = build_request(chosen, true, true);
+    struct punch_budget budget = {0};
+    struct punch_config config = {.local = own, .budget = &budget};
+    struct candidate_list candidates = {
+        .count = 1, .pattern = {.kind = PORT_PATTERN_SEQUENTIAL, .last = 4000, .step = 1}};
+    struct endpoint from, to;
+    struct stun_message m;
+    struct punch *punch;
+    assert_int_equal(punch_new(&config, 0, &punch), ERR_OK);
+    candidates.items[0] = (struct candidate){CANDIDATE_REFLEXIVE, port_of_peer(4000), true};
+    assert_int_equal(punch_set_remote(punch, &peer, &candidates, 0), ERR_OK);
+    drain(punch, 0, NULL, out, &to); /* the first of the burst, to port 4001 */
+    for (unsigned i = 0; i < PUNCH_PEER_MAX; i++) {
+        from = port_of_peer(5000 + i);
+        assert_int_equal(punch_receive(punch, plain, plain_len, &from, 1), ERR_OK);
+    }
+    drain(punch, 1, NULL, out, &to);
+    from = port_of_peer(6000);
+    assert_int_equal(punch_receive(punch, plain, plain_len, &from, 1), ERR_LIMIT);
+    assert_int_equal(drain(punch, 1, NULL, out, &to), 0);
+    from = port_of_peer(4001);
+    assert_int_equal(punch_receive(punch, plain, plain_len, &from, 1), ERR_OK);
+    assert_int_equal(drain(punch, 1, &m, out, &to), 1);
+    assert_int_equal(m.class, STUN_SUCCESS);
+    assert_true(endpoint_is_equal(&to, &from));
+    assert_false(punch_is_validated(punch, &from));
+    for (unsigned i = 0; i < PUNCH_PEER_MAX; i++) {
+        from = port_of_peer(7000 + i);
+        assert_int_equal(punch_receive(punch, chosen, chosen_len, &from, 2), ERR_OK);
+        drain(punch, 2, NULL, out, &to);
+        assert_true(punch_is_validated(punch, &from));
+    }
+    from = port_of_peer(8000); /* none of those chosen makes room */
+    assert_int_equal(punch_receive(punch, chosen, chosen_len, &from, 2), ERR_LIMIT);
+    punch_free(punch);
+}
+
+/* Behind a NAT that gives every destination another port, to be heard is not to be found. */
+static void test_leads_back(void **state)
+{
+    uint8_t request[PUNCH_DATAGRAM_CAP];
+    const size_t len = build_request(request, true, false);
+    const struct endpoint from = port_of_peer(5000), near = sim_endpoint("192.168.1.7:32589");
+    const struct endpoint from6 = sim_endpoint("[2001:db8::9]:5000");
+    for (int kind = PORT_PATTERN_NONE; kind <= PORT_PATTERN_RANDOM; kind++) {
+        for (int is_mapped = 0; is_mapped < 2; is_mapped++) {
+            struct punch_config config = {.local = own, .subnet_count = 1};
+            struct punch *punch;
+            assert_int_equal(prefix_parse("192.168.1.0/24", &config.subnets[0]), ERR_OK);
+            config.own.pattern.kind = (uint8_t)kind;
+            config.own.count = (size_t)is_mapped;
+            config.own.items[0] =
+                (struct candidate){CANDIDATE_MAPPED, sim_endpoint("198.51.100.1:32589")};
+            assert_int_equal(punch_new(&config, 0, &punch), ERR_OK);
+            assert_false(punch_leads_back(punch, &from));
+            assert_int_equal(punch_receive(punch, request, len, &from, 1), ERR_OK);
+            assert_int_equal(punch_receive(punch, request, len, &near, 1), ERR_OK);
+            assert_int_equal(punch_receive(punch, request, len, &from6, 1), ERR_OK);
+            assert_true(punch_leads_back(punch, &from) == (kind == PORT_PATTERN_NONE || is_mapped));
+            assert_true(punch_leads_back(punch, &near));
+            assert_true(punch_leads_back(punch, &from6));
+            punch_free(punch);
+        }
+    }
+}
+
 /* An unknown comprehension-required attribute, authentic: 420 (RFC 8489, 6.3.1). */
 static void test_odd_requests(void **state)
 {
@@ -405,7 +484,8 @@ int main(void)
         cmocka_unit_test(test_forged_responses), cmocka_unit_test(test_role_conflict),
         cmocka_unit_test(test_replay),           cmocka_unit_test(test_nomination_needs_own_check),
         cmocka_unit_test(test_bad_sources),      cmocka_unit_test(test_probe_caps),
-        cmocka_unit_test(test_odd_requests),
+        cmocka_unit_test(test_odd_requests),     cmocka_unit_test(test_crowded),
+        cmocka_unit_test(test_leads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

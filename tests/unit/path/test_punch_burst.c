@@ -143,6 +143,40 @@ static void test_a_call_after_another(void **state)
     }
 }
 
+/* Of what comes in from everywhere, one can be answered: it must not be shut out by the rest. */
+static void test_nats_that_let_everybody_in(void **state)
+{
+    for (unsigned open = 1; open <= 3; open++) {
+        for (uint64_t round = 0; round < 8; round++) {
+            struct call *call = new_call(60 + 10 * open + round, SEQUENTIAL, SEQUENTIAL);
+            for (unsigned i = 1; i <= 2; i++) {
+                if (open & i)
+                    call->sim.nats[i].filter = FILTER_ENDPOINT;
+            }
+            call_start(call);
+            call_run(call, 20 * SECOND_US);
+            call_check_data(call);
+            free_call(call);
+        }
+    }
+}
+
+/* A kernel's NAT without a filter: what comes first from outside spoils the port. */
+static void test_a_called_fan_waits_for_the_caller(void **state)
+{
+    for (uint64_t round = 0; round < 8; round++) {
+        struct call *call = new_call(90 + round, EASY, SEQUENTIAL);
+        call->sim.nats[1].is_accepting = true;
+        call->answer_us = 200 * MS_US;
+        const struct endpoint a = sim_reflexive(&call->sim, call->caller.host);
+        sim_send(&call->sim, call->called.host, &a, (const uint8_t *)"x", 1); /* of a call before */
+        call_start(call);
+        call_run(call, 20 * SECOND_US);
+        call_check_data(call);
+        free_call(call);
+    }
+}
+
 /* The socket that met becomes the path; the other side sees nothing special. */
 static void test_a_birthday_is_won_by_one_of_the_sockets(void **state)
 {
@@ -463,6 +497,8 @@ int main(void)
         cmocka_unit_test(test_other_hosts_take_ports_meanwhile),
         cmocka_unit_test(test_prediction_is_quick),
         cmocka_unit_test(test_a_call_after_another),
+        cmocka_unit_test(test_nats_that_let_everybody_in),
+        cmocka_unit_test(test_a_called_fan_waits_for_the_caller),
         cmocka_unit_test(test_a_birthday_is_won_by_one_of_the_sockets),
         cmocka_unit_test(test_losses),
         cmocka_unit_test(test_only_towards_what_the_connector_has_observed),
