@@ -73,9 +73,9 @@ static void take(struct path_socket *socket, struct packet *packet, uint64_t now
                       now_us);
         break;
     case DATAGRAM_STUN_MAYBE:
-        if (call_on_stun(host, packet->data, packet->len, from, now_us) == ERR_OK)
-            break;
-        /* fall through */
+        if (call_on_stun(host, packet->data, packet->len, from, now_us) != ERR_OK)
+            call_on_early(host, packet->data, packet->len, from);
+        break;
     case DATAGRAM_DATA:
         call_on_early(host, packet->data, packet->len, from);
         break;
