@@ -2,6 +2,7 @@
  * rekey have in common. */
 #include "crypto/memory.h"
 #include "ike/exchange.h"
+#include "ike/rest.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +25,8 @@ int ike_create_child_answer(struct ike_generation *g, const struct ike_incoming 
     ike_proposals_init(&proposals, m->sa.body, m->sa.len);
     if (ike_proposals_next(&proposals, &first) == ERR_OK && first.protocol == IKE_PROTOCOL_IKE)
         return ike_rekey_ike_answer(g, in, b);
+    if (sa->is_resting)
+        return ike_wake_answer(g, in, b);
     ike_build_notify(b, IKE_NOTIFY_NO_ADDITIONAL_SAS, NULL, 0); /* one tunnel a peer */
     return ERR_OK;
 }

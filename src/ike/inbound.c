@@ -3,6 +3,7 @@
 #include "ike/exchange.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
+#include "ike/rest.h"
 #include <string.h>
 
 #define STATE_BIT(state) (1u << (state))
@@ -49,6 +50,7 @@ static const struct {
 } responses[] = {
     {IKE_REQUEST_AUTH, IKE_EXCHANGE_AUTH, ike_authenticate_finish},
     {IKE_REQUEST_NOTIFY, IKE_EXCHANGE_INFORMATIONAL, finish_notify},
+    {IKE_REQUEST_WAKE, IKE_EXCHANGE_CREATE_CHILD_SA, ike_wake_finish},
     {IKE_REQUEST_REKEY_CHILD, IKE_EXCHANGE_CREATE_CHILD_SA, ike_rekey_child_finish},
     {IKE_REQUEST_REKEY_IKE, IKE_EXCHANGE_CREATE_CHILD_SA, ike_rekey_ike_finish},
     {IKE_REQUEST_DELETE_CHILD, IKE_EXCHANGE_INFORMATIONAL, ike_delete_child_finish},

@@ -116,7 +116,8 @@ void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, bool i
     const bool is_asked = sa->heard_update;
 
     sa->heard_update = false;
-    if (sa->state != IKE_STATE_ESTABLISHED || !peer_may_move(sa) || sa->current == NULL)
+    if (sa->state != IKE_STATE_ESTABLISHED || !peer_may_move(sa) || sa->current == NULL ||
+        ike_is_carried(remote))
         return;
     const bool is_here = endpoint_is_equal(remote, &sa->remote);
     /* What it had sent before it could know of the move. */
@@ -140,7 +141,7 @@ void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, bool i
 void ike_mobility_repeated(struct ike_sa *sa, const struct endpoint *remote)
 {
     if (sa->state == IKE_STATE_ESTABLISHED && peer_may_move(sa) && sa->has_candidate &&
-        !sa->has_spare && !endpoint_is_equal(remote, &sa->candidate) &&
+        !ike_is_carried(remote) && !sa->has_spare && !endpoint_is_equal(remote, &sa->candidate) &&
         !endpoint_is_equal(remote, &sa->remote))
         set_spare(sa, remote);
 }

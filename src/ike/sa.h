@@ -15,7 +15,8 @@
 /* Limits of notifies queued by ike_sa_send_notify(). */
 #define IKE_NOTIFY_LEN_MAX   1536
 #define IKE_NOTIFY_QUEUE_MAX 64
-#define IKE_MOVE_US          SECOND_US /* see ike_sa_move() */
+#define IKE_MOVE_US          SECOND_US       /* see ike_sa_move() */
+#define IKE_WAKE_US          (5 * SECOND_US) /* see ike_sa_wake() */
 
 struct ike_resumption; /* ike/ticket.h */
 struct ike_table;
@@ -72,6 +73,24 @@ MUST_USE int ike_sa_rekey_child(struct ike_sa *sa);
 MUST_USE int ike_sa_rekey(struct ike_sa *sa);
 /* Closes the live child, if any; the IKE SA stays. */
 MUST_USE int ike_sa_close_child(struct ike_sa *sa);
+/* Puts it to rest: its children are closed (tells: by our DELETE; else by the peer's, which is on
+ * its way), no liveness check and no rekey follow, and no packet is sent for it. At until_us it
+ * ends (CLOSED, EXPIRED) without a word. ERR_STATE: not established, something else than notifies
+ * is under way, over a reliable transport, or at rest already. */
+MUST_USE int ike_sa_rest(struct ike_sa *sa, bool tells, uint64_t until_us, uint64_t now_us);
+bool ike_sa_is_resting(const struct ike_sa *sa);
+/* Asks the peer for a child again (CREATE_CHILD_SA, RFC 7296, 1.3.1): CHILD_READY, rekey_of 0, with
+ * the answer, and it rests no more. The request goes to the remote of before, for IKE_WAKE_US, and
+ * wherever else the owner sends copies; once more with each call, always the same. So does what the
+ * peer may ask: whether it may is the owner's to decide before the message is taken. ERR_STATE: not
+ * at rest, or children are still being closed. */
+MUST_USE int ike_sa_wake(struct ike_sa *sa, uint64_t now_us);
+/* Is it so far? */
+bool ike_sa_can_wake(const struct ike_sa *sa);
+/* Is that request under way, and not given up yet? */
+bool ike_sa_is_waking(const struct ike_sa *sa);
+/* That request; ERR_NOT_FOUND if there is none. */
+MUST_USE int ike_sa_copy_wake(const struct ike_sa *sa, struct writer *w);
 /* Says goodbye (DELETE). CLOSED follows with the answer or after close_timeout_us; at once when it
  * was not established. */
 void ike_sa_close(struct ike_sa *sa, uint64_t now_us);

@@ -27,6 +27,7 @@ enum ike_request_kind {
     IKE_REQUEST_INIT,
     IKE_REQUEST_AUTH,
     IKE_REQUEST_NOTIFY, /* private notifies, or none: is the peer alive? */
+    IKE_REQUEST_WAKE,   /* a child for an SA at rest */
     IKE_REQUEST_REKEY_CHILD,
     IKE_REQUEST_REKEY_IKE,
     IKE_REQUEST_DELETE_CHILD,
@@ -72,7 +73,7 @@ struct ike_request {
     uint64_t interval_us;
     uint64_t timeout_us;
     uint32_t child;                   /* IKE_REQUEST_DELETE_CHILD: its number */
-    struct ike_rekey *rekey;          /* IKE_REQUEST_REKEY_* */
+    struct ike_rekey *rekey;          /* IKE_REQUEST_REKEY_*, IKE_REQUEST_WAKE */
     struct ike_notify_node *notifies; /* IKE_REQUEST_NOTIFY: those under way */
     /* IKE_REQUEST_NOTIFY with MOBIKE: what whoever answers must have read. */
     bool has_cookie2;
@@ -222,6 +223,8 @@ struct ike_sa {
     uint64_t heard_us, round_trip_us, round_trip_var_us;
     uint64_t establish_by_us, close_by_us;
     uint64_t rekey_us, hard_us; /* of the current generation */
+    bool is_resting;            /* has no use for children, and is silent (ike/rest.c) */
+    uint64_t rest_rekey_us;     /* rekey_us, for when it wakes */
     struct deadline deadline;
 };
 

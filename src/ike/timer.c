@@ -5,6 +5,7 @@
 #include "ike/generation.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
+#include "ike/rest.h"
 
 /* 0 .. limit_us; without randomness, no jitter. */
 static uint64_t random_up_to(uint64_t limit_us)
@@ -44,7 +45,7 @@ static uint64_t dpd_due(const struct ike_sa *sa)
 
     if (interval_us != 0 && sa->liveness_us != 0)
         interval_us = sa->liveness_us;
-    if (interval_us == 0 || sa->wants_check || sa->current == NULL ||
+    if (interval_us == 0 || sa->is_resting || sa->wants_check || sa->current == NULL ||
         sa->current->request.kind != IKE_REQUEST_NONE)
         return DEADLINE_NEVER;
     return sa->heard_us + interval_us;
@@ -106,7 +107,9 @@ static void expire_generation(struct ike_generation *g, uint64_t now_us)
 
     ike_generation_repeat(g, now_us);
     bool is_unanswered = g->request.kind != IKE_REQUEST_NONE && now_us >= g->request.timeout_us;
-    if (is_unanswered && g->state == IKE_GENERATION_LIVE)
+    if (is_unanswered && g->request.kind == IKE_REQUEST_WAKE && sa->is_resting)
+        ike_wake_park(&g->request);
+    else if (is_unanswered && g->state == IKE_GENERATION_LIVE)
         ike_sa_fail(sa, IKE_REASON_TIMEOUT, 0);
     else if (is_unanswered || now_us >= g->drop_us) {
         ike_generation_retire(g, now_us);
@@ -156,6 +159,10 @@ static void expire_sa(struct ike_sa *sa, uint64_t now_us)
         ike_sa_fail(sa, IKE_REASON_TIMEOUT, 0);
     if (sa->state != IKE_STATE_ESTABLISHED)
         return;
+    if (now_us >= sa->hard_us && sa->is_resting) {
+        ike_sa_fail(sa, IKE_REASON_EXPIRED, 0); /* long after its path */
+        return;
+    }
     if (now_us >= sa->hard_us) {
         ike_sa_part(sa, IKE_REASON_EXPIRED, now_us);
         return;
