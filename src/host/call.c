@@ -4,6 +4,7 @@
 #include "crypto/memory.h"
 #include "host/call_carry.h"
 #include "host/relay.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,9 @@ static void on_timeout(struct task *task, uint64_t now_us)
     };
     struct call *call = CONTAINER_OF(task, struct call, task);
     char why[sizeof(call->why)];
-    if (call->state == CALL_PUNCHING)
+    if (call->is_doomed && call->state <= CALL_CONNECTING)
+        memcpy(why, call->why, sizeof(why));
+    else if (call->state == CALL_PUNCHING)
         call_relay_explain(call, NULL, why, sizeof(why));
     else
         snprintf(why, sizeof(why), "%s", reasons[call->state]);
@@ -104,10 +107,12 @@ static void drop_attempt(struct call *call)
     punch_table_close(call->host->punches, call->punch);
     call->punch = NULL;
     stage_clear(&call->early);
-    if (call->sa != NULL && call->sa != call->peer->sa)
+    if (call->sa != NULL && call->sa != call->peer->sa && call->sa != call->peer->rest)
         ike_sa_free(call->sa);
     call->sa = NULL;
     call_carry_clear(call);
+    wake_drop(call);
+    call->is_doomed = false;
     ike_profile_free(call->profile);
     call->profile = NULL;
     crypto_wipe(&call->credentials, sizeof(call->credentials));
@@ -182,6 +187,20 @@ static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
         peer_down(peer, "closed by the peer", false, now_us);
 }
 
+/* Nothing leads to the called host but its last address, which has been asked already. */
+static bool waits_for_last(struct call *call, const char *why, uint64_t now_us)
+{
+    const uint64_t until_us = call->state <= CALL_CONNECTING ? wake_pending_us(call, now_us) : 0;
+    if (until_us == 0)
+        return false;
+    char reason[sizeof(call->why)];
+    snprintf(reason, sizeof(reason), "%s", why);
+    memcpy(call->why, reason, sizeof(reason));
+    call->is_doomed = true;
+    task_set(&call->host->tasks, &call->task, until_us);
+    return true;
+}
+
 void call_fail(struct call *call, const char *why, const char *hint, uint64_t now_us)
 {
     static const char *const hints[] = {
@@ -194,6 +213,10 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
     };
     struct peer *peer = call->peer;
     const char *step = call_step_text(call);
+    if (waits_for_last(call, why, now_us)) {
+        call->attempt = CALL_ATTEMPTS;
+        return;
+    }
     if (peer->tunnel != NULL && !peer->is_closing) {
         keep_tunnel(call, why, now_us);
         return;
@@ -222,7 +245,12 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
 void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
 {
     struct peer *peer = call->peer;
-    snprintf(call->why, sizeof(call->why), "%s", why);
+    char text[sizeof(call->why)];
+    if (waits_for_last(call, why, now_us))
+        return;
+    snprintf(text, sizeof(text), "%s%s", why,
+             call->state <= CALL_CONNECTING ? wake_blame(call) : "");
+    memcpy(call->why, text, sizeof(text));
     if (call->is_incoming && (peer->watchers != NULL || peer->stage.count > 0)) {
         /* The peer has given up, but somebody here wants the tunnel as well. */
         log_debug("call %s: its own failed (%s), calling it", peer->name, why);
@@ -359,7 +387,7 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     snprintf(detail, sizeof(detail), "%s over %s", suite_name(ike_sa_suite(sa)),
              relay_format(peer->host, ike_sa_remote(sa), text));
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
-    if (!is_relayed)
+    if (!is_relayed && call->punch != NULL)
         punch_table_confirm(call->host->punches, call->punch, ike_sa_remote(sa), now_us);
     call->sa = NULL;
     task_clear(&call->host->tasks, &call->keys_task);

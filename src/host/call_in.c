@@ -4,6 +4,7 @@
 
 #include "host/call_carry.h"
 #include "host/claim.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include <stdio.h>
 #include <string.h>
@@ -43,7 +44,8 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     call_pump_punches(host, now_us);
     if (call_find(host, session, number) != call)
         return; /* failed already */
-    call_carry_respond(call, &notify->ike, &ike, now_us);
+    if (!wake_respond(call, &notify->ike, &ike, now_us))
+        call_carry_respond(call, &notify->ike, &ike, now_us);
     error = login_client_answer(session_login(session), number, ANSWER_ACCEPTED, &call->credentials,
                                 &own, NULL, &ike, now_us);
     if (error != ERR_OK)

@@ -47,10 +47,15 @@ struct call {
     struct endpoint nominated; /* by punching */
     uint64_t keys_wait_us;     /* for an answer to what is sent again */
     uint8_t no_relay;          /* enum answer_relay: why there is no channel */
-    bool is_upgrade;           /* of a tunnel that is up: for a better path, or for none */
-    bool is_renewal;           /* such a one, whose path is dead */
-    bool has_relay;            /* the connector has opened a channel */
-    bool is_relaying; /* keys are negotiated over it, or may be: punching has had its time */
+    bool wakes;                /* an SA at rest is being woken (host/wake.h) */
+    uint64_t woken_us;         /* when that was asked of the last address; 0: not */
+    bool has_last;
+    struct endpoint last; /* that address */
+    bool is_doomed;       /* has failed, but for what comes from there */
+    bool is_upgrade;      /* of a tunnel that is up: for a better path, or for none */
+    bool is_renewal;      /* such a one, whose path is dead */
+    bool has_relay;       /* the connector has opened a channel */
+    bool is_relaying;     /* keys are negotiated over it, or may be: punching has had its time */
     struct endpoint relay;
     uint64_t relay_us;      /* when the channel came */
     struct task relay_task; /* when to give up waiting for a direct path */

@@ -3,6 +3,7 @@
 
 #include "crypto/memory.h"
 #include "host/call_carry.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include "names/lookup.h"
 #include "wire/dns.h"
@@ -41,6 +42,7 @@ static void ask(struct call *call, uint64_t now_us)
         error = call_punch_open(call, &own, now_us);
     if (error == ERR_OK) {
         call_carry_begin(call, &ike, now_us);
+        wake_carry(call, &ike);
         error = login_client_call(session_login(call->session), call->number, call->peer->name,
                                   host->name, &call->credentials, &own, &ike, now_us);
         call_renew_on_asked(call, now_us);
@@ -155,6 +157,7 @@ void call_out_begin(struct call *call, uint64_t now_us)
     struct host *host = call->host;
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
     call->state = CALL_NAMING;
+    wake_begin(call, now_us);
     if (call->attempt > 1 && renumber(call) != ERR_OK) {
         call_fail(call, "out of memory", NULL, now_us);
         return;
@@ -239,6 +242,11 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
     /* Right behind the checks that open the way: it saves their round trip. */
     if (call_find(host, session, number) != call || call->state != CALL_PUNCHING)
         return;
+    if (wake_finish(call, &answer->ike, now_us)) {
+        if (call->has_relay)
+            (void)wake_on_way(call, &call->relay, now_us);
+        return;
+    }
     struct candidate_list reached = answer->candidates;
     nat64_reach_candidates(host, &reached);
     const struct endpoint *likeliest = call_guess_path(call, &reached);

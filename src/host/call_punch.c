@@ -5,6 +5,7 @@
 #include "host/datapath.h"
 #include "host/relay.h"
 #include "host/session.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include "io/route.h"
 #include <stdio.h>
@@ -209,6 +210,8 @@ static void on_nominated(struct call *call, const struct punch_event *event, uin
     call->nominated = event->endpoint;
     /* The other side may move first, and its data overtake the end of that. */
     datapath_expect(call->host->datapath, now_us + call->host->config.attempt_us + EARLY_US);
+    if (wake_on_way(call, &event->endpoint, now_us))
+        return;
     if (!call->is_incoming && call->is_upgrade)
         call_move(call, now_us);
     else if (!call->is_incoming)
@@ -349,6 +352,12 @@ void call_on_early(struct host *host, const uint8_t *data, size_t len, const str
 {
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         struct call *call = CONTAINER_OF(node, struct call, by_number);
+        const bool is_waking =
+            call->wakes && call->peer->rest != NULL && call_carry_is_way(call, from);
+        if (is_waking) {
+            stage_add(&call->early, data, len);
+            return;
+        }
         if (!call->is_incoming && call->sa != NULL &&
             (endpoint_is_equal(ike_sa_remote(call->sa), from) || call_carry_is_way(call, from))) {
             stage_add(&call->early, data, len);

@@ -4,6 +4,7 @@
 #include "host/call_internal.h"
 
 #include "host/relay.h"
+#include "host/wake.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -102,6 +103,8 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
     }
     snprintf(call->peer->relay_why, sizeof(call->peer->relay_why),
              "a direct path is being looked for");
+    if (wake_on_way(call, &call->relay, now_us))
+        return;
     call_carry_on_relay(call);
     if (call->is_incoming || call->state != CALL_PUNCHING)
         return;

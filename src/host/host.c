@@ -10,6 +10,7 @@
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/session.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include "io/udp.h"
 #include "wire/demux.h"
@@ -153,7 +154,8 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
 {
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
-    if (!call_carry_lets_in(host, message, len, from)) {
+    if (!call_carry_lets_in(host, message, len, from) ||
+        !wake_lets_in(host, message, len, from, now_us)) {
         host->stray_ike_count++;
         return;
     }
@@ -169,6 +171,7 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
             ike_sa_state(sa) == IKE_STATE_CONNECTING)
             ike_sa_set_user(sa, peer);
         call_carry_on_ike(sa, from);
+        wake_on_ike(sa, from, now_us);
         host_pump_ike(host, sa, now_us);
     }
     if (error != ERR_OK && error != ERR_AGAIN)
@@ -242,7 +245,7 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
         break;
     case HANDOFF_CLOSE:
         if (peer != NULL)
-            peer_down(peer, "closed by it", false, now_us);
+            peer_rest(peer, "closed by it", false, now_us);
         break;
     case HANDOFF_COMMAND_SENT:
         if (slot->token != 0 && peer != NULL)

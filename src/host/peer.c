@@ -5,6 +5,7 @@
 #include "host/claim.h"
 #include "host/datapath.h"
 #include "host/host.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include <stdlib.h>
 #include <string.h>
@@ -35,16 +36,22 @@ struct peer *peer_find_by_address(struct host *host, const struct address *addre
     return NULL;
 }
 
-static bool is_held(const struct peer *peer)
+static bool is_busy(const struct peer *peer)
 {
     return peer->tunnel != NULL || peer->sa != NULL || peer->call != NULL ||
            peer->watchers != NULL || peer->stage.count > 0;
+}
+
+static bool is_held(const struct peer *peer)
+{
+    return is_busy(peer) || peer->rest != NULL;
 }
 
 static void free_peer(struct peer *peer)
 {
     struct host *host = peer->host;
     struct ike_sa *sa = NULL;
+    wake_forget(peer);
     while ((sa = ike_table_walk(host->ike, sa)) != NULL) {
         if (ike_sa_user(sa) == peer)
             ike_sa_set_user(sa, NULL);
@@ -62,7 +69,7 @@ static void on_release(struct task *task, uint64_t now_us)
     struct peer *peer = CONTAINER_OF(task, struct peer, task);
     if (!is_held(peer) && now_us >= peer->held_until_us)
         free_peer(peer);
-    else if (peer->tunnel == NULL)
+    else if (peer->tunnel == NULL && (is_busy(peer) || peer->rest == NULL))
         task_set(&peer->host->tasks, &peer->task, now_us + RELEASE_US);
 }
 

@@ -35,11 +35,15 @@ struct peer {
     struct address address; /* in the pool */
     struct public_key key;
     bool has_key;
-    bool is_static;        /* its connector says that the name is bound in its database */
-    bool is_caller;        /* it called us */
-    struct tunnel *tunnel; /* NULL while there is none */
-    bool is_closing;       /* the tunnel goes as soon as its close command is on the way */
-    struct ike_sa *sa;     /* the one the tunnel lives by */
+    bool is_static;            /* its connector says that the name is bound in its database */
+    bool is_caller;            /* it called us */
+    struct tunnel *tunnel;     /* NULL while there is none */
+    bool is_closing;           /* the tunnel goes as soon as its close command is on the way */
+    struct ike_sa *sa;         /* the one the tunnel lives by */
+    struct ike_sa *rest;       /* of a tunnel that was closed, at rest (host/wake.h) */
+    uint64_t rest_us;          /* since when */
+    bool rest_way;             /* it wakes, and the way to the peer is known */
+    struct endpoint rest_also; /* where its data may come from, beside that */
     struct endpoint path;
     struct call *call;
     struct stage stage;
@@ -86,6 +90,8 @@ MUST_USE int peer_install_child(struct peer *peer, struct ike_sa *sa,
                                 const struct ike_event_child_ready *child, uint64_t now_us);
 /* The tunnel goes away; the next packet may start a call. tell: say goodbye to the other side. */
 void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us);
+/* The same where the peer may want it again: the SA is kept at rest. */
+void peer_rest(struct peer *peer, const char *why, bool tell, uint64_t now_us);
 /* The close command is on its way. */
 void peer_on_close_sent(struct peer *peer, uint64_t now_us);
 /* A local packet for the peer while there is no tunnel: waits (bounded), and starts a call. */

@@ -10,6 +10,7 @@
 #include "host/path_probe.h"
 #include "host/peer.h"
 #include "host/relay.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include "wire/sput.h"
 #include <stdio.h>
@@ -98,7 +99,7 @@ static void watch(struct task *task, uint64_t now_us)
         peer->activity_us = now_us;
     }
     if (now_us - peer->activity_us >= host->config.idle_us) {
-        peer_down(peer, "idle", true, now_us);
+        peer_rest(peer, "idle", true, now_us);
         return;
     }
     keeper_keep(peer, &status, now_us);
@@ -121,6 +122,12 @@ static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
 {
     struct ike_sa *before = peer->sa;
     peer->sa = sa;
+    if (peer->rest == sa) {
+        peer->rest = NULL;
+        peer->rest_way = false;
+    } else {
+        wake_forget(peer);
+    }
     if (peer->tunnel != NULL) {
         peer->is_closing = false;
         if (!relay_is_endpoint(&peer->path))
@@ -187,13 +194,15 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
         error = tunnel_set_outbound(peer->tunnel, child->child);
     /* Last: until there is a path, packets wait. */
     if (error == ERR_OK && is_new)
+        wake_listen(peer);
+    if (error == ERR_OK && is_new)
         error = path_probe_set_path(peer, &peer->path);
     if (error == ERR_OK)
         export_child(peer, child);
     return error;
 }
 
-void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
+static void go_down(struct peer *peer, const char *why, bool tell, bool rests, uint64_t now_us)
 {
     struct host *host = peer->host;
     struct ike_sa *sa = peer->sa;
@@ -201,7 +210,7 @@ void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
         return;
     log_info("%s: tunnel down: %s", peer->name, why);
     peer->sa = NULL;
-    if (sa != NULL) {
+    if (sa != NULL && !(rests && wake_keep(peer, sa, tell, now_us))) {
         ike_sa_set_user(sa, NULL);
         if (ike_sa_state(sa) != IKE_STATE_CLOSED)
             ike_sa_close(sa, now_us);
@@ -217,13 +226,24 @@ void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
         host_pump_ike(host, sa, now_us);
 }
 
+void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us)
+{
+    go_down(peer, why, tell, false, now_us);
+}
+
+void peer_rest(struct peer *peer, const char *why, bool tell, uint64_t now_us)
+{
+    go_down(peer, why, tell, true, now_us);
+}
+
 /* ---- what IKE reports ---- */
 
 static void on_child_ready(struct peer *peer, struct ike_sa *sa,
                            const struct ike_event_child_ready *child, uint64_t now_us)
 {
     /* An SA that has been replaced, or was never accepted, has no say. */
-    if (peer->sa != sa && (!call_is_for(peer->call, sa) || child->rekey_of != 0)) {
+    if (peer->sa != sa && peer->rest != sa &&
+        (!call_is_for(peer->call, sa) || child->rekey_of != 0)) {
         ike_sa_close(sa, now_us);
         return;
     }
@@ -242,6 +262,8 @@ static void on_child_ready(struct peer *peer, struct ike_sa *sa,
 static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
                          const struct ike_event_closed *closed, uint64_t now_us)
 {
+    if (peer->rest == sa)
+        peer->rest = NULL;
     if (peer->sa == sa) {
         peer->sa = NULL;
         snprintf(peer->last_error, sizeof(peer->last_error), "%s", closed->text);
@@ -255,6 +277,15 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
         log_warn("%s: key negotiation failed: %s", peer->name, closed->text);
     call_on_sa_closed(peer, sa, closed->text, now_us);
     peer_release(peer);
+}
+
+static void on_child_closed(struct peer *peer, const struct ike_event_child_closed *closed,
+                            uint64_t now_us)
+{
+    (void)!tunnel_drop_child(peer->tunnel, closed->child);
+    /* Its close command was lost. */
+    if (closed->reason == IKE_REASON_CLOSED_BY_PEER && ike_sa_child(peer->sa) == 0)
+        peer_rest(peer, "closed by it", false, now_us);
 }
 
 /* False: the SA is gone. */
@@ -288,7 +319,7 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
     case IKE_EVENT_CHILD_CLOSED:
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL &&
             event->child_closed.child != 0)
-            (void)!tunnel_drop_child(peer->tunnel, event->child_closed.child);
+            on_child_closed(peer, &event->child_closed, now_us);
         else if (event->child_closed.child == 0)
             ike_sa_close(sa, now_us); /* without its child it is of no use */
         break;
@@ -330,6 +361,8 @@ void peer_pump_sa(struct host *host, struct ike_sa *sa, uint64_t now_us)
     host->pumped_sa = sa;
     /* Events first: an answer that makes the other side send must find its tunnel here. */
     do {
+        if (wake_holds(ike_sa_user(sa), sa))
+            break;
         ike_sa_next_event(sa, &event);
         if (event.type != IKE_EVENT_NONE)
             is_alive = take_event(host, sa, &event, now_us);

@@ -6,6 +6,7 @@
 #include "host/relay.h"
 #include "host/resolver.h"
 #include "host/session.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include "wire/suite.h"
 
@@ -201,6 +202,7 @@ json_t *report_status(struct host *host)
                                   (json_int_t)host->guard_restored));
     json_object_set_new(status, "tunnels", json_integer((json_int_t)count_tunnels(host)));
     json_object_set_new(status, "calls", json_integer((json_int_t)host->call_count));
+    json_object_set_new(status, "resting", json_integer((json_int_t)wake_count(host)));
     json_object_set_new(status, "drops", report_drops(host));
     json_object_set_new(status, "refused", report_refused(host, now_us));
     return status;

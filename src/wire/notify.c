@@ -14,7 +14,7 @@ enum candidates_flag { COUNT_FLAG_PATTERN = 0x80, TYPE_FLAG_OBSERVED = 0x80 };
 enum pattern_flag { PATTERN_FLAG_BY_ADDRESS = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
 /* What may follow CALL and ANSWER: type, length (16 bits), data. */
-enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2 };
+enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2, FIELD_WAKE = 3 };
 
 static void start_parse(struct reader *r, const void *data, size_t len)
 {
@@ -195,15 +195,16 @@ static void build_candidates(struct writer *w, const struct candidate_list *list
     writer_u16(w, (uint16_t)pattern->step);
 }
 
-static void parse_ike(struct reader *r, size_t len, struct notify_ike *ret_ike)
+static void parse_ike(struct reader *r, size_t len, uint8_t ret_data[NOTIFY_IKE_MAX],
+                      uint16_t *ret_len)
 {
-    if (len == 0 || len > NOTIFY_IKE_MAX || ret_ike->len > 0)
+    if (len == 0 || len > NOTIFY_IKE_MAX || *ret_len > 0)
         reader_fail(r, ERR_INVALID);
     const uint8_t *bytes = reader_bytes(r, len);
     if (bytes == NULL)
         return;
-    memcpy(ret_ike->data, bytes, len);
-    ret_ike->len = (uint16_t)len;
+    memcpy(ret_data, bytes, len);
+    *ret_len = (uint16_t)len;
 }
 
 /* To the end; unknown ones are for later versions. relay is NULL where there is no such field. */
@@ -213,7 +214,9 @@ static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *
         const unsigned type = reader_u8(r);
         const size_t len = reader_u16(r);
         if (type == FIELD_IKE) {
-            parse_ike(r, len, ret_ike);
+            parse_ike(r, len, ret_ike->data, &ret_ike->len);
+        } else if (type == FIELD_WAKE) {
+            parse_ike(r, len, ret_ike->wake, &ret_ike->wake_len);
         } else if (type == FIELD_RELAY && ret_relay != NULL) {
             if (len != 1 || *ret_relay != ANSWER_RELAY_UNSAID)
                 reader_fail(r, ERR_INVALID);
@@ -224,17 +227,27 @@ static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *
             (void)reader_bytes(r, len);
         }
     }
+    if (ret_ike->len + ret_ike->wake_len > NOTIFY_IKE_MAX)
+        reader_fail(r, ERR_INVALID);
+}
+
+static void build_message(struct writer *w, enum field_type type, const uint8_t *data, uint16_t len)
+{
+    if (len == 0)
+        return;
+    if (len > NOTIFY_IKE_MAX)
+        writer_fail(w, ERR_INVALID);
+    writer_u8(w, (uint8_t)type);
+    writer_u16(w, len);
+    writer_bytes(w, data, len <= NOTIFY_IKE_MAX ? len : 0);
 }
 
 static void build_ike(struct writer *w, const struct notify_ike *ike)
 {
-    if (ike->len == 0)
-        return;
-    if (ike->len > NOTIFY_IKE_MAX)
+    if (ike->len + ike->wake_len > NOTIFY_IKE_MAX)
         writer_fail(w, ERR_INVALID);
-    writer_u8(w, FIELD_IKE);
-    writer_u16(w, ike->len);
-    writer_bytes(w, ike->data, ike->len <= NOTIFY_IKE_MAX ? ike->len : 0);
+    build_message(w, FIELD_IKE, ike->data, ike->len);
+    build_message(w, FIELD_WAKE, ike->wake, ike->wake_len);
 }
 
 static bool is_zero(const uint8_t *bytes, size_t len)
@@ -368,7 +381,8 @@ static bool answer_is_consistent(const struct notify_answer *answer)
     if (answer->result == ANSWER_ACCEPTED)
         return credentials_are_valid(&answer->credentials);
     return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0 &&
-           answer->candidates.pattern.kind == PORT_PATTERN_NONE && answer->ike.len == 0;
+           answer->candidates.pattern.kind == PORT_PATTERN_NONE && answer->ike.len == 0 &&
+           answer->ike.wake_len == 0;
 }
 
 int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer)

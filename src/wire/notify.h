@@ -23,7 +23,7 @@ enum notify_type {
 
 #define NOTIFY_VERSION     1
 #define NOTIFY_LEN_MAX     1536 /* no notification data is longer */
-#define NOTIFY_IKE_MAX     700  /* the IKE message that a call or its answer carries */
+#define NOTIFY_IKE_MAX     700  /* the IKE messages that a call or its answer carries, together */
 #define NOTIFY_ADDRESS_MAX 8    /* local addresses in LOGIN */
 #define NOTIFY_KEY_LEN     32   /* raw Ed25519 public key */
 #define NOTIFY_MAC_LEN     6
@@ -78,10 +78,12 @@ struct credentials {
     char password[CREDENTIALS_PASSWORD_LEN + 1];
 };
 
-/* An IKE message between the two hosts, of meaning to them alone. len 0: none. */
+/* IKE messages between the two hosts, of meaning to them alone. Length 0: none. */
 struct notify_ike {
-    uint16_t len;
+    uint16_t len; /* of a new SA */
     uint8_t data[NOTIFY_IKE_MAX];
+    uint16_t wake_len; /* of an SA at rest */
+    uint8_t wake[NOTIFY_IKE_MAX];
 };
 
 /* Names are canonical (base/text.h) or "". */

@@ -321,6 +321,47 @@ static void test_fields(void **state)
     assert_int_equal(w.error, ERR_INVALID);
 }
 
+/* A message of a new SA and one of an SA at rest: together no longer than one may be. */
+static void test_two_messages(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_call call = make_call(), parsed;
+    call.ike.len = 300;
+    call.ike.wake_len = NOTIFY_IKE_MAX - 300;
+    memset(call.ike.data, 0xc5, sizeof call.ike.data);
+    memset(call.ike.wake, 0x5c, sizeof call.ike.wake);
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_true(writer_is_ok(&w));
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_int_equal(parsed.ike.len, 300);
+    assert_int_equal(parsed.ike.wake_len, NOTIFY_IKE_MAX - 300);
+    assert_memory_equal(parsed.ike.wake, call.ike.wake, NOTIFY_IKE_MAX - 300);
+    const size_t len = w.len;
+    buffer[len] = 3; /* twice */
+    buffer[len + 1] = 0;
+    buffer[len + 2] = 1;
+    assert_int_equal(notify_parse_call(buffer, len + 4, &parsed), ERR_INVALID);
+    /* One byte too many: the first message is one longer. */
+    call.ike.wake_len = 0;
+    call.ike.len = 301;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    writer_u8(&w, 3);
+    writer_u16(&w, NOTIFY_IKE_MAX - 300);
+    writer_bytes(&w, call.ike.wake, NOTIFY_IKE_MAX - 300);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    call.ike.wake_len = NOTIFY_IKE_MAX - 300;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_INVALID);
+    struct notify_answer refused = {.result = ANSWER_BUSY, .number = 3, .ike = {.wake_len = 1}};
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_answer(&w, &refused);
+    assert_int_equal(w.error, ERR_INVALID);
+}
+
 /* Why there is no relay: known and unknown reasons, never "none", never twice. */
 static void test_answer_relay(void **state)
 {
@@ -626,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_call_bytes),
         cmocka_unit_test(test_answer_refused),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_two_messages),
         cmocka_unit_test(test_answer_relay),
         cmocka_unit_test(test_relay),
         cmocka_unit_test(test_key),
