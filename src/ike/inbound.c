@@ -9,6 +9,10 @@
 #define STATE_BIT(state) (1u << (state))
 #define STATES_RUNNING   (STATE_BIT(IKE_GENERATION_LIVE) | STATE_BIT(IKE_GENERATION_REPLACED))
 
+/* Of a peer that we know, over UDP: what it may ask at once, and then how often. */
+#define REQUESTS_BURST 64
+#define REQUEST_US     (SECOND_US / 16)
+
 typedef int answer_request(struct ike_generation *g, const struct ike_incoming *in,
                            struct ike_builder *b);
 typedef int finish_request(struct ike_generation *g, struct ike_request *request,
@@ -154,6 +158,10 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
     if (error != ERR_OK)
         return error;
     bool was_proven = is_proven(g);
+    /* As if it had been lost: a peer that keeps to the protocol asks again. */
+    if (was_proven && !ike_sa_config(sa)->is_reliable &&
+        !bucket_take(&sa->requests, REQUESTS_BURST, REQUEST_US, now_us))
+        return ERR_LIMIT;
     ike_generation_begin(g, &out, header->exchange, true, header->message_id);
     error = answer(g, header, &opened, remote, now_us, &out.b);
     if (error == ERR_OK)

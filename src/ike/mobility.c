@@ -10,6 +10,12 @@
 #define COOKIE2_LEN_MIN 8 /* RFC 4555, 4.2.5 */
 #define COOKIE2_LEN_MAX 64
 #define CHALLENGES_MAX  3 /* times that one is sent */
+/* Candidates of the peer's: so many seconds' worth at once, then one each interval; each that has
+ * not proven itself doubles the price of the next one. Behind some NATs every answer comes from
+ * another port, and a peer may move for no other reason than to keep us busy. */
+#define CANDIDATE_BURST_US  (5 * SECOND_US)
+#define CANDIDATE_US        (500 * MS_US)
+#define CANDIDATE_DOUBLINGS 4
 
 void ike_mobility_offer(struct ike_sa *sa, struct ike_builder *b)
 {
@@ -80,6 +86,55 @@ static void set_candidate(struct ike_sa *sa, const struct endpoint *remote, bool
     hurry(sa, now_us);
 }
 
+static bool may_challenge(struct ike_sa *sa, uint64_t now_us)
+{
+    if (sa->challenged_us > now_us + CANDIDATE_BURST_US)
+        return false;
+    if (sa->challenged_us <= now_us) {
+        sa->challenged_us = now_us;
+        sa->unproven = 0;
+    }
+    sa->challenged_us += (uint64_t)CANDIDATE_US << sa->unproven;
+    sa->unproven += sa->unproven < CANDIDATE_DOUBLINGS;
+    return true;
+}
+
+static void set_spare(struct ike_sa *sa, const struct endpoint *remote)
+{
+    sa->spare = *remote;
+    sa->has_spare = true;
+}
+
+/* Challenged at once, or when there is room for it. */
+static void propose(struct ike_sa *sa, const struct endpoint *remote, bool is_asked,
+                    uint64_t now_us)
+{
+    if (!may_challenge(sa, now_us)) {
+        set_spare(sa, remote);
+        return;
+    }
+    sa->has_spare = false;
+    set_candidate(sa, remote, false, now_us);
+    sa->is_candidate_asked = is_asked;
+}
+
+uint64_t ike_mobility_spare_due(const struct ike_sa *sa)
+{
+    if (!sa->has_spare || sa->has_candidate)
+        return DEADLINE_NEVER;
+    return sa->challenged_us > CANDIDATE_BURST_US ? sa->challenged_us - CANDIDATE_BURST_US : 0;
+}
+
+void ike_mobility_take_spare(struct ike_sa *sa, uint64_t now_us)
+{
+    if (now_us < ike_mobility_spare_due(sa) || sa->current == NULL)
+        return;
+    const struct endpoint spare = sa->spare;
+    sa->has_spare = false;
+    if (!endpoint_is_equal(&spare, &sa->remote))
+        propose(sa, &spare, false, now_us);
+}
+
 /* Nobody answers there: what has gone there alone is now asked of the path. */
 static void fail_candidate(struct ike_sa *sa, uint64_t now_us)
 {
@@ -87,17 +142,7 @@ static void fail_candidate(struct ike_sa *sa, uint64_t now_us)
     if (sa->current == NULL)
         return;
     sa->current->request.asked_us = now_us;
-    if (!sa->has_spare)
-        return;
-    sa->has_spare = false;
-    if (!endpoint_is_equal(&sa->spare, &sa->remote))
-        set_candidate(sa, &sa->spare, false, now_us);
-}
-
-static void set_spare(struct ike_sa *sa, const struct endpoint *remote)
-{
-    sa->spare = *remote;
-    sa->has_spare = true;
+    ike_mobility_take_spare(sa, now_us);
 }
 
 /* Does what the peer now shows, or asks for, take the candidate's place? Not where it has asked for
@@ -132,10 +177,9 @@ void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, bool i
         if (is_request) /* it is where it was; an answer only comes back the way of the question */
             sa->has_candidate = sa->has_spare = false;
     } else {
-        set_candidate(sa, remote, false, now_us);
-        sa->is_candidate_asked = is_asked;
-        sa->has_spare = false;
+        propose(sa, remote, is_asked, now_us);
     }
+    ike_timer_update(sa);
 }
 
 void ike_mobility_repeated(struct ike_sa *sa, const struct endpoint *remote)
@@ -231,6 +275,7 @@ int ike_mobility_finish(struct ike_sa *sa, const struct ike_request *request,
     sa->left_until_us = move_end(sa, now_us);
     sa->remote = sa->candidate;
     sa->has_candidate = sa->has_spare = sa->has_move = false;
+    sa->unproven = 0;
     sa->move_by_us = DEADLINE_NEVER;
     return ERR_OK;
 }

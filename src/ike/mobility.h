@@ -19,6 +19,10 @@ void ike_mobility_heard(struct ike_sa *sa, const struct endpoint *remote, bool i
 void ike_mobility_repeated(struct ike_sa *sa, const struct endpoint *remote);
 /* Is a move of ours under way? Then repeats are not put off further each time. */
 bool ike_mobility_is_urgent(const struct ike_sa *sa);
+/* When an endpoint is to be challenged for which the rate of challenges had no room yet. */
+uint64_t ike_mobility_spare_due(const struct ike_sa *sa);
+/* Does so, if that is due. */
+void ike_mobility_take_spare(struct ike_sa *sa, uint64_t now_us);
 /* A move of ours has had its time. */
 MUST_USE int ike_mobility_expire(struct ike_sa *sa, uint64_t now_us);
 /* Appends what a request of ours says of paths: COOKIE2 always, UPDATE_SA_ADDRESSES where our own

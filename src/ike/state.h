@@ -3,6 +3,7 @@
 #ifndef IKE_STATE_H
 #define IKE_STATE_H
 
+#include "base/bucket.h"
 #include "base/map.h"
 #include "ike/cookie.h"
 #include "ike/keys.h"
@@ -208,9 +209,12 @@ struct ike_sa {
     bool is_candidate_asked; /* the peer has said that it wants to be there */
     struct endpoint candidate;
     uint32_t challenges; /* times that it was sent one */
-    bool has_spare;      /* to be challenged if the candidate fails */
+    bool has_spare;      /* to be challenged if the candidate fails, or when the rate allows it */
     struct endpoint spare;
-    bool has_move; /* the owner waits for what comes of ike_sa_move() */
+    uint64_t challenged_us; /* what the peer's candidates have used up; mobility.c */
+    unsigned unproven;      /* of them, one after the other, have not been where they answered */
+    struct bucket requests; /* of the peer's */
+    bool has_move;          /* the owner waits for what comes of ike_sa_move() */
     struct endpoint move;
     uint64_t move_by_us;
     struct endpoint left; /* the path before, from which late messages come */

@@ -84,7 +84,7 @@ static uint64_t sa_due(const struct ike_sa *sa)
         due_us = sa->close_by_us;
     if (sa->state == IKE_STATE_ESTABLISHED)
         due_us = deadline_min(deadline_min(deadline_min(sa->rekey_us, sa->hard_us), dpd_due(sa)),
-                              sa->move_by_us);
+                              deadline_min(sa->move_by_us, ike_mobility_spare_due(sa)));
     for (const struct ike_generation *g = sa->generations; g != NULL; g = g->next)
         due_us = deadline_min(due_us, generation_due(g));
     for (const struct ike_child *c = sa->children; c != NULL; c = c->next)
@@ -171,6 +171,7 @@ static void expire_sa(struct ike_sa *sa, uint64_t now_us)
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
         return;
     }
+    ike_mobility_take_spare(sa, now_us);
     if (now_us >= sa->rekey_us) {
         sa->rekey_us = DEADLINE_NEVER;
         sa->wants_rekey = true;

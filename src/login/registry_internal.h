@@ -4,8 +4,8 @@
 #ifndef LOGIN_REGISTRY_INTERNAL_H
 #define LOGIN_REGISTRY_INTERNAL_H
 
+#include "base/bucket.h"
 #include "base/map.h"
-#include "login/bucket.h"
 #include "login/registry.h"
 
 struct host;

@@ -431,6 +431,7 @@ class Lab:
             command("ip", "-6", "-n", node.namespace, "-batch", "-", text="\n".join(v6) + "\n")
         # As a network card: datagrams leave one by one, however many the program hands over at once.
         node.run(f"ethtool -K {interface} tx-udp-segmentation off")
+        return str(address)
 
     def nat(self, name, outside, kind="port-restricted", unsolicited="drop", lan="10.0.1.0/24", address=None,
             inside=None, quality=None, udp_timeout=None, seed=1):

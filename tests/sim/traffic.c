@@ -19,6 +19,9 @@
  * of a few addresses. */
 #define ATTEMPTS_PER_MINUTE 60
 #define PLAIN_CHECKS        50
+/* In peace a message now and then; some dozens while everything moves at once. */
+#define IKE_WINDOW_US    (10 * SECOND_US)
+#define IKE_MESSAGES_MAX 40u
 
 struct beat {
     struct event event;
@@ -189,12 +192,28 @@ static uint32_t count_probe(struct attempt *attempt, const struct endpoint *to)
     return 1;
 }
 
+/* Two hosts that answer each other's challenges for ever would be found here. */
+static void count_ike(struct sim *sim, const struct machine *machine)
+{
+    struct traffic *traffic = &sim->traffic;
+    const size_t index = (size_t)machine->index;
+    if (sim->core.now_us - traffic->ike_from_us[index] > IKE_WINDOW_US) {
+        traffic->ike_from_us[index] = sim->core.now_us;
+        traffic->ike[index] = 0;
+    }
+    if (++traffic->ike[index] > IKE_MESSAGES_MAX * (sim->machine_count - 1))
+        core_break(&sim->core, "%s sends more than %u IKE messages in %u s to one host on average",
+                   machine->name, IKE_MESSAGES_MAX, (unsigned)(IKE_WINDOW_US / SECOND_US));
+}
+
 void traffic_count(struct sim *sim, const struct machine *machine, const struct endpoint *to,
                    const uint8_t *data, size_t len, bool is_opener)
 {
     struct stun_message message;
     char text[ENDPOINT_TEXT_CAP];
     const size_t index = (size_t)machine->index;
+    if (!is_opener && datagram_classify(data, len) == DATAGRAM_IKE)
+        count_ike(sim, machine);
     if (is_opener || datagram_classify(data, len) != DATAGRAM_STUN_MAYBE ||
         stun_parse(data, len, &message) != ERR_OK || message.class != STUN_REQUEST ||
         message.username == NULL || message.username_len != sizeof(((struct attempt *)0)->user))

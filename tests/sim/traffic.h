@@ -43,6 +43,8 @@ struct traffic {
     struct attempt *attempts[TRAFFIC_MACHINES];
     size_t attempt_count[TRAFFIC_MACHINES];
     uint64_t checks[TRAFFIC_MACHINES];
+    uint64_t ike[TRAFFIC_MACHINES]; /* IKE messages, since the time below */
+    uint64_t ike_from_us[TRAFFIC_MACHINES];
 };
 
 void traffic_init(struct traffic *traffic, struct core *core);
@@ -52,7 +54,8 @@ void traffic_set(struct sim *sim, size_t from, size_t to, uint64_t interval_us);
 struct flow *traffic_flow(struct sim *sim, size_t from, size_t to);
 /* Bytes that cross the network: no application's data may be seen in them. */
 void traffic_inspect(struct traffic *traffic, struct core *core, const void *data, size_t len);
-/* A datagram that a host sends: counts checks, and breaks where they are too many. */
+/* A datagram that a host sends: counts checks and IKE messages, and breaks where they are too many.
+ */
 void traffic_count(struct sim *sim, const struct machine *machine, const struct endpoint *to,
                    const uint8_t *data, size_t len, bool is_opener);
 /* An IP packet that a machine's daemon gives to its stack. */

@@ -261,6 +261,93 @@ static void test_unchallenged_answer(void **state)
     (void)state;
 }
 
+/* ---- how much of it ---- */
+
+/* NATs that give every destination another port, and let everybody in, on both sides: whatever
+ * arrives comes from a port that it has never come from. */
+static bool scatter(struct net *net, struct packet_sim *p)
+{
+    unsigned *count = net->tamper_context;
+    const bool is_first = address_is_equal(&p->source.address, &net->nodes[0].endpoint.address);
+    p->source = net->nodes[is_first ? 0 : 1].endpoint;
+    p->source.port = (uint16_t)(1024 + ++*count % 60000);
+    p->destination = net->nodes[is_first ? 1 : 0].endpoint;
+    return true;
+}
+
+/* Such a pair never gets anywhere by challenges, and soon asks rarely. */
+static void test_answers_from_elsewhere(void **state)
+{
+    struct pair pair;
+    unsigned count = 0;
+    open_pair(&pair, 11);
+    pair.net.tamper = scatter;
+    pair.net.tamper_context = &count;
+    ike_sa_check_alive(pair.a->sa);
+    net_drive(pair.a);
+    net_run(&pair.net, NET_SECOND(10));
+    assert_true(count > 10);
+    assert_true(count <= 100);
+    count = 0;
+    net_run(&pair.net, NET_SECOND(100));
+    assert_true(count <= 300);
+    assert_int_equal(pair.a->move_count + pair.b->move_count, 0);
+    assert_false(pair.a->is_closed || pair.b->is_closed);
+    /* And where answers come from where they should, a move is a matter of seconds again. */
+    pair.net.tamper = NULL;
+    move(pair.a->node, 12);
+    ike_sa_announce_move(pair.a->sa, pair.net.now_us);
+    net_drive(pair.a);
+    net_run(&pair.net, NET_SECOND(10));
+    assert_true(endpoint_is_equal(ike_sa_remote(pair.b->sa), &pair.a->node->endpoint));
+    net_done(&pair.net);
+    (void)state;
+}
+
+/* A peer that proves each of its moves, as fast as it can: followed a few times, then now and then,
+ * and to where it is in the end. */
+static void test_restless_peer(void **state)
+{
+    struct pair pair;
+    open_pair(&pair, 12);
+    pair.net.delay_us = NET_MS(1);
+    for (uint32_t i = 0; i < 6000; i++) {
+        if (i % 10 == 0)
+            move(pair.a->node, 100 + i);
+        ike_sa_announce_move(pair.a->sa, pair.net.now_us);
+        net_drive(pair.a);
+        net_run(&pair.net, NET_MS(10));
+    }
+    assert_in_range(pair.b->move_count, 10, 10 + 2 * 60 + 2);
+    net_run(&pair.net, NET_SECOND(2));
+    assert_true(endpoint_is_equal(ike_sa_remote(pair.b->sa), &pair.a->node->endpoint));
+    assert_false(pair.a->is_closed || pair.b->is_closed);
+    net_done(&pair.net);
+    (void)state;
+}
+
+/* One that asks as fast as it is answered. */
+static void test_restless_questions(void **state)
+{
+    struct pair pair;
+    open_pair(&pair, 13);
+    pair.net.delay_us = NET_MS(1);
+    const unsigned before = pair.net.sent_count;
+    const uint64_t end_us = pair.net.now_us + NET_SECOND(60);
+    while (pair.net.now_us < end_us) {
+        ike_sa_check_alive(pair.a->sa);
+        net_drive(pair.a);
+        net_run(&pair.net, NET_MS(1));
+    }
+    /* A question that is not answered is asked again a few times. */
+    assert_in_range((pair.net.sent_count - before) / 2, 64, 3 * (64 + 60 * 16));
+    net_run(&pair.net, NET_SECOND(5));
+    assert_false(pair.a->is_closed || pair.b->is_closed);
+    assert_int_equal(ike_sa_unanswered_us(pair.a->sa, pair.net.now_us), 0);
+    net_done(&pair.net);
+    (void)state;
+}
+
 /* By the RFC alone only the initiator moves; without MOBIKE nobody does. */
 static void test_what_was_agreed(void **state)
 {
@@ -285,10 +372,12 @@ static void test_what_was_agreed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_announced_move),      cmocka_unit_test(test_silent_move),
-        cmocka_unit_test(test_move_during_rekey),   cmocka_unit_test(test_many_moves),
-        cmocka_unit_test(test_stolen_messages),     cmocka_unit_test(test_replayed_messages),
-        cmocka_unit_test(test_unchallenged_answer), cmocka_unit_test(test_what_was_agreed),
+        cmocka_unit_test(test_announced_move),         cmocka_unit_test(test_silent_move),
+        cmocka_unit_test(test_move_during_rekey),      cmocka_unit_test(test_many_moves),
+        cmocka_unit_test(test_stolen_messages),        cmocka_unit_test(test_replayed_messages),
+        cmocka_unit_test(test_unchallenged_answer),    cmocka_unit_test(test_what_was_agreed),
+        cmocka_unit_test(test_answers_from_elsewhere), cmocka_unit_test(test_restless_peer),
+        cmocka_unit_test(test_restless_questions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* A token bucket in eight bytes (as GCRA): `burst` at once, then one each interval.
- * Zero-initialised is full. Not a public header: strangers' rates are limited inside login. */
-#ifndef LOGIN_BUCKET_H
-#define LOGIN_BUCKET_H
+ * Zero-initialised is full. */
+#ifndef BASE_BUCKET_H
+#define BASE_BUCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>
