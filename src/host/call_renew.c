@@ -17,8 +17,8 @@ void call_renew(struct peer *peer, uint64_t now_us)
         return;
     /* One that looks for a direct path since before: its addresses may be old ones, and it has no
      * relay channel to offer. */
-    if (peer->call != NULL && !peer->call->is_renewal && peer->call->sa == NULL &&
-        peer->call->started_us < peer->lost_us)
+    if (peer->call != NULL && !peer->call->is_renewal && !peer->call->has_relay &&
+        peer->call->sa == NULL && peer->call->started_us < peer->lost_us)
         call_free(peer->call);
     if (peer->call != NULL)
         return;

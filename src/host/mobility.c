@@ -240,7 +240,8 @@ uint64_t mobility_watch(struct peer *peer, const struct tunnel_status *status, u
         heard_us = ike_sa_heard_us(sa);
     if (peer->is_path_gone)
         return seek_path(peer, heard_us, now_us);
-    if (heard_us > peer->lost_us)
+    /* What is heard while another path is being tried says nothing about this one. */
+    if (heard_us > peer->lost_us && !ike_sa_is_moving(sa))
         peer->lost_us = 0;
     bool was_sent = status->sent_us > heard_us;
     /* A stream that stops is asked about once: who only receives sends nothing when it breaks. */

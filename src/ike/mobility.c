@@ -317,7 +317,7 @@ int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_u
 
 bool ike_sa_is_moving(const struct ike_sa *sa)
 {
-    return sa->has_move;
+    return sa->has_move || sa->has_candidate;
 }
 
 void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us)
