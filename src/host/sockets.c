@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define LOOK_US       (5 * SECOND_US)
+#define RETRY_US      (100 * MS_US)    /* the data path's queue was full */
 #define UNUSED_US     (30 * SECOND_US) /* a path that nobody uses so long is given up */
 #define RECEIVE_TURNS 16
 
@@ -189,20 +190,35 @@ static bool is_used(struct host *host, uint16_t number)
     return false;
 }
 
+/* From now on the data path reads it, and sends from it. False: it has no room for the news; later.
+ */
+static bool hand_over(struct host *host, struct path_socket *socket)
+{
+    if (socket->is_handed_over || host->datapath == NULL)
+        return true;
+    if (!datapath_add_socket(host->datapath, socket->number, &socket->udp))
+        return false;
+    socket->is_handed_over = true;
+    uv_poll_stop(&socket->poll);
+    return true;
+}
+
 static void look_after(struct host *host, uint64_t now_us)
 {
     struct sockets *sockets = &host->sockets;
+    bool are_handed_over = true;
     for (size_t i = sockets->count; i-- > 0;) {
         struct path_socket *socket = sockets->all[i];
         if (socket->call != NULL || socket->number == 0)
             continue;
         if (is_used(host, socket->number))
             socket->used_us = now_us;
-        else if (now_us - socket->used_us >= UNUSED_US)
-            (void)close_socket(host, &sockets->all[i]);
+        else if (now_us - socket->used_us >= UNUSED_US && close_socket(host, &sockets->all[i]))
+            continue;
+        are_handed_over = hand_over(host, socket) && are_handed_over;
     }
     if (sockets->kept > 0)
-        task_set(&host->tasks, &sockets->task, now_us + LOOK_US);
+        task_set(&host->tasks, &sockets->task, now_us + (are_handed_over ? LOOK_US : RETRY_US));
 }
 
 static void on_task(struct task *task, uint64_t now_us)
@@ -216,13 +232,9 @@ static void keep(struct host *host, struct path_socket *socket)
     socket->call = NULL;
     socket->used_us = now_us;
     host->sockets.kept++;
-    if (host->datapath != NULL &&
-        datapath_add_socket(host->datapath, socket->number, &socket->udp)) {
-        socket->is_handed_over = true;
-        uv_poll_stop(&socket->poll);
-    }
     host->sockets.task.run = on_task;
-    task_set(&host->tasks, &host->sockets.task, now_us + LOOK_US);
+    task_set(&host->tasks, &host->sockets.task,
+             now_us + (hand_over(host, socket) ? LOOK_US : RETRY_US));
 }
 
 void sockets_release(struct host *host, const struct call *call, uint16_t kept)
