@@ -11,6 +11,7 @@
 #include "connector/address_count.h"
 #include "connector/config.h"
 #include "connector/database.h"
+#include "connector/strangers.h"
 #include "crypto/identity.h"
 #include "ike/table.h"
 #include "login/registry.h"
@@ -57,14 +58,15 @@ struct connector {
     bool is_listening;
     uv_tcp_t tls_listener;
     bool is_tls_listening;
-    struct tls_context *tls;                 /* NULL: only plain IKE is taken */
-    size_t tls_count;                        /* sessions inside TLS */
-    struct session *tls_oldest, *tls_newest; /* those that have not proven a key */
-    size_t tls_stranger_count;
-    struct address_counts tls_addresses; /* of those */
-    struct map sessions;                 /* by number */
+    struct tls_context *tls;        /* NULL: only plain IKE is taken */
+    size_t tls_count;               /* sessions inside TLS */
+    struct strangers tls_strangers; /* of those, who have not proven a key */
+    struct strangers strangers;     /* … of all sessions */
+    struct map sessions;            /* by number */
     uint64_t session_next;
     size_t stream_count; /* sessions whose memory libuv still holds, too */
+    size_t open_count;   /* … and those that are a file */
+    size_t open_max;     /* as many as the system allows us, less what others need */
     struct deadline_heap session_deadlines;
     struct session *busy_first; /* have something to send or to hear */
     struct session *busy_last;

@@ -22,11 +22,14 @@
 #include "io/clock.h"
 #include "io/control_socket.h"
 #include "io/file.h"
+#include "io/privileges.h"
 
 #define CHECK_US (2 * SECOND_US) /* between looks at the database file */
 #define STOP_US  (3 * SECOND_US) /* for goodbyes */
 /* A loop's turn that brings forth more than this many rounds of events goes on in the next turn. */
 #define ROUNDS_MAX 1000
+/* Connections of DNS and of the control socket, the database, the listeners. */
+#define OTHER_FILES ((size_t)1280)
 
 void connector_registry_config(struct connector *connector, struct registry_config *ret_config)
 {
@@ -256,6 +259,19 @@ static int open_tls(struct connector *connector)
     return ERR_OK;
 }
 
+/* Each session is a file. What else needs some, DNS over TCP above all, must not go without because
+ * strangers hold them. */
+static void allow_files(struct connector *connector)
+{
+    const struct connector_config *config = &connector->config;
+    const size_t files = privileges_allow_files();
+    connector->open_max = files - (files / 4 < OTHER_FILES ? files / 4 : OTHER_FILES);
+    if (connector->open_max < config->sessions_max)
+        log_info("%s: [connector] sessions = %u: the system allows %zu open files, which is enough "
+                 "for %zu sessions; raise it (LimitNOFILE of systemd, `ulimit -n`)",
+                 config->file, config->sessions_max, files, connector->open_max);
+}
+
 /* Opens every port, as the user that started us. */
 static int open_ports(struct connector *connector)
 {
@@ -365,14 +381,16 @@ static int make_engines(struct connector *connector)
 static int init(struct connector *connector)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    uint8_t seeds[3][16];
+    uint8_t seeds[4][16];
     int error = crypto_random(seeds, sizeof seeds);
     if (error == ERR_OK)
         error = map_init(&connector->sessions, seeds[0]);
     if (error == ERR_OK)
         error = address_counts_init(&connector->session_addresses, seeds[1]);
     if (error == ERR_OK)
-        error = address_counts_init(&connector->tls_addresses, seeds[2]);
+        error = strangers_init(&connector->tls_strangers, seeds[2]);
+    if (error == ERR_OK)
+        error = strangers_init(&connector->strangers, seeds[3]);
     deadline_heap_init(&connector->session_deadlines);
     if (error != ERR_OK)
         return fail("detec-connector cannot start", error);
@@ -395,6 +413,7 @@ static int bring_up(struct connector *connector)
 {
     const struct connector_config *config = &connector->config;
     int error = init(connector);
+    allow_files(connector);
     if (error == ERR_OK)
         error = open_ports(connector);
     if (error == ERR_OK)
@@ -439,7 +458,8 @@ static void free_all(struct connector *connector)
     identity_free(connector->identity);
     map_done(&connector->sessions);
     address_counts_done(&connector->session_addresses);
-    address_counts_done(&connector->tls_addresses);
+    strangers_done(&connector->tls_strangers);
+    strangers_done(&connector->strangers);
     tls_context_free(connector->tls);
     deadline_heap_done(&connector->session_deadlines);
     uv_loop_close(&connector->loop);

@@ -18,8 +18,10 @@
 #define FRAME_CAP        4608            /* messages have at most 4096 bytes */
 #define KEEPALIVE_S      60              /* TCP's own, beside the IKE checks */
 #define FLUSH_US         (5 * SECOND_US) /* a goodbye that is not read within is dropped */
-#define BURST            10
-#define BURST_US         (60 * SECOND_US)
+/* What a log-in takes, TLS included, and more: before it has proven a key, a peer says no more. */
+#define UNPROVEN_MAX ((size_t)32 * 1024)
+#define BURST        10
+#define BURST_US     (60 * SECOND_US)
 
 struct outgoing {
     uv_write_t request;
@@ -92,8 +94,10 @@ static void on_closed(uv_handle_t *handle)
 static void close_stream(struct session *session)
 {
     deadline_clear(&session->connector->session_deadlines, &session->deadline);
-    if (!uv_is_closing((uv_handle_t *)&session->tcp))
-        uv_close((uv_handle_t *)&session->tcp, on_closed);
+    if (uv_is_closing((uv_handle_t *)&session->tcp))
+        return;
+    session->connector->open_count--;
+    uv_close((uv_handle_t *)&session->tcp, on_closed);
 }
 
 static void on_shutdown(uv_shutdown_t *request, int status)
@@ -129,6 +133,8 @@ void session_end(struct session *session, bool is_logout, uint64_t now_us)
     session->is_ended = true;
     clear_busy(session);
     deadline_clear(&connector->session_deadlines, &session->deadline);
+    const bool is_stranger = session->stranger.address != NULL;
+    session_trust(session); /* nor is it a stranger any more */
     map_remove(&connector->sessions, &session->node);
     address_counts_remove(&connector->session_addresses, &session->remote.address);
     ike_sa_free(session->sa);
@@ -137,7 +143,31 @@ void session_end(struct session *session, bool is_logout, uint64_t now_us)
     relay_session_closed(connector->relay, session->number);
     if (session->is_registered)
         registry_session_closed(connector->registry, session->number, is_logout, now_us);
-    flush_stream(session, now_us);
+    /* What a stranger does not read is not worth its memory. */
+    if (is_stranger && session_unsent(session) > 0)
+        close_stream(session);
+    else
+        flush_stream(session, now_us);
+}
+
+void session_evict(struct stranger *stranger, uint64_t now_us)
+{
+    struct session *session = stranger != NULL ? stranger->session : NULL;
+    if (session == NULL)
+        return;
+    session_end(session, false, now_us);
+    close_stream(session); /* its file, too, and now */
+}
+
+void session_trust(struct session *session)
+{
+    strangers_remove(&session->connector->strangers, &session->stranger);
+    strangers_remove(&session->connector->tls_strangers, &session->tls_stranger);
+}
+
+size_t session_unsent(const struct session *session)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&session->tcp);
 }
 
 static void on_written(uv_write_t *request, int status)
@@ -150,7 +180,7 @@ int session_write_bytes(struct session *session, const uint8_t *data, size_t len
     uv_stream_t *stream = (uv_stream_t *)&session->tcp;
     uv_buf_t buffer = uv_buf_init((char *)data, (unsigned)len);
     /* Almost always the kernel takes it at once, and nothing is kept. */
-    int taken = uv_stream_get_write_queue_size(stream) == 0 ? uv_try_write(stream, &buffer, 1) : 0;
+    int taken = session_unsent(session) == 0 ? uv_try_write(stream, &buffer, 1) : 0;
     const size_t done = taken > 0 ? (size_t)taken : 0;
     if (done == len)
         return ERR_OK;
@@ -175,7 +205,7 @@ static int write_frame(struct session *session, uint32_t channel, const uint8_t 
     ike_stream_put_frame(&w, channel, message, len);
     if (!writer_is_ok(&w))
         return w.error;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&session->tcp) + w.len > queue_max)
+    if (session_unsent(session) + w.len > queue_max)
         return ERR_LIMIT;
     return session->tls != NULL ? session_tls_write(session, frame, w.len)
                                 : session_write_bytes(session, frame, w.len);
@@ -237,6 +267,9 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
     int error = got > 0 ? ERR_OK : ERR_IO;
     if (got == 0 || session->is_ended)
         return;
+    if (error == ERR_OK && session->stranger.address != NULL &&
+        (session->unproven_len += (size_t)got) > UNPROVEN_MAX)
+        error = ERR_LIMIT;
     if (error == ERR_OK && !session->was_heard && data[0] == TLS_FIRST_BYTE)
         error = session_tls_begin(session, now_us);
     session->was_heard = true;
@@ -248,20 +281,38 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         session_end(session, false, now_us);
 }
 
+static bool has_room(const struct connector *connector)
+{
+    return connector->sessions.count < connector->config.sessions_max &&
+           connector->open_count <= connector->open_max; /* it counts itself */
+}
+
+/* Where there is no room, the oldest stranger has to go: of this address, or of all. */
+static int make_room(struct connector *connector, const struct address *address, uint64_t now_us)
+{
+    const struct connector_config *config = &connector->config;
+    const uint32_t max = config->sessions_per_address_max;
+    if (!has_room(connector))
+        session_evict(connector->strangers.oldest, now_us);
+    if (!has_room(connector))
+        return ERR_LIMIT;
+    int error = address_counts_add(&connector->session_addresses, address, max);
+    if (error != ERR_LIMIT)
+        return error;
+    session_evict(strangers_oldest_of(&connector->strangers, address), now_us);
+    return address_counts_add(&connector->session_addresses, address, max);
+}
+
 /* Puts an accepted connection into the tables. */
 static int register_session(struct session *session, uint64_t now_us)
 {
     struct connector *connector = session->connector;
-    const struct connector_config *config = &connector->config;
     struct sockaddr_storage address;
     int len = sizeof address;
     if (uv_tcp_getpeername(&session->tcp, (struct sockaddr *)&address, &len) != 0 ||
         endpoint_from_sockaddr((const struct sockaddr *)&address, &session->remote) != ERR_OK)
         return ERR_IO;
-    if (connector->sessions.count >= config->sessions_max)
-        return ERR_LIMIT;
-    int error = address_counts_add(&connector->session_addresses, &session->remote.address,
-                                   config->sessions_per_address_max);
+    int error = make_room(connector, &session->remote.address, now_us);
     if (error != ERR_OK)
         return error;
     session->number = ++connector->session_next;
@@ -269,11 +320,14 @@ static int register_session(struct session *session, uint64_t now_us)
     error =
         deadline_set(&connector->session_deadlines, &session->deadline, now_us + SESSION_AUTH_US);
     if (error == ERR_OK)
+        error = strangers_add(&connector->strangers, &session->stranger, &session->remote.address);
+    if (error == ERR_OK)
         error =
             map_insert(&connector->sessions, &session->node,
                        map_hash(&connector->sessions, &session->number, sizeof session->number));
     if (error == ERR_OK)
         return ERR_OK;
+    session_trust(session);
     deadline_clear(&connector->session_deadlines, &session->deadline);
     address_counts_remove(&connector->session_addresses, &session->remote.address);
     return error;
@@ -328,7 +382,9 @@ static void on_connection(uv_stream_t *listener, int status)
     }
     session->tcp.data = session;
     session->connector = connector;
+    session->stranger.session = session->tls_stranger.session = session;
     connector->stream_count++;
+    connector->open_count++;
     ike_stream_init(&session->parser, true, IKE_STREAM_STRANGER_CAP);
     if (uv_accept(listener, (uv_stream_t *)&session->tcp) == 0) {
         start_session(session, clock_now_us());

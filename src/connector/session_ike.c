@@ -90,7 +90,7 @@ static void on_established(struct session *session, const struct ike_event_estab
         registry_session_observed(connector->registry, session->number, &session->remote.address);
         session->is_registered = true;
         connector->resumed_count += event->is_resumed;
-        session_tls_trust(session);
+        session_trust(session);
         return;
     }
     log_debug("session %llu: not taken: %s", (unsigned long long)session->number,

@@ -13,11 +13,12 @@ struct session {
     uint64_t number;
     struct endpoint remote;
     struct ike_stream parser;
-    struct tls_channel *tls; /* NULL: plain */
-    struct session *tls_previous, *tls_next;
-    bool is_tls_stranger; /* in the list of those that are not authenticated */
-    bool was_heard;       /* its first byte tells plain from TLS */
-    struct ike_sa *sa;    /* NULL before its first message, and after its end */
+    struct tls_channel *tls;      /* NULL: plain */
+    struct stranger stranger;     /* until it is authenticated */
+    struct stranger tls_stranger; /* … where it is inside TLS */
+    size_t unproven_len;          /* bytes that it has sent until then */
+    bool was_heard;               /* its first byte tells plain from TLS */
+    struct ike_sa *sa;            /* NULL before its first message, and after its end */
     struct session *busy_previous, *busy_next;
     struct deadline deadline; /* until authenticated; until goodbye; until the stream is flushed */
     uint64_t since_us;
@@ -40,18 +41,23 @@ MUST_USE int session_take_bytes(struct session *session, const uint8_t *data, si
                                 uint64_t now_us);
 /* Writes or queues bytes as they are; errors as of session_write(). */
 MUST_USE int session_write_bytes(struct session *session, const uint8_t *data, size_t len);
+/* Bytes that the kernel has not taken yet. */
+size_t session_unsent(const struct session *session);
 
-/* The peer's first byte was one of TLS. ERR_LIMIT: too many strangers of its address. */
+/* The peer's first byte was one of TLS. */
 MUST_USE int session_tls_begin(struct session *session, uint64_t now_us);
 /* Ciphertext of the peer. After an error the stream is of no more use. */
 MUST_USE int session_tls_feed(struct session *session, const uint8_t *data, size_t len,
                               uint64_t now_us);
 /* Seals and writes. */
 MUST_USE int session_tls_write(struct session *session, const uint8_t *data, size_t len);
-/* The peer has proven its key: it does not count as a stranger any more. */
-void session_tls_trust(struct session *session);
+/* Gives back what it holds. */
 void session_tls_end(struct session *session);
 
+/* This stranger has to make room, at once; NULL is fine. */
+void session_evict(struct stranger *stranger, uint64_t now_us);
+/* The peer has proven its key. */
+void session_trust(struct session *session);
 /* The end: out of every table, the rest of the stream is flushed and closed. is_logout: the host
  * said goodbye, so its records go at once. */
 void session_end(struct session *session, bool is_logout, uint64_t now_us);

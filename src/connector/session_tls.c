@@ -2,69 +2,34 @@
  * records, and the cap on what strangers can hold. Who they are is IKE's business, inside. */
 #include "connector/session_internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "crypto/tls.h"
 
 #define STRANGERS_MAX             512 /* TLS connections that have not proven a key yet, of all */
 #define STRANGERS_PER_ADDRESS_MAX 32  /* of one address (IPv6: one /64) */
 #define PLAINTEXT_CAP             4096
-/* Answers of TLS itself that nobody reads, beside what session.c lets wait: whoever asks for new
- * keys again and again gets one each time. */
-#define UNREAD_MAX ((size_t)128 * 1024)
-
-static void unlink_stranger(struct session *session)
-{
-    struct connector *connector = session->connector;
-    if (!session->is_tls_stranger)
-        return;
-    session->is_tls_stranger = false;
-    *(session->tls_previous != NULL ? &session->tls_previous->tls_next : &connector->tls_oldest) =
-        session->tls_next;
-    *(session->tls_next != NULL ? &session->tls_next->tls_previous : &connector->tls_newest) =
-        session->tls_previous;
-    connector->tls_stranger_count--;
-    address_counts_remove(&connector->tls_addresses, &session->remote.address);
-}
+#define QUEUE_MAX                 ((size_t)96 * 1024) /* frames have their own, lower, limits */
 
 int session_tls_begin(struct session *session, uint64_t now_us)
 {
     struct connector *connector = session->connector;
+    struct strangers *strangers = &connector->tls_strangers;
+    const struct address *address = &session->remote.address;
     if (connector->tls == NULL)
         return ERR_UNSUPPORTED;
-    int error = address_counts_add(&connector->tls_addresses, &session->remote.address,
-                                   STRANGERS_PER_ADDRESS_MAX);
-    if (error != ERR_OK)
-        return error;
-    error = tls_channel_new(connector->tls, NULL, &session->tls);
-    if (error != ERR_OK) {
-        address_counts_remove(&connector->tls_addresses, &session->remote.address);
-        return error;
-    }
-    /* The oldest goes: an honest host needs three round trips, an attacker would have to bring all
-     * the others within that time. */
-    if (connector->tls_stranger_count >= STRANGERS_MAX)
-        session_end(connector->tls_oldest, false, now_us);
-    session->is_tls_stranger = true;
-    session->tls_previous = connector->tls_newest;
-    session->tls_next = NULL;
-    *(connector->tls_newest != NULL ? &connector->tls_newest->tls_next : &connector->tls_oldest) =
-        session;
-    connector->tls_newest = session;
-    connector->tls_stranger_count++;
-    connector->tls_count++;
-    return ERR_OK;
-}
-
-void session_tls_trust(struct session *session)
-{
-    unlink_stranger(session);
+    if (strangers_count_of(strangers, address) >= STRANGERS_PER_ADDRESS_MAX)
+        session_evict(strangers_oldest_of(strangers, address), now_us);
+    else if (strangers->count >= STRANGERS_MAX)
+        session_evict(strangers->oldest, now_us);
+    int error = strangers_add(strangers, &session->tls_stranger, address);
+    if (error == ERR_OK)
+        error = tls_channel_new(connector->tls, NULL, &session->tls);
+    if (error == ERR_OK)
+        connector->tls_count++;
+    return error;
 }
 
 void session_tls_end(struct session *session)
 {
-    unlink_stranger(session);
     if (session->tls == NULL)
         return;
     tls_channel_free(session->tls);
@@ -72,15 +37,16 @@ void session_tls_end(struct session *session)
     session->connector->tls_count--;
 }
 
-/* Sends what the channel has to send: answers of the handshake, records. */
+/* Sends what the channel has to send: answers of the handshake, records, and what a peer can ask
+ * for at will, new keys (RFC 8446, 4.6.3), whether or not it reads the answers. */
 static int flush(struct session *session)
 {
     uint8_t data[PLAINTEXT_CAP];
     size_t len;
-    if (uv_stream_get_write_queue_size((uv_stream_t *)&session->tcp) > UNREAD_MAX)
-        return ERR_LIMIT;
     while ((len = tls_channel_take(session->tls, data, sizeof data)) > 0) {
-        const int error = session_write_bytes(session, data, len);
+        const int error = session_unsent(session) + len <= QUEUE_MAX
+                              ? session_write_bytes(session, data, len)
+                              : ERR_LIMIT;
         if (error != ERR_OK)
             return error;
     }

@@ -38,6 +38,7 @@ struct dial {
     size_t connector_count;
     bool is_racing;
     bool is_complete; /* no more addresses will come */
+    unsigned agains;  /* how often all had failed while others may come */
     uint64_t next_us; /* when the next way may begin */
     uint64_t lost_us; /* when the race is lost */
     uint64_t name_us; /* when the proxy may be asked by name */
@@ -284,6 +285,17 @@ static void lose(struct dial *dial, uint64_t now_us)
     session_on_unreachable(dial->session, now_us);
 }
 
+/* All have failed, and DNS does not say whether there are others: what answers for the zone may be
+ * the very connector that is away for a moment. */
+static void begin_again(struct dial *dial, uint64_t now_us)
+{
+    for (size_t i = 0; i < dial->way_count; i++)
+        dial->ways[i].state = WAY_WAITING;
+    dial->next_us = now_us + (DIAL_AGAIN_US << (dial->agains < 2 ? dial->agains : 2));
+    dial->lost_us = dial->next_us + DIAL_RACE_US;
+    dial->agains++;
+}
+
 /* Begins what is due; sets the timer for the rest. */
 static void schedule(struct dial *dial, uint64_t now_us)
 {
@@ -297,6 +309,11 @@ static void schedule(struct dial *dial, uint64_t now_us)
     if (way == NULL && dial->is_complete && count_ways(dial, WAY_TRYING) == 0 && !is_searching) {
         lose(dial, now_us);
         return;
+    }
+    if (!dial->is_complete && dial->way_count > 0 &&
+        count_ways(dial, WAY_FAILED) == dial->way_count) {
+        begin_again(dial, now_us);
+        way = best_way(dial, now_us);
     }
     uint64_t due_us = dial->lost_us;
     if (way != NULL)
@@ -345,6 +362,8 @@ void dial_add(struct dial *dial, const struct endpoint *connectors, size_t count
             add_way(dial, DIAL_PROXY_TLS, &connectors[i]);
         if (has_proxy && connectors[i].port != DIAL_PORT)
             add_way(dial, DIAL_PROXY_TCP, &connectors[i]);
+        if (dial->agains > 0)
+            dial->next_us = now_us; /* nobody waits for those that have failed */
     }
     schedule(dial, now_us);
 }
@@ -378,6 +397,7 @@ void dial_start(struct dial *dial, uint64_t now_us)
     dial_stop(dial);
     dial->way_count = dial->connector_count = 0;
     dial->is_complete = false;
+    dial->agains = 0;
     dial->error[0] = '\0';
     dial->has_proxy_error = false;
     dial->is_racing = true;

@@ -15,6 +15,7 @@ struct session;
 #define DIAL_STEP_US     (250 * MS_US)    /* between attempts (RFC 8305, 5), and more: */
 #define DIAL_STEP_MAX_US SECOND_US        /* twice what TCP took, up to this, for one that has it */
 #define DIAL_RACE_US     (10 * SECOND_US) /* from the last attempt's begin: then it has failed */
+#define DIAL_AGAIN_US    SECOND_US        /* all have failed, DNS is still asked: anew after this */
 #define DIAL_PROVE_US    (3 * SECOND_US)  /* from the first answer to an authenticated SA */
 #define DIAL_NAME_US     SECOND_US        /* DNS gets this long before a proxy is asked by name */
 #define DIAL_MEMORY_US   (600 * SECOND_US) /* a worse way goes first for so long; then the best */

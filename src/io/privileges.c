@@ -13,6 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define FILES_LEAST ((size_t)256)     /* where the system does not say */
+#define FILES_MOST  ((size_t)1 << 30) /* … or says that there is no limit */
+
 static uint64_t capability_mask(unsigned privileges)
 {
     uint64_t mask = 0;
@@ -143,4 +146,15 @@ bool privileges_protect_memory(void)
         (getrlimit(RLIMIT_MEMLOCK, &present) < 0 || present.rlim_cur != RLIM_INFINITY))
         return false;
     return mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+size_t privileges_allow_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return FILES_LEAST;
+    const struct rlimit raised = {limit.rlim_max, limit.rlim_max};
+    if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        limit = raised;
+    return limit.rlim_cur < FILES_MOST ? (size_t)limit.rlim_cur : FILES_MOST;
 }

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include <stdbool.h>
+#include <stddef.h>
 
 enum privilege { /* a set */
                  PRIVILEGE_NONE = 0,
@@ -27,5 +28,8 @@ MUST_USE int privileges_become(const char *user, unsigned privileges);
  * Best effort; after privileges_become it must be called again, before privileges_keep it can do
  * more. Returns whether the memory is locked. */
 bool privileges_protect_memory(void);
+/* Raises the number of files that may be open to what the system lets this process have; returns
+ * it. */
+size_t privileges_allow_files(void);
 
 #endif

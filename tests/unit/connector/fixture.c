@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -74,6 +75,9 @@ void fixture_start(struct fixture *fixture)
         /* Goes with the test, however that ends. */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGPIPE, SIG_IGN);
+        const struct rlimit files = {fixture->files_max, fixture->files_max};
+        if (fixture->files_max != 0 && setrlimit(RLIMIT_NOFILE, &files) != 0)
+            _exit(1);
         log_init("connector", fixture->config.log_level);
         /* Not _exit: a leak checker looks at the end. */
         exit(server_run(&fixture->config) == ERR_OK ? 0 : 1);
@@ -221,13 +225,20 @@ void client_open(struct client *client, const struct fixture *fixture,
                  const struct identity *identity, const struct public_key *expected)
 {
     struct sockaddr_storage address;
+    const socklen_t len = endpoint_to_sockaddr(&fixture->config.listen, false, &address);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+    client_open_on(client, fixture, fd, identity, expected);
+}
+
+void client_open_on(struct client *client, const struct fixture *fixture, int fd,
+                    const struct identity *identity, const struct public_key *expected)
+{
     uint8_t prefix[IKE_STREAM_PREFIX_LEN];
     struct writer w;
     memset(client, 0, sizeof *client);
-    const socklen_t len = endpoint_to_sockaddr(&fixture->config.listen, false, &address);
-    client->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(client->fd >= 0);
-    assert_int_equal(connect(client->fd, (struct sockaddr *)&address, len), 0);
+    client->fd = fd;
     assert_int_equal(fcntl(client->fd, F_SETFL, O_NONBLOCK), 0);
     ike_stream_init(&client->stream, false, IKE_STREAM_STRANGER_CAP);
     writer_init(&w, prefix, sizeof prefix);

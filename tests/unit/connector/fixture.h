@@ -19,7 +19,8 @@
 struct fixture {
     char directory[64];
     struct connector_config config;
-    pid_t pid; /* 0: not running */
+    unsigned files_max; /* open files that the system allows it; 0: as many as us */
+    pid_t pid;          /* 0: not running */
 };
 
 /* A new directory with default settings; nothing runs yet. */
@@ -65,6 +66,9 @@ struct client {
 /* TCP and IKE_SA_INIT are begun. expected: the connector's key, or NULL. */
 void client_open(struct client *client, const struct fixture *fixture,
                  const struct identity *identity, const struct public_key *expected);
+/* … over a connection that is there, whatever leads through it. Takes fd. */
+void client_open_on(struct client *client, const struct fixture *fixture, int fd,
+                    const struct identity *identity, const struct public_key *expected);
 void client_done(struct client *client);
 /* Sends and hears what is there, waiting at most wait_ms for the network. */
 void client_step(struct client *client, int wait_ms);

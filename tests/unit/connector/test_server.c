@@ -410,31 +410,31 @@ static void test_silent_connection_is_cut(void **state)
     close(fd);
 }
 
+/* Hosts fill the places of their address: nobody else gets one, until one of them goes. */
 static void test_sessions_per_address(void **state)
 {
-    int fds[3];
-    struct client client;
+    struct client clients[4];
     fixture.config.sessions_per_address_max = 3;
     fixture_start(&fixture);
     for (size_t i = 0; i < 3; i++)
-        fds[i] = raw_connect();
+        client_log_in(&clients[i], &fixture, keys[i], "", false);
     const int fourth = raw_connect();
     assert_true(wait_closed(fourth) < 5000);
     close(fourth);
-    for (size_t i = 0; i < 3; i++)
-        close(fds[i]);
-    /* The places are free again, once the connector has seen it. */
+    log_out(&clients[2]);
+    /* The place is free again, once the connector has seen it. */
     const uint64_t until_us = clock_now_us() + WAIT_US;
-    do {
+    bool is_up = false;
+    while (!is_up) {
         assert_true(clock_now_us() < until_us);
-        client_open(&client, &fixture, keys[0], NULL);
-        while (!client.is_up && !client.is_eof)
-            client_step(&client, 20);
-        const bool is_up = client.is_up;
-        client_done(&client);
-        if (is_up)
-            return;
-    } while (true);
+        client_open(&clients[3], &fixture, keys[3], NULL);
+        while (!clients[3].is_up && !clients[3].is_eof)
+            client_step(&clients[3], 20);
+        is_up = clients[3].is_up;
+        client_done(&clients[3]);
+    }
+    for (size_t i = 0; i < 2; i++)
+        client_done(&clients[i]);
 }
 
 static void test_stun(void **state)
