@@ -261,8 +261,10 @@ static void take_refusal(struct login_client *client, const struct notify_name *
     uint64_t wait_us;
     switch (name->result) {
     case NAME_REPLACED:
-    case NAME_TOO_OFTEN:
         wait_us = LOGIN_RETRY_REPLACED_US + with_jitter(LOGIN_RETRY_REPLACED_US / 4);
+        break;
+    case NAME_TOO_OFTEN:
+        wait_us = with_jitter(LOGIN_RETRY_OFTEN_US);
         break;
     case NAME_TOO_MANY_HOSTS:
         wait_us = with_jitter(LOGIN_RETRY_MAX_US);

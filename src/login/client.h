@@ -14,6 +14,7 @@
 #define LOGIN_RETRY_MAX_US       (60 * SECOND_US)  /* all with 50% jitter either way */
 #define LOGIN_RETRY_QUICK_US     (300 * MS_US)     /* first retry after a session that had lasted */
 #define LOGIN_RETRY_REFUSED_US   (300 * SECOND_US) /* an administrator has to act first */
+#define LOGIN_RETRY_OFTEN_US     (5 * SECOND_US)   /* we have moved too often */
 #define LOGIN_RETRY_REPLACED_US  (600 * SECOND_US) /* the least; jitter is added */
 #define LOGIN_STABLE_US          (30 * SECOND_US) /* a session that lasted this long was a good one */
 #define LOGIN_GUEST_IDLE_US      (300 * SECOND_US) /* guests leave after this long without a call */

@@ -19,16 +19,18 @@
 #define REGISTRY_PENDING_SESSION 64 /* … of one caller */
 /* Token buckets: burst, and one more each interval. A called host has one for the hosts with static
  * names of its zone, and one for all others, whose keys cost nothing. */
-#define REGISTRY_CALLER_BURST   20
-#define REGISTRY_CALLER_US      (500 * MS_US) /* one caller: 2 calls a second */
-#define REGISTRY_CALLED_BURST   60
-#define REGISTRY_CALLED_US      (100 * MS_US) /* one called host: 10 calls a second */
-#define REGISTRY_LOOKUP_BURST   60
-#define REGISTRY_LOOKUP_US      (200 * MS_US)
-#define REGISTRY_LOGIN_BURST    20
-#define REGISTRY_LOGIN_US       (2 * SECOND_US) /* LOGINs in one session */
-#define REGISTRY_TAKEOVER_BURST 5
-#define REGISTRY_TAKEOVER_US    (120 * SECOND_US) /* one live session of a key pushing out another */
+#define REGISTRY_CALLER_BURST 20
+#define REGISTRY_CALLER_US    (500 * MS_US) /* one caller: 2 calls a second */
+#define REGISTRY_CALLED_BURST 60
+#define REGISTRY_CALLED_US    (100 * MS_US) /* one called host: 10 calls a second */
+#define REGISTRY_LOOKUP_BURST 60
+#define REGISTRY_LOOKUP_US    (200 * MS_US)
+#define REGISTRY_LOGIN_BURST  20
+#define REGISTRY_LOGIN_US     (2 * SECOND_US) /* LOGINs in one session */
+/* One live session of a key pushing out another: a host that goes from network to network does so
+ * each time, as nobody has closed its last connection. */
+#define REGISTRY_TAKEOVER_BURST 60
+#define REGISTRY_TAKEOVER_US    (2 * SECOND_US)
 
 /* A row of the host database. */
 struct registry_static {

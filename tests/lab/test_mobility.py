@@ -13,6 +13,7 @@ import pytest
 import capture
 import lab as labs
 import topologies
+from moves import Roamer, move_many, reboot_nat
 from test_calls import NAME_A, NAME_B, first_ping
 
 pytestmark = pytest.mark.alone
@@ -119,14 +120,6 @@ def up(lab, *args, one_way=False, **options):
     return calls, stream
 
 
-def reboot_nat(nat, address=None):
-    """The NAT forgets everything, and comes back with another public address if it is given one."""
-    if address:
-        nat.ip(f"addr del {nat.address}/24 dev wan", f"addr add {address}/24 dev wan", "route replace default via 198.51.100.1")
-        nat.address = address
-    nat.run("conntrack -F")
-
-
 def wait_direct(calls):
     for host, name in ((calls.a, NAME_B), (calls.b, NAME_A)):
         host.wait_peer(name)
@@ -207,24 +200,6 @@ def test_host_changes_its_network(lab, nat_b, limit):
     assert stream.gap(begun) <= limit, f"{stream.gap(begun)}\n{logs(calls)}"
     stream.close()
     labs.wait_until(lambda: calls.a.login_state() == "logged-in", 5, "a is logged in from there")
-
-
-class Roamer:
-    """Lets host a go to and fro between the LANs of nata and nata2. The cables stay plugged in: the kernel takes up to a second
-    to believe in one that has just been."""
-
-    def __init__(self, calls, node, nats):
-        self.node, self.nats, self.at = node, nats, 0
-        self.addresses = [node.address, calls.lab.join(node, nats[1].lan, interface="eth1", ipv6=False)]
-        node.ip(f"addr del {self.addresses[1]}/24 dev eth1")
-
-    def go(self):
-        """One network goes and the other one comes, and with it the way out; returns the new public address."""
-        old, new = self.at, 1 - self.at
-        self.at = new
-        self.node.ip(f"addr del {self.addresses[old]}/24 dev eth{old}", f"addr add {self.addresses[new]}/24 dev eth{new}",
-                     f"route replace default via {self.nats[new].lan.gateway} dev eth{new}")
-        return self.nats[new].address
 
 
 FAR = {"delay": 20}  # ms, one way, of each host's and the connector's line
@@ -326,6 +301,16 @@ def test_moves_under_a_transfer(lab):
         stream.wait_moving(begun - 0.4)
     stream.close()
     assert_kept(calls)
+
+
+def test_moves_of_all_kinds_under_a_transfer(lab):
+    """The core of `scripts/figures moves`: either host, or both, in another network or under another address, each move as soon as TCP goes on
+    after the one before, NATs on both sides. Every byte arrives as it was sent, and the tunnel is the first one.
+    """
+    report = move_many(lab, 12, seed=5)
+    print(report)
+    assert report["bytes"] > 100_000
+    assert (report["tunnels_down"], report["tunnels_made_anew"]) == (0, 0)
 
 
 def test_copies_from_elsewhere_move_nothing(lab):

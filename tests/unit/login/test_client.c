@@ -99,7 +99,7 @@ static void test_refusals(void **state)
         {NAME_NO_DYNAMIC, 150 * SECOND_US, 450 * SECOND_US},
         {NAME_TOO_MANY_HOSTS, 30 * SECOND_US, 90 * SECOND_US},
         {NAME_REPLACED, 600 * SECOND_US, 900 * SECOND_US},
-        {NAME_TOO_OFTEN, 600 * SECOND_US, 900 * SECOND_US},
+        {NAME_TOO_OFTEN, 2 * SECOND_US, 8 * SECOND_US},
         {NAME_GUEST, 150 * SECOND_US, 450 * SECOND_US}, /* a name was wanted */
         {200, 150 * SECOND_US, 450 * SECOND_US},
     };
