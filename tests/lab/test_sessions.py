@@ -113,14 +113,14 @@ def test_tcp_accepted_and_swallowed_everywhere_but_tls(lab):
     sink.close()
 
 
-def start_proxy(lab, calls, port=3128, credentials=True):
-    """tinyproxy as most offices have it: CONNECT to port 443 alone."""
+def start_proxy(lab, calls, port=3128, credentials=True, connect_port=443):
+    """tinyproxy as most offices have it: CONNECT to one port alone."""
     node = lab.host("proxy", calls.net.west)
     node.use_resolver(calls.resolver.addresses[0], options="timeout:3")
     config = lab.dir / "tinyproxy.conf"
     auth = f"BasicAuth {USER} {PASSWORD}\n" if credentials else ""
     config.write_text(f"User root\nGroup root\nPort {port}\nListen {node.address}\nTimeout 600\nMaxClients 50\nLogLevel Connect\n"
-                      f"{auth}ConnectPort 443\n")
+                      f"{auth}ConnectPort {connect_port}\n")
     node.process = node.start("tinyproxy", "-d", "-c", config)
     labs.wait_until(lambda: programs.is_listening(node, port), 10, lambda: node.process.log)
     return node
@@ -153,14 +153,22 @@ def test_a_proxy_without_dns(lab):
     assert calls.a.status()["login"]["way"] == f"tls 443 via http://{proxy.address}:3128"
 
 
-def test_a_proxy_that_refuses(lab):
+@pytest.mark.parametrize("case, said", [("wrong password", "a user and a password"), ("no password", "a user and a password"),
+                                        ("port not allowed", "it refuses (403)"), ("nobody there", "connection refused")])
+def test_a_proxy_that_refuses(lab, case, said):
+    """`detec status` says what the proxy says."""
     calls = make(lab)
-    proxy = start_proxy(lab, calls)
-    calls.a.sections["host"]["proxy"] = f"http://{USER}:wrong@{proxy.address}:3128"
+    proxy = start_proxy(lab, calls, credentials="password" in case, connect_port=8443 if case == "port not allowed" else 443)
+    if case == "nobody there":
+        proxy.process.stop()
+    user = f"{USER}:wrong@" if case == "wrong password" else ""
+    calls.a.sections["host"]["proxy"] = f"http://{user}{proxy.address}:3128"
     firewall(calls, f"ip daddr {proxy.address} tcp dport 3128", DNS, verdict="reject")
     start(calls)
     calls.a.start(login=False)
-    labs.wait_until(lambda: "a user and a password" in (calls.a.process.log + str(calls.a.status()["login"]["error"])), 15, lambda: calls.a.process.log)
+    labs.wait_until(lambda: "by the proxy: " in str(calls.a.status()["login"]["error"]), 15, lambda: calls.a.process.log)
+    assert said in calls.a.status()["login"]["error"].split("by the proxy: ")[1]
+    assert said in calls.a.detec("status").stdout and "wrong" not in calls.a.detec("status").stdout
 
 
 def test_the_way_that_worked_goes_first(lab):
@@ -254,3 +262,26 @@ def test_black_holed_and_moved(lab):
     labs.wait_until(lambda: calls.a.login_state() == "logged-in" and calls.a.status()["login"]["connector"] == f"{second.address}:4500", 60,
                     lambda: f"{calls.a.status()['login']} {calls.a.process.log}")
     print("moved after", time.monotonic() - begin)
+
+
+def test_one_of_two_addresses_is_a_black_hole(lab):
+    """DNS names two connectors' addresses, the first swallows everything: the other one is used, at the first log-in and later."""
+    calls = make(lab)
+    second = lab.host("second", calls.net.east)
+    hole = lab.host("hole", calls.net.east)
+    calls.net.node.nft(f"table ip hole {{ counter syn {{ }}; chain f {{ type filter hook forward priority 0; "
+                       f"ip daddr {hole.address} counter name syn drop; }}; }}")
+    start(calls)
+    calls.resolver.process.stop()
+    zone = calls.connector.zone
+    calls.resolver = programs.Resolver(calls.resolver_node, {}, cache=0, options=[
+        f"--srv-host=_detec._tcp.{zone},hole.{zone},4500,1", f"--srv-host=_detec._tcp.{zone},second.{zone},4500,2",
+        f"--host-record=hole.{zone},{hole.address}", f"--host-record=second.{zone},{second.address}", f"--local=/{zone}/"])
+    calls.connector.stop()
+    twin = programs.Connector(second, zone)
+    twin.sections["connector"].update(key=calls.connector.key_path, database=calls.connector.dir / "hosts.db")
+    twin.start()
+    calls.a.sections["trust"] = {"connector_key": f"{zone} {calls.connector.public_key}"}
+    assert log_in(calls) == "tcp 4500"
+    assert calls.a.status()["login"]["connector"] == f"{second.address}:4500"
+    assert "packets 0" not in calls.net.node.run("nft list counter ip hole syn").stdout, "the first one was not tried"

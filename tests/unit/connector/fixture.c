@@ -212,6 +212,7 @@ static void make_profile(struct client *client, const struct identity *identity,
     struct ike_table_limits limits;
     ike_config_init(&config, identity);
     config.is_reliable = true;
+    config.wants_ticket = true;
     config.has_expected_key = expected != NULL;
     if (expected != NULL)
         config.expected_key = *expected;
@@ -221,19 +222,18 @@ static void make_profile(struct client *client, const struct identity *identity,
     assert_int_equal(ike_table_new(&limits, clock_now_us(), &client->table), ERR_OK);
 }
 
-void client_open(struct client *client, const struct fixture *fixture,
-                 const struct identity *identity, const struct public_key *expected)
+static int connect_to(const struct fixture *fixture)
 {
     struct sockaddr_storage address;
     const socklen_t len = endpoint_to_sockaddr(&fixture->config.listen, false, &address);
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
-    client_open_on(client, fixture, fd, identity, expected);
+    return fd;
 }
 
-void client_open_on(struct client *client, const struct fixture *fixture, int fd,
-                    const struct identity *identity, const struct public_key *expected)
+static void begin(struct client *client, int fd, const struct identity *identity,
+                  const struct public_key *expected)
 {
     uint8_t prefix[IKE_STREAM_PREFIX_LEN];
     struct writer w;
@@ -245,6 +245,27 @@ void client_open_on(struct client *client, const struct fixture *fixture, int fd
     ike_stream_put_prefix(&w);
     assert_int_equal(send(client->fd, prefix, w.len, MSG_NOSIGNAL), w.len);
     make_profile(client, identity, expected);
+}
+
+void client_open(struct client *client, const struct fixture *fixture,
+                 const struct identity *identity, const struct public_key *expected)
+{
+    client_open_on(client, fixture, connect_to(fixture), identity, expected);
+}
+
+void client_resume(struct client *client, const struct fixture *fixture,
+                   const struct identity *identity, const struct ike_resumption *resumption)
+{
+    begin(client, connect_to(fixture), identity, &resumption->peer_key);
+    assert_int_equal(ike_sa_resume(client->table, client->profile, resumption,
+                                   &fixture->config.listen, clock_now_us(), &client->sa),
+                     ERR_OK);
+}
+
+void client_open_on(struct client *client, const struct fixture *fixture, int fd,
+                    const struct identity *identity, const struct public_key *expected)
+{
+    begin(client, fd, identity, expected);
     assert_int_equal(ike_sa_initiate(client->table, client->profile, &fixture->config.listen,
                                      clock_now_us(), &client->sa),
                      ERR_OK);
@@ -255,6 +276,8 @@ void client_done(struct client *client)
     ike_table_free(client->table);
     ike_profile_free(client->profile);
     ike_stream_done(&client->stream);
+    ike_resumption_free(client->resumption);
+    client->resumption = NULL;
     if (client->fd >= 0)
         close(client->fd);
     client->fd = -1;
@@ -304,8 +327,11 @@ static void drive(struct client *client)
         ike_sa_next_event(client->sa, &event);
         if (event.type == IKE_EVENT_NONE)
             return;
-        if (event.type == IKE_EVENT_ESTABLISHED)
+        if (event.type == IKE_EVENT_ESTABLISHED) {
             client->is_up = true;
+            client->is_resumed = event.established.is_resumed;
+            client->resumption = ike_sa_take_resumption(client->sa);
+        }
         if (event.type == IKE_EVENT_NOTIFY)
             take_notify(client, &event.notify);
         if (event.type == IKE_EVENT_CLOSED) {

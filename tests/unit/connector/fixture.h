@@ -9,6 +9,7 @@
 
 #include "connector/config.h"
 #include "ike/table.h"
+#include "ike/ticket.h"
 #include "io/ike_stream.h"
 #include "wire/notify.h"
 
@@ -50,7 +51,9 @@ struct client {
     struct ike_sa *sa;
     struct ike_stream stream;
     bool is_up;
-    bool is_closed; /* by an IKE event */
+    bool is_resumed;                   /* … by a ticket */
+    struct ike_resumption *resumption; /* the ticket that it got; the client's */
+    bool is_closed;                    /* by an IKE event */
     bool is_eof;
     enum ike_reason reason;
     struct notify_name names[NOTIFIES_MAX];
@@ -66,6 +69,9 @@ struct client {
 /* TCP and IKE_SA_INIT are begun. expected: the connector's key, or NULL. */
 void client_open(struct client *client, const struct fixture *fixture,
                  const struct identity *identity, const struct public_key *expected);
+/* … by a ticket, which it borrows for the call. */
+void client_resume(struct client *client, const struct fixture *fixture,
+                   const struct identity *identity, const struct ike_resumption *resumption);
 /* … over a connection that is there, whatever leads through it. Takes fd. */
 void client_open_on(struct client *client, const struct fixture *fixture, int fd,
                     const struct identity *identity, const struct public_key *expected);
