@@ -91,8 +91,8 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
         return;
     }
     struct call *call = call_find(host, session, notify->number);
-    if (call == NULL || (call->is_upgrade && !call->is_renewal) || call->has_relay ||
-        host->config.relay == RELAY_MODE_NO ||
+    if (call == NULL || (call->is_upgrade && !call->is_renewal && !call->has_last) ||
+        call->has_relay || host->config.relay == RELAY_MODE_NO ||
         relay_add(session, notify, &call->peer->address, &call->relay) != ERR_OK)
         return;
     call->has_relay = true;

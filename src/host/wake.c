@@ -4,6 +4,7 @@
 #include "host/call_carry.h"
 #include "host/call_internal.h"
 #include "host/datapath.h"
+#include "host/path_probe.h"
 #include "host/relay.h"
 #include "io/clock.h"
 #include "wire/ike.h"
@@ -215,6 +216,8 @@ bool wake_respond(struct call *call, const struct notify_ike *ike, struct notify
     ret_ike->wake_len = (uint16_t)w.len;
     if (sa == peer->rest) {
         call->wakes = true;
+        call->last = *ike_sa_remote(sa);
+        call->has_last = is_direct(&call->last);
         datapath_expect(host->datapath, now_us + host->config.attempt_us + EARLY_US);
     }
     host_pump_ike(host, sa, now_us);
@@ -244,10 +247,15 @@ static void begin_tunnel(struct peer *peer, const struct endpoint *way, uint64_t
     call->sa = NULL;
     call_carry_clear(call);
     call->sa = sa;
-    if (call->has_last) { /* where the other side may have been asked first */
-        call->direct = call->last;
-        call->has_direct = true;
-    }
+    /* Where the other side may have been asked first. */
+    const bool is_elsewhere = peer->rest_also.address.family != ADDRESS_NONE;
+    call->has_direct = is_elsewhere || call->has_last;
+    call->direct = is_elsewhere ? peer->rest_also : call->last;
+    /* The caller may have got a spoilt answer, or have its tunnel on the channel that is still to
+     * come: the call goes on. */
+    call->was_half = call->is_incoming;
+    call->is_carried =
+        !call->is_incoming; /* so that the other side hears which of the ways it is */
     snprintf(detail, sizeof(detail), "met again over %s", relay_format(peer->host, way, text));
     call_step(call, CALL_KEYING, call_step_text(call), detail, now_us);
 }
@@ -322,9 +330,24 @@ bool wake_lets_in(struct host *host, const uint8_t *message, size_t len,
     return is_welcome(peer, now_us);
 }
 
+/* The tunnel has begun by the relay, and now the request comes from the last path as well: the
+ * caller may have its answer there, and then knows of no relay. */
+static void go_back(struct peer *peer, const struct endpoint *from)
+{
+    const struct call *call = peer->call;
+    if (call == NULL || !call->is_incoming || !call->has_last || peer->tunnel == NULL ||
+        !relay_is_endpoint(&peer->path) || !endpoint_is_equal(&call->last, from) ||
+        path_probe_set_path(peer, from) != ERR_OK)
+        return;
+    peer->path = *from;
+    ike_sa_set_remote(peer->sa, from);
+}
+
 void wake_on_ike(struct ike_sa *sa, const struct endpoint *from, uint64_t now_us)
 {
     struct peer *peer = ike_sa_user(sa);
+    if (peer != NULL && peer->sa == sa)
+        go_back(peer, from);
     if (!wake_holds(peer, sa))
         return;
     struct call *call = peer->call;
@@ -334,10 +357,6 @@ void wake_on_ike(struct ike_sa *sa, const struct endpoint *from, uint64_t now_us
         /* Elsewhere than before: data may come from there, but nothing goes there until a challenge
          * has been answered. */
         peer->rest_also = *from;
-        if (call != NULL) {
-            call->last = *from;
-            call->has_last = true;
-        }
         if (call != NULL && call->wakes)
             return; /* the call finds the way */
     }

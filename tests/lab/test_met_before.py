@@ -7,12 +7,16 @@
 b without natb where the test says so: then it can be reached without a call.
 """
 import signal
+import struct
+import time
 
 import pytest
 
 import capture
 import lab as labs
+import liar
 import programs
+import test_speed
 import topologies
 
 ZONE = "detec.example.net"
@@ -82,3 +86,97 @@ def test_no_connector(lab):
     assert end["up"] is False and "nor does the called host answer at its last address" in end["error"], end
     assert any(entry["name"] == NAME_A for entry in calls.b.status()["refused"])
     assert calls.b.peer(NAME_A) is None and calls.b.status()["tunnels"] == 0
+
+
+# ---- a connector that lies ----
+
+def split(data, has_reason):
+    """Candidates (and the reason of an ANSWER), and the fields behind."""
+    at = 1
+    for _ in range(data[0] & 0x7f):
+        at += 8 if data[at + 1] == 4 else 20
+    at += 6 if data[0] & 0x80 else 0
+    at += 1 + data[at] if has_reason else 0
+    head, found = data[:at], {}
+    while at < len(data):
+        length = int.from_bytes(data[at + 1:at + 3], "big")
+        found[data[at]] = data[at + 3:at + 3 + length]
+        at += 3 + length
+    return head, found
+
+
+def join(head, found):
+    return head + b"".join(bytes([kind]) + len(data).to_bytes(2, "big") + data for kind, data in found.items())
+
+
+class Passing(test_speed.Spoiler):
+    """Passes calls on with all their fields, and changes what it likes."""
+
+    def pass_whole(self, until, request=lambda f: f, response=lambda f: f, key=None, timeout=15):
+        a, b = self.numbers[self.calls.a], self.numbers[self.calls.b]
+        deadline = time.monotonic() + timeout
+        while not until():
+            assert time.monotonic() < deadline, self.calls.a.process.log + self.calls.b.process.log
+            events = self.liar.events()
+            for event in events[self.taken:]:
+                self.taken += 1
+                if event[:3] == ["notify", str(a), str(liar.CALL)]:
+                    self.call = liar.parse_call(bytes.fromhex(event[3]))
+                    head, self.asked = split(self.call["candidates"], False)
+                    self.send_call(self.call["number"], head, request(self.asked), key)
+                elif event[:3] == ["notify", str(b), str(liar.ANSWER)]:
+                    answer = liar.parse_answer(bytes.fromhex(event[3]))
+                    head, self.answered = split(answer["rest"], True)
+                    self.liar.notify(liar.ANSWER, struct.pack("!BBQ", 1, 0, answer["number"]) + liar.raw_key(self.calls.b.public_key)
+                                     + answer["creds"] + join(head, response(self.answered)), a)
+
+    def send_call(self, number, head, fields, key=None):
+        self.liar.notify(liar.CALL, struct.pack("!BBQ", 1, 6, number) + liar.text8(NAME_B) + liar.text8(NAME_A)
+                         + (key or liar.raw_key(self.calls.a.public_key)) + self.call["creds"] + join(head, fields),
+                         self.numbers[self.calls.b])
+
+    def ping(self, **changes):
+        """One ping from a to b gets its answer, whatever is changed."""
+        self.answered = None
+        ping = self.calls.node_a.start("ping", "-4", "-n", "-c1", "-W12", NAME_B)
+        self.pass_whole(until=lambda: not ping.is_running, **changes)
+        assert "1 received" in ping.log, (changes, ping.log, self.calls.a.process.log)
+
+
+def flipped(fields):
+    return {**fields, 3: fields[3][:-1] + bytes([fields[3][-1] ^ 1])} if 3 in fields else fields
+
+
+def test_what_a_connector_cannot_wake(lab):
+    """Directly nobody is woken here, so that all depends on CALL and ANSWER; and whatever the connector does to them, the ping is
+    answered, by keys that it does not have. An old request brings nothing, nor does one that comes with another key.
+    """
+    spoiler = Passing(lab, idle="1s")
+    calls = spoiler.calls
+    calls.net.node.nft("table inet sleep { chain forward { type filter hook forward priority 0; "
+                       f"udp dport 32589 @th,64,32 0 @th,240,8 {CREATE_CHILD_SA} drop; }}; }}")
+    spoiler.ping()
+    rest(calls)
+    # The relay that the connector does not have is not waited for: the nominated path carries it.
+    spoiler.ping()
+    assert set(spoiler.asked) == {1, 3} and set(spoiler.answered) == {3}, (spoiler.asked, spoiler.answered)
+    head, old = split(spoiler.call["candidates"], False)
+    for changes in ({"request": flipped}, {"response": flipped}, {"request": lambda f: {1: f[1]}}):
+        rest(calls)
+        spoiler.ping(**changes)
+    rest(calls)
+    # Once more what woke the SA before: the rest goes on, and the answer is that to a stranger's first message.
+    before = len(spoiler.liar.events())
+    spoiler.send_call(4711, head, old)
+    labs.wait_until(lambda: any(e[:3] == ["notify", str(spoiler.numbers[calls.b]), str(liar.ANSWER)] for e in spoiler.liar.events()[before:]),
+                    5, "b answers")
+    event = next(e for e in spoiler.liar.events()[before:] if e[2:3] == [str(liar.ANSWER)])
+    assert set(split(liar.parse_answer(bytes.fromhex(event[3]))["rest"], True)[1]) <= {1}
+    assert calls.b.status()["resting"] == 1 and calls.b.status()["tunnels"] == 0
+    spoiler.taken = len(spoiler.liar.events())
+    # A call with another key than the one that is pinned gets nothing, whatever it carries.
+    ping = calls.node_a.start("ping", "-4", "-n", "-c1", "-W3", NAME_B)
+    spoiler.answered = None
+    spoiler.pass_whole(until=lambda: calls.b.status()["refused"], key=bytes(range(32)))
+    assert spoiler.answered is None and calls.b.status()["resting"] == 1
+    ping.stop()

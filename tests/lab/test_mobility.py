@@ -12,6 +12,7 @@ import pytest
 
 import capture
 import lab as labs
+import test_keys
 import topologies
 from moves import Roamer, move_many, reboot_nat
 from test_calls import NAME_A, NAME_B, first_ping
@@ -282,9 +283,11 @@ def test_sleep_and_wake(lab, who):
 
 def test_moves_under_a_transfer(lab):
     """Twenty changes of network while a file is on its way; not a byte is wrong, and the tunnel is the same one. The connector ends
-    after half of them: what is up needs it no more.
+    after half of them: what is up needs it no more, neither to move nor to change its keys.
     """
-    calls = topologies.Calls(lab, {}, "none")
+    settings = {"rekey": "3s"}
+    calls = topologies.Calls(lab, {}, "none", a=settings, b=settings)
+    keys = test_keys.export_keys(calls.a)
     nat2 = lab.nat("nata2", calls.net.west, lan="10.0.3.0/24")
     calls.start()
     roamer = Roamer(calls, calls.node_a, (calls.nat_a, nat2))
@@ -294,11 +297,14 @@ def test_moves_under_a_transfer(lab):
     for n in range(20):
         if n == 10:
             calls.connector.stop()
+            before = len(test_keys.exported(keys))
         begun = time.monotonic()
         address = roamer.go()
         labs.wait_until(lambda address=address: str(calls.b.peer(NAME_A)["endpoint"]).startswith(f"{address}:"), 5,
                         lambda: f"b's path has moved\n{logs(calls)}")
         stream.wait_moving(begun - 0.4)
+    labs.wait_until(lambda: len(test_keys.exported(keys)) > before, 5, "the keys have changed without the connector")
+    stream.wait_moving(time.monotonic())
     stream.close()
     assert_kept(calls)
 

@@ -121,8 +121,9 @@ SPOILT = {
 class Spoiler:
     """A hostile connector with both hosts logged in: passes their calls on, and changes what it likes."""
 
-    def __init__(self, lab):
-        self.calls = calls = topologies.Calls(lab, "none", "none", a={"attempt_timeout": "2s"}, b={"attempt_timeout": "2s"}, resolver={
+    def __init__(self, lab, **settings):
+        settings = {"attempt_timeout": "2s", **settings}
+        self.calls = calls = topologies.Calls(lab, "none", "none", a=settings, b=settings, resolver={
             "options": [option for name in (NAME_A, NAME_B) for option in (f"--host-record={name},0.0.0.1", f"--local=/{name}/")]})
         self.liar = liar.HostileConnector(calls.connector_node, ZONE, key_path=calls.connector.key_path)
         self.numbers = {}
