@@ -6,6 +6,7 @@
 #include "host/netcheck.h"
 #include "host/ping.h"
 #include "host/session.h"
+#include "host/wake.h"
 #include "io/clock.h"
 #include <stdlib.h>
 #include <string.h>
@@ -174,6 +175,13 @@ static void run_hangup(struct control_client *client, json_t *request)
     if (!take_name(client, request, name))
         return;
     struct peer *peer = peer_find_by_name(host, name);
+    const bool was_resting = peer != NULL && peer->rest != NULL;
+    if (was_resting)
+        wake_forget(peer);
+    if (was_resting && peer->tunnel == NULL && peer->call == NULL) {
+        control_finish(client, NULL);
+        return;
+    }
     if (peer == NULL || (peer->tunnel == NULL && peer->call == NULL)) {
         control_fail(client, "there is no tunnel to %s", name);
         return;
