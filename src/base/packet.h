@@ -6,7 +6,7 @@
 #include "base/address.h"
 #include <stdint.h>
 
-#define PACKET_HEADROOM 128  /* outer UDP payload header, IP header rebuilt, virtio_net_hdr */
+#define PACKET_HEADROOM 128  /* for the message's own header, or an IP header that is rebuilt */
 #define PACKET_CAP      4608 /* bytes of storage: 4096 of payload + head-room + tag */
 
 struct packet {

@@ -167,7 +167,8 @@ int ike_table_receive(struct ike_table *table, struct ike_profile *responder,
     if (error != ERR_OK)
         return error;
     bool is_request = (header.flags & IKE_FLAG_RESPONSE) == 0;
-    if (header.major_version > IKE_MAJOR_VERSION && is_request) {
+    /* Who takes no requests from there says nothing either, so that nobody finds it by asking. */
+    if (header.major_version > IKE_MAJOR_VERSION && is_request && responder != NULL) {
         error = ike_reply_add(table, &header, remote, IKE_NOTIFY_INVALID_MAJOR_VERSION, NULL, 0,
                               now_us);
         return error == ERR_OK ? ERR_AGAIN : error;

@@ -30,7 +30,8 @@ MUST_USE int ike_table_new(const struct ike_table_limits *limits, uint64_t now_u
 /* Frees all its SAs too. NULL is fine. */
 void ike_table_free(struct ike_table *table);
 
-/* One received message. responder: the profile for new IKE_SA_INIT requests, or NULL to take none.
+/* One received message. responder: the profile for new IKE_SA_INIT requests, or NULL to take none,
+ * and to answer no stranger.
  * ret_sa is set to the SA it belongs to (drive it: transmit, drain events), or NULL.
  * ERR_OK: taken. ERR_AGAIN: answered or ignored without an SA. ERR_AUTH, ERR_REPLAY, ERR_NOT_FOUND,
  * ERR_INVALID, ERR_TRUNCATED, ERR_UNSUPPORTED, ERR_LIMIT, ERR_STATE: ignored, and why: count it.

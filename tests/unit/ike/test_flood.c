@@ -148,18 +148,33 @@ static void test_replies_are_bounded(void **state)
 static void test_no_responder(void **state)
 {
     struct net net;
-    uint8_t bytes[IKE_MESSAGE_CAP];
+    uint8_t bytes[IKE_MESSAGE_CAP], out[256];
     struct watch *w;
     struct ike_sa *sa;
+    struct endpoint remote;
+    struct writer writer;
 
     net_init(&net, 3);
     net_open(&net, 1, NULL);
     net_open(&net, 3, NULL);
+    struct ike_table *table = net.nodes[1].table;
+    const struct endpoint *from = &net.nodes[3].endpoint;
     size_t len = make_request(&net, bytes, &w);
-    assert_int_equal(ike_table_receive(net.nodes[1].table, NULL, bytes, len, &net.nodes[3].endpoint,
-                                       net.now_us, &sa),
-                     ERR_STATE);
-    assert_int_equal(ike_table_count(net.nodes[1].table), 0);
+    assert_int_equal(ike_table_receive(table, NULL, bytes, len, from, net.now_us, &sa), ERR_STATE);
+    /* nothing that strangers send is answered, whatever its version, exchange and flags */
+    for (unsigned version = 0; version < 256; version += 8) {
+        for (unsigned exchange = 32; exchange < 42; exchange++) {
+            for (unsigned flags = 0; flags < 64; flags += 8) {
+                bytes[17] = (uint8_t)version;
+                bytes[18] = (uint8_t)exchange;
+                bytes[19] = (uint8_t)flags;
+                assert_true(ike_table_receive(table, NULL, bytes, len, from, net.now_us, &sa) < 0);
+                writer_init(&writer, out, sizeof(out));
+                assert_int_equal(ike_table_transmit(table, &writer, &remote), ERR_AGAIN);
+            }
+        }
+    }
+    assert_int_equal(ike_table_count(table), 0);
     net_done(&net);
     (void)state;
 }
