@@ -285,3 +285,37 @@ def test_one_of_two_addresses_is_a_black_hole(lab):
     assert log_in(calls) == "tcp 4500"
     assert calls.a.status()["login"]["connector"] == f"{second.address}:4500"
     assert "packets 0" not in calls.net.node.run("nft list counter ip hole syn").stdout, "the first one was not tried"
+
+
+def test_relayed_while_strangers_flood(lab):
+    """Connections without end to both ports, from many addresses, while two hosts talk through the connector: nothing gets lost,
+    and one more host gets in."""
+    calls = make(lab, connector_settings={"sessions": 60, "sessions_per_address": 40})
+    firewall(calls, DNS, "tcp dport 443")
+    start(calls)
+    log_in(calls)
+    check_call(calls)
+    strangers = [lab.host(f"stranger{i}", calls.net.west) for i in range(4)]
+    before = calls.connector.memory_kib()
+    ping = calls.node_a.start("ping", "-c", "30", "-i", "0.1", "-W", "5", NAME_B, name="pings")
+    openings = [b"", b"\x16\x03\x01\x02\x00\x01", b"IKETCP", b"GET / HTTP/1.1\r\n\r\n", b"IKETCP\x0f\xff" + bytes(900)]
+    held, count = [], 0
+    while "packets transmitted" not in ping.log:
+        sock = strangers[count % 4].socket(kind=1, timeout=5)
+        sock.connect((calls.connector_node.address, (443, 4500)[count // 4 % 2]))
+        sock.send(openings[count % len(openings)])
+        held.append(sock)
+        count += 1
+        if len(held) > 200:
+            held.pop(0).close()
+        if count == 200:
+            c = calls.add_host("c", calls.net.east, **QUICK)
+            calls.connector.add(c)
+            c.start()
+    assert count > 300 and connector_status(calls)["connections"] <= 60
+    assert "30 received" in ping.log or "asan" in str(labs.BUILD), ping.log
+    assert calls.a.peer(NAME_B)["path"] == "relay detec.example.net"
+    for sock in held:
+        sock.close()
+    assert calls.connector.memory_kib() - before < 8192
+    assert all(host.login_state() == "logged-in" for host in (calls.a, calls.b, c))
