@@ -19,9 +19,10 @@
  * of a few addresses. */
 #define ATTEMPTS_PER_MINUTE 60
 #define PLAIN_CHECKS        50
-/* In peace a message now and then; some dozens while everything moves at once. */
+/* In peace a message now and then; some dozens while everything moves at once, hundreds if two
+ * hosts kept each other busy. */
 #define IKE_WINDOW_US    (10 * SECOND_US)
-#define IKE_MESSAGES_MAX 40u
+#define IKE_MESSAGES_MAX 100u
 
 struct beat {
     struct event event;
