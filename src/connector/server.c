@@ -31,6 +31,12 @@
 /* Connections of DNS and of the control socket, the database, the listeners. */
 #define OTHER_FILES ((size_t)1280)
 
+static bool has_seen(void *context, const struct endpoint *endpoint, const void *proof, size_t len)
+{
+    const struct connector *connector = context;
+    return connector->stun != NULL && stun_server_has_seen(connector->stun, endpoint, proof, len);
+}
+
 void connector_registry_config(struct connector *connector, struct registry_config *ret_config)
 {
     const struct connector_config *config = &connector->config;
@@ -43,6 +49,7 @@ void connector_registry_config(struct connector *connector, struct registry_conf
     ret_config->sessions_max = config->sessions_max;
     ret_config->has_relay = config->has_relay;
     ret_config->find_static = session_find_static;
+    ret_config->has_seen = has_seen;
     ret_config->context = connector;
 }
 

@@ -181,3 +181,10 @@ uint16_t stun_server_port(const struct stun_server *server)
 {
     return udp_server_port(server->sockets[ADDRESS_MAIN][PORT_MAIN]);
 }
+
+bool stun_server_has_seen(const struct stun_server *server, const struct endpoint *endpoint,
+                          const void *ticket, size_t len)
+{
+    return binding_has_seen(server->ticket_key, endpoint, ticket, len,
+                            (uint32_t)(clock_now_us() / 1000000));
+}

@@ -24,5 +24,8 @@ MUST_USE int stun_server_new(uv_loop_t *loop, const struct connector_config *con
 /* NULL is fine; the sockets' memory goes with the loop's next turn. */
 void stun_server_close(struct stun_server *server);
 uint16_t stun_server_port(const struct stun_server *server);
+/* Did it give this ticket to that very endpoint within the last BINDING_TICKET_LIFE_S? */
+bool stun_server_has_seen(const struct stun_server *server, const struct endpoint *endpoint,
+                          const void *ticket, size_t len);
 
 #endif

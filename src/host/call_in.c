@@ -27,6 +27,7 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     struct notify_ike ike;
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
     host_candidates(host, &own);
+    session_stun_prove(session, &own);
     int error = call_make_profile(call);
     if (error == ERR_OK)
         error = credentials_generate(&call->credentials);

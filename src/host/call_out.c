@@ -37,6 +37,7 @@ static void ask(struct call *call, uint64_t now_us)
              endpoint_format(session_connector(call->session), text, sizeof(text)));
     call_step(call, CALL_ASKING, CALL_STEP_CONNECTOR, detail, now_us);
     host_candidates(host, &own);
+    session_stun_prove(call->session, &own);
     int error = credentials_generate(&call->credentials);
     if (error == ERR_OK)
         error = call_punch_open(call, &own, now_us);

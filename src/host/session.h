@@ -68,6 +68,8 @@ MUST_USE int session_stun_server(const struct session *session, struct endpoint 
  * how it sees us there. False: not known. */
 bool session_stun_view(const struct session *session, uint8_t family, struct endpoint *ret_server,
                        struct endpoint *ret_public);
+/* Adds the connector's proof that it has seen us over IPv4, where there is one. */
+void session_stun_prove(const struct session *session, struct candidate_list *list);
 /* The last failure; "" if none. */
 const char *session_error(const struct session *session);
 /* The connector's key once it has proven it, else NULL. */

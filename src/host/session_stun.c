@@ -151,8 +151,12 @@ static void watch(struct session *session, struct stun_slot *slot, uint64_t now_
     reflexive_free(slot->reflexive);
     slot->reflexive = NULL;
     slot->began_us = now_us;
-    if (reflexive_new(&to, host->config.keepalive_us, now_us, &slot->reflexive) != ERR_OK)
+    if (reflexive_new(&to, host->config.keepalive_us, now_us, &slot->reflexive) != ERR_OK) {
         log_error("%s: out of memory for the STUN client", session->zone);
+        return;
+    }
+    if (slot == &session->stun.slots[STUN_IPV4])
+        reflexive_want_ticket(slot->reflexive);
 }
 
 static void watch_at(struct session *session, const struct endpoint *connector, uint64_t now_us)
@@ -288,6 +292,18 @@ bool session_stun_view(const struct session *session, uint8_t family, struct end
     *ret_server = *reflexive_server(reflexive);
     *ret_public = *seen;
     return true;
+}
+
+void session_stun_prove(const struct session *session, struct candidate_list *list)
+{
+    const struct reflexive *reflexive = session->stun.slots[STUN_IPV4].reflexive;
+    size_t len;
+    const uint8_t *ticket = reflexive != NULL ? reflexive_ticket(reflexive, &len) : NULL;
+    list->proof_len = 0;
+    if (ticket == NULL || list->count == 0 || len > sizeof(list->proof))
+        return;
+    memcpy(list->proof, ticket, len);
+    list->proof_len = (uint8_t)len;
 }
 
 int sessions_on_stun(struct host *host, const uint8_t *data, size_t len,

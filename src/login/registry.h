@@ -44,6 +44,10 @@ struct registry_static {
  * refused). */
 typedef int registry_find_static(void *context, const char *name, struct registry_static *ret_row);
 
+/* Has the STUN server seen a host at this endpoint of late, and given it this proof? */
+typedef bool registry_has_seen(void *context, const struct endpoint *endpoint, const void *proof,
+                               size_t len);
+
 struct registry_config {
     char zone[NAME_TEXT_CAP];
     bool is_strict;        /* only keys of the host database get names */
@@ -54,6 +58,7 @@ struct registry_config {
     bool has_relay;        /* calls that want it get a REGISTRY_RELAY */
     struct prefix pool;    /* refused as candidates, beside 0.0.0.0/8; family ADDRESS_NONE: none */
     registry_find_static *find_static;
+    registry_has_seen *has_seen; /* NULL: it gives no proofs */
     void *context;
 };
 

@@ -79,6 +79,22 @@ static const struct prefix *pool_of(const struct registry *registry)
     return &registry->config.pool;
 }
 
+/* What may not be probed goes, and where we have seen the host is marked: where its connection
+ * comes from, and where our STUN server has answered it. */
+static void judge_candidates(const struct registry *registry, const struct session *session,
+                             struct candidate_list *list)
+{
+    const struct registry_config *config = &registry->config;
+    candidate_list_sanitize(list, pool_of(registry));
+    candidate_list_observe(list, &session->observed);
+    for (size_t i = 0; i < list->count && list->proof_len > 0 && config->has_seen != NULL; i++) {
+        const struct candidate *c = &list->items[i];
+        if (config->has_seen(config->context, &c->endpoint, list->proof, list->proof_len))
+            candidate_list_observe_also(list, &c->endpoint.address);
+    }
+    list->proof_len = 0; /* nobody else's business */
+}
+
 /* The caller's name is vouched for only where this very session has it; other names of this zone
  * are lies. What it claims to be elsewhere, the called host checks there. */
 static int check_claim(const struct registry *registry, const struct session *caller,
@@ -131,8 +147,7 @@ int registry_take_call(struct registry *registry, struct session *session, const
     call->wants_relay = message.wants_relay;
     message.number = call->number;
     memcpy(message.caller_key, session->key, sizeof message.caller_key);
-    candidate_list_sanitize(&message.candidates, pool_of(registry));
-    candidate_list_observe(&message.candidates, &session->observed);
+    judge_candidates(registry, session, &message.candidates);
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
@@ -162,8 +177,7 @@ int registry_take_answer(struct registry *registry, struct session *session, con
     if (caller == NULL)
         return ERR_OK;
     memcpy(answer.called_key, session->key, sizeof answer.called_key);
-    candidate_list_sanitize(&answer.candidates, pool_of(registry));
-    candidate_list_observe(&answer.candidates, &session->observed);
+    judge_candidates(registry, session, &answer.candidates);
     if (answer.result == ANSWER_ACCEPTED && answer.relay == ANSWER_RELAY_UNSAID &&
         !registry->config.has_relay)
         answer.relay = ANSWER_RELAY_OFF;

@@ -69,19 +69,26 @@ static int make_ticket(const uint8_t *key, const struct address *address, uint16
     return ERR_OK;
 }
 
-static bool is_ticket_good(const struct stun_message *request, const struct endpoint *from,
-                           const struct binding_server *server)
+bool binding_has_seen(const uint8_t key[BINDING_TICKET_KEY_LEN], const struct endpoint *endpoint,
+                      const void *ticket, size_t len, uint32_t now_s)
 {
     uint8_t expected[BINDING_TICKET_LEN];
     struct reader r;
-    if (request->ticket == NULL || request->ticket_len != BINDING_TICKET_LEN)
+    if (ticket == NULL || len != BINDING_TICKET_LEN)
         return false;
-    reader_init(&r, request->ticket, request->ticket_len);
+    reader_init(&r, ticket, len);
     const uint32_t at_s = reader_u32(&r);
-    return at_s <= server->now_s && server->now_s - at_s <= BINDING_TICKET_LIFE_S &&
-           make_ticket(server->ticket_key, &from->address, request->response_port, at_s,
-                       expected) == ERR_OK &&
-           crypto_is_equal(expected, request->ticket, sizeof expected);
+    return at_s <= now_s && now_s - at_s <= BINDING_TICKET_LIFE_S &&
+           make_ticket(key, &endpoint->address, endpoint->port, at_s, expected) == ERR_OK &&
+           crypto_is_equal(expected, ticket, sizeof expected);
+}
+
+static bool is_ticket_good(const struct stun_message *request, const struct endpoint *from,
+                           const struct binding_server *server)
+{
+    const struct endpoint asked = {from->address, request->response_port};
+    return binding_has_seen(server->ticket_key, &asked, request->ticket, request->ticket_len,
+                            server->now_s);
 }
 
 static void build_refusal(struct writer *w, const struct stun_message *request, uint16_t code,
@@ -102,11 +109,11 @@ static int build_discovery(struct writer *w, const struct stun_message *request,
                                                           : server->at.address,
                                     route->change_port ? server->other.port : server->at.port};
     uint8_t ticket[BINDING_TICKET_LEN];
-    if (w->len + ADDRESS_ATTR(&origin) <= room)
+    if (server->other.port != 0 && w->len + ADDRESS_ATTR(&origin) <= room)
         stun_build_response_origin(w, &origin);
     if (has_address(server) && w->len + ADDRESS_ATTR(&server->other) <= room)
         stun_build_other_address(w, &server->other);
-    if (!has_address(server) && w->len + PORT_ATTR <= room)
+    if (server->other.port != 0 && !has_address(server) && w->len + PORT_ATTR <= room)
         stun_build_other_port(w, server->other.port);
     if (server->ticket_key == NULL || request->ticket == NULL || request->ticket_len != 0 ||
         w->len + TICKET_ATTR > room)
@@ -133,8 +140,7 @@ static int build_success(struct writer *w, const struct stun_message *request, s
             return ERR_INVALID; /* what goes another way never is longer than what asked for it */
         *ret_route = route;
     }
-    return server->other.port != 0 ? build_discovery(w, request, room, from, server, &route)
-                                   : ERR_OK;
+    return build_discovery(w, request, room, from, server, &route);
 }
 
 static int parse_request(const void *data, size_t len, struct stun_message *ret_request)

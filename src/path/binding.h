@@ -49,6 +49,9 @@ struct binding_route {
 MUST_USE int binding_discover(const void *data, size_t len, const struct endpoint *from,
                               const struct binding_server *server, struct writer *w,
                               struct binding_route *ret_route);
+/* Was this ticket given to that very endpoint within the last BINDING_TICKET_LIFE_S? */
+bool binding_has_seen(const uint8_t key[BINDING_TICKET_KEY_LEN], const struct endpoint *endpoint,
+                      const void *ticket, size_t len, uint32_t now_s);
 /* Is this a request that costs more than a plain one: it wants another source or port, or is long?
  * Owners limit those more strictly. */
 bool binding_is_costly(const void *data, size_t len);

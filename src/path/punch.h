@@ -83,6 +83,7 @@
 #define PUNCH_BIRTHDAY_AFTER_US (300 * MS_US)
 #define PUNCH_SWEEP_PACE_US     (4 * MS_US)
 #define PUNCH_FAN_PACE_US       (2 * MS_US)
+#define PUNCH_FAN_GAP_US        (2 * SECOND_US) /* birthday: after the openers, before the checks */
 
 /* What all punches of a host together may spend on bursts: PUNCH_BUDGET_PACKETS at once, then one
  * in PUNCH_BUDGET_REFILL_US; a burst takes its share before it begins, or is left out. Zeroed is

@@ -246,19 +246,22 @@ static bool is_opener(const struct burst *burst, unsigned number)
     return burst->role == BURST_FAN && number < burst->sockets;
 }
 
-static void schedule(struct punch *punch)
+static void schedule(struct punch *punch, uint64_t now_us)
 {
     struct burst *burst = &punch->burst;
     burst->sent++;
     burst->next_us = burst->began_us + burst->sent * burst->pace_us;
     if (burst->sent >= burst->count)
         burst->next_us = DEADLINE_NEVER;
-    /* The called host's are held back as its other checks, so that none gets stuck in a NAT that
-     * the caller has not opened yet; what the caller sweeps comes in meanwhile. */
-    if (burst->role == BURST_FAN && burst->sent == burst->sockets &&
-        punch->hold_us > burst->next_us) {
-        burst->next_us = punch->hold_us;
-        burst->began_us = burst->next_us - burst->sent * burst->pace_us;
+    if (burst->role != BURST_FAN || burst->sent != burst->sockets)
+        return;
+    /* The checks that follow the openers wait, so that none gets stuck in a NAT that has not been
+     * opened for it yet: the called host's as its other ones, in a birthday attempt those of both.
+     * What the other side sweeps comes in meanwhile. */
+    const uint64_t at_us = burst->is_predicted ? punch->hold_us : now_us + PUNCH_FAN_GAP_US;
+    if (at_us > burst->next_us) {
+        burst->next_us = at_us;
+        burst->began_us = at_us - burst->sent * burst->pace_us;
     }
 }
 
@@ -274,7 +277,7 @@ int punch_burst_transmit(struct punch *punch, struct writer *w, uint64_t now_us,
     /* Late ones don't catch up: a host that was asleep must not send all at once. */
     if (now_us - burst->next_us > burst->pace_us)
         burst->began_us = now_us - number * burst->pace_us;
-    schedule(punch);
+    schedule(punch, now_us);
     punch->counters.burst_sent++;
     if (ret_target->is_opener) {
         writer_u8(w, KEEPALIVE_BYTE);

@@ -21,6 +21,11 @@ struct reflexive {
     uint64_t round_trip_us;
     struct reflexive_event event;
     bool has_event;
+    bool wants_ticket, is_ticket_refused;
+    bool is_asking_ticket; /* the request that is out */
+    uint64_t ticket_us;    /* when the ticket came */
+    size_t ticket_len;     /* 0: none */
+    uint8_t ticket[REFLEXIVE_TICKET_MAX];
 };
 
 static void emit(struct reflexive *r, enum reflexive_event_type type)
@@ -63,13 +68,17 @@ static void take_answer(struct reflexive *r, const struct endpoint *endpoint, ui
 {
     const bool is_same = r->is_known && endpoint_is_equal(&r->endpoint, endpoint);
     const bool was_known = r->is_known;
+    if (!is_same)
+        r->ticket_len = 0;
     r->round_trip_us = now_us - r->sent_us[r->tries - 1];
     r->endpoint = *endpoint;
     r->is_known = true;
     r->tries = 0;
     r->is_due = false;
     r->retry_us = REFLEXIVE_RETRY_US;
-    r->at_us = now_us + r->refresh_us;
+    r->at_us = now_us + (r->wants_ticket && !r->is_ticket_refused
+                             ? deadline_min(r->refresh_us, REFLEXIVE_TICKET_US)
+                             : r->refresh_us);
     if (!is_same)
         emit(r, was_known ? REFLEXIVE_CHANGED : REFLEXIVE_FOUND);
 }
@@ -84,6 +93,11 @@ int reflexive_receive(struct reflexive *r, const void *data, size_t len,
     if (m.method != STUN_BINDING || (m.class != STUN_SUCCESS && m.class != STUN_ERROR) ||
         memcmp(m.transaction_id, r->id, sizeof r->id) != 0)
         return ERR_NOT_FOUND;
+    if (m.class == STUN_ERROR && r->is_asking_ticket) { /* a server that knows no PADDING */
+        r->is_ticket_refused = true;
+        start_request(r);
+        return ERR_OK;
+    }
     if (m.class == STUN_ERROR || m.unknown_count > 0 || !m.has_xor_mapped ||
         (m.has_fingerprint && !m.is_fingerprint_right))
         return ERR_INVALID;
@@ -92,7 +106,22 @@ int reflexive_receive(struct reflexive *r, const void *data, size_t len,
         address_is_multicast(&m.xor_mapped.address))
         return ERR_INVALID;
     take_answer(r, &m.xor_mapped, now_us);
+    if (r->is_asking_ticket && m.ticket != NULL && m.ticket_len <= sizeof r->ticket) {
+        memcpy(r->ticket, m.ticket, m.ticket_len);
+        r->ticket_len = m.ticket_len;
+        r->ticket_us = now_us;
+    }
     return ERR_OK;
+}
+
+/* Answers are no longer than what they answer: PADDING makes room for the ticket. */
+static void build_wish(struct reflexive *r, struct writer *w)
+{
+    stun_build_ticket(w, "", 0);
+    if (r->server.address.family == ADDRESS_IPV6)
+        stun_build_padding(w, REFLEXIVE_WISH_LEN_IPV6 - w->len - 4);
+    else
+        stun_build_padding(w, REFLEXIVE_WISH_LEN - w->len - 4);
 }
 
 int reflexive_transmit(struct reflexive *r, struct writer *w, struct endpoint *ret_to,
@@ -106,6 +135,11 @@ int reflexive_transmit(struct reflexive *r, struct writer *w, struct endpoint *r
         return ERR_CRYPTO;
     }
     stun_build_begin(w, STUN_REQUEST, STUN_BINDING, r->id);
+    if (r->tries == 0)
+        r->is_asking_ticket = r->wants_ticket && !r->is_ticket_refused &&
+                              (r->ticket_len == 0 || now_us - r->ticket_us >= REFLEXIVE_TICKET_US);
+    if (r->is_asking_ticket)
+        build_wish(r, w);
     const int error = stun_build_end(w);
     if (error != ERR_OK)
         return error;
@@ -131,6 +165,7 @@ static void take_loss(struct reflexive *r, uint64_t now_us)
     if (r->is_known || r->retry_us == 2 * REFLEXIVE_RETRY_US)
         emit(r, REFLEXIVE_LOST);
     r->is_known = false;
+    r->ticket_len = 0;
 }
 
 void reflexive_expire(struct reflexive *r, uint64_t now_us)
@@ -166,6 +201,19 @@ void reflexive_set_refresh(struct reflexive *r, uint64_t refresh_us, uint64_t no
     r->refresh_us = refresh_us;
     if (r->is_known && r->tries == 0 && !r->is_due)
         r->at_us = deadline_min(r->at_us, now_us + refresh_us);
+}
+
+void reflexive_want_ticket(struct reflexive *r)
+{
+    r->wants_ticket = true;
+}
+
+const uint8_t *reflexive_ticket(const struct reflexive *r, size_t *ret_len)
+{
+    if (!r->is_known || r->ticket_len == 0)
+        return NULL;
+    *ret_len = r->ticket_len;
+    return r->ticket;
 }
 
 const struct endpoint *reflexive_endpoint(const struct reflexive *r)

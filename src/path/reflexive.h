@@ -16,7 +16,12 @@
 #define REFLEXIVE_TRIES        7                /* RFC 8489, 6.2.1: Rc; 7.8 s in all, then lost */
 #define REFLEXIVE_RETRY_US     (10 * SECOND_US) /* after a loss, doubled up to the next one */
 #define REFLEXIVE_RETRY_MAX_US (60 * SECOND_US)
-#define REFLEXIVE_DATAGRAM_CAP 64
+#define REFLEXIVE_DATAGRAM_CAP 128
+#define REFLEXIVE_TICKET_MAX   32
+#define REFLEXIVE_TICKET_US    (300 * SECOND_US) /* a new one; they are good for 900 s */
+/* Of a request with the wish for a ticket: as long as the longest answer to it. */
+#define REFLEXIVE_WISH_LEN      80
+#define REFLEXIVE_WISH_LEN_IPV6 116
 
 enum reflexive_event_type {
     REFLEXIVE_FOUND,   /* first answer, or first after a loss */
@@ -50,6 +55,11 @@ bool reflexive_next_event(struct reflexive *reflexive, struct reflexive_event *r
 void reflexive_refresh(struct reflexive *reflexive, uint64_t now_us);
 /* How often, from the next answer on; where that is sooner than what is planned, from now on. */
 void reflexive_set_refresh(struct reflexive *reflexive, uint64_t refresh_us, uint64_t now_us);
+/* From the next request on: asks for the server's proof that it has seen us where it has (TICKET),
+ * unless it refuses. */
+void reflexive_want_ticket(struct reflexive *reflexive);
+/* That of reflexive_endpoint; borrowed. NULL: there is none (yet). */
+const uint8_t *reflexive_ticket(const struct reflexive *reflexive, size_t *ret_len);
 /* The last answer; NULL while there is none (never answered, or lost). */
 const struct endpoint *reflexive_endpoint(const struct reflexive *reflexive);
 /* Of the last answer; 0 while there is none. */

@@ -14,7 +14,7 @@ enum candidates_flag { COUNT_FLAG_PATTERN = 0x80, TYPE_FLAG_OBSERVED = 0x80 };
 enum pattern_flag { PATTERN_FLAG_BY_ADDRESS = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
 /* What may follow CALL and ANSWER: type, length (16 bits), data. */
-enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2, FIELD_WAKE = 3 };
+enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2, FIELD_WAKE = 3, FIELD_PROOF = 4 };
 
 static void start_parse(struct reader *r, const void *data, size_t len)
 {
@@ -207,8 +207,31 @@ static void parse_ike(struct reader *r, size_t len, uint8_t ret_data[NOTIFY_IKE_
     *ret_len = (uint16_t)len;
 }
 
+static void parse_proof(struct reader *r, size_t len, struct candidate_list *ret_list)
+{
+    if (len == 0 || len > CANDIDATE_PROOF_MAX || ret_list->proof_len > 0)
+        reader_fail(r, ERR_INVALID);
+    const uint8_t *bytes = reader_bytes(r, len);
+    if (bytes == NULL)
+        return;
+    memcpy(ret_list->proof, bytes, len);
+    ret_list->proof_len = (uint8_t)len;
+}
+
+static void build_proof(struct writer *w, const struct candidate_list *list)
+{
+    if (list->proof_len == 0)
+        return;
+    if (list->proof_len > CANDIDATE_PROOF_MAX)
+        writer_fail(w, ERR_INVALID);
+    writer_u8(w, FIELD_PROOF);
+    writer_u16(w, list->proof_len);
+    writer_bytes(w, list->proof, list->proof_len <= CANDIDATE_PROOF_MAX ? list->proof_len : 0);
+}
+
 /* To the end; unknown ones are for later versions. relay is NULL where there is no such field. */
-static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *ret_relay)
+static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *ret_relay,
+                         struct candidate_list *ret_list)
 {
     while (reader_is_ok(r) && reader_left(r) > 0) {
         const unsigned type = reader_u8(r);
@@ -217,6 +240,8 @@ static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *
             parse_ike(r, len, ret_ike->data, &ret_ike->len);
         } else if (type == FIELD_WAKE) {
             parse_ike(r, len, ret_ike->wake, &ret_ike->wake_len);
+        } else if (type == FIELD_PROOF) {
+            parse_proof(r, len, ret_list);
         } else if (type == FIELD_RELAY && ret_relay != NULL) {
             if (len != 1 || *ret_relay != ANSWER_RELAY_UNSAID)
                 reader_fail(r, ERR_INVALID);
@@ -353,7 +378,7 @@ int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call
     if (reader_is_ok(&r) && !credentials_are_valid(&call.credentials))
         reader_fail(&r, ERR_INVALID);
     parse_candidates(&r, &call.candidates);
-    parse_fields(&r, &call.ike, NULL);
+    parse_fields(&r, &call.ike, NULL, &call.candidates);
     const int error = end_parse(&r);
     if (error == ERR_OK)
         *ret_call = call;
@@ -373,6 +398,7 @@ void notify_build_call(struct writer *w, const struct notify_call *call)
     build_credentials(w, &call->credentials);
     build_candidates(w, &call->candidates);
     build_ike(w, &call->ike);
+    build_proof(w, &call->candidates);
 }
 
 /* A refusal carries nothing of the called host's, an acceptance needs credentials. */
@@ -382,7 +408,7 @@ static bool answer_is_consistent(const struct notify_answer *answer)
         return credentials_are_valid(&answer->credentials);
     return credentials_are_zero(&answer->credentials) && answer->candidates.count == 0 &&
            answer->candidates.pattern.kind == PORT_PATTERN_NONE && answer->ike.len == 0 &&
-           answer->ike.wake_len == 0;
+           answer->ike.wake_len == 0 && answer->candidates.proof_len == 0;
 }
 
 int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_answer)
@@ -396,7 +422,7 @@ int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_
     parse_credentials(&r, &answer.credentials);
     parse_candidates(&r, &answer.candidates);
     parse_text(&r, answer.reason, sizeof answer.reason);
-    parse_fields(&r, &answer.ike, &answer.relay);
+    parse_fields(&r, &answer.ike, &answer.relay, &answer.candidates);
     if (reader_is_ok(&r) && !answer_is_consistent(&answer))
         reader_fail(&r, ERR_INVALID);
     const int error = end_parse(&r);
@@ -420,6 +446,7 @@ void notify_build_answer(struct writer *w, const struct notify_answer *answer)
     build_candidates(w, &answer->candidates);
     build_text(w, answer->reason, sizeof answer->reason);
     build_ike(w, &answer->ike);
+    build_proof(w, &answer->candidates);
     if (answer->relay != ANSWER_RELAY_UNSAID) {
         writer_u8(w, FIELD_RELAY);
         writer_u16(w, 1);

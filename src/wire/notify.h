@@ -63,10 +63,15 @@ struct port_pattern {
     int16_t step;       /* SEQUENTIAL: never 0, at most PORT_PATTERN_STEP_MAX either way */
 };
 
+#define CANDIDATE_PROOF_MAX 32 /* bytes */
+
 struct candidate_list {
     struct candidate items[CANDIDATE_MAX];
     size_t count;
     struct port_pattern pattern;
+    /* For the connector alone, that it has seen the host at one of these; 0: none. */
+    uint8_t proof_len;
+    uint8_t proof[CANDIDATE_PROOF_MAX];
 };
 
 /* Short-term credentials of one side of one call (RFC 8445, 5.3): secret towards everyone but the
@@ -207,6 +212,8 @@ void candidate_list_sanitize(struct candidate_list *list, const struct prefix *p
 /* The connector's: marks the candidates at this address, where it sees their host, and no others.
  * NULL: it sees it nowhere. */
 void candidate_list_observe(struct candidate_list *list, const struct address *address);
+/* Marks those at this address, too. */
+void candidate_list_observe_also(struct candidate_list *list, const struct address *address);
 bool port_pattern_is_valid(const struct port_pattern *pattern);
 /* Two well-formed strings of the right lengths and alphabet? */
 bool credentials_are_valid(const struct credentials *credentials);

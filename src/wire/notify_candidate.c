@@ -43,6 +43,12 @@ void candidate_list_observe(struct candidate_list *list, const struct address *a
             address != NULL && address_is_equal(&list->items[i].endpoint.address, address);
 }
 
+void candidate_list_observe_also(struct candidate_list *list, const struct address *address)
+{
+    for (size_t i = 0; i < list->count; i++)
+        list->items[i].is_observed |= address_is_equal(&list->items[i].endpoint.address, address);
+}
+
 bool port_pattern_is_valid(const struct port_pattern *pattern)
 {
     switch (pattern->kind) {

@@ -30,6 +30,7 @@ CORE = [
     ("only TLS", "port-restricted", matrix.RELAY),
     ("HTTP proxy", "symmetric random", matrix.RELAY),
     ("IPv6 firewall", "IPv6 only", matrix.DIRECT),
+    ("IPv6 firewall", "port-restricted", matrix.DIRECT),
     ("NAT64", "other port", matrix.DIRECT),
     ("IPv6 broken", "port-restricted", matrix.DIRECT),
     ("symmetric, no relay", "symmetric random", matrix.REFUSED),

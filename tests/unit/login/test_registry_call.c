@@ -186,6 +186,52 @@ static void test_observed_is_the_connectors_word(void **state)
     finish(f);
 }
 
+static bool has_seen(void *context, const struct endpoint *endpoint, const void *proof, size_t len)
+{
+    const struct endpoint seen = {address_from_ipv4(0xcb007105), 9};
+    return context != NULL && endpoint_is_equal(&seen, endpoint) && len == 5 &&
+           memcmp(proof, "proof", 5) == 0;
+}
+
+/* Or where its STUN server has answered it, by that one's proof; which goes no further. */
+static void test_seen_by_its_stun_server(void **state)
+{
+    struct fixture *f = start();
+    const struct endpoint seen = {address_from_ipv4(0xcb007105), 9};
+    struct candidate_list list = {
+        .count = 3,
+        .items = {{CANDIDATE_REFLEXIVE, {address_from_ipv4(0xc6336401), 9}, true},
+                  {CANDIDATE_REFLEXIVE, seen, false},
+                  {CANDIDATE_MAPPED, {seen.address, 10}, false}},
+        .proof_len = 5,
+        .proof = "proof"};
+    const struct candidate_list *got = &f->called->call.candidates;
+    struct registry_config config = {.zone = ZONE, .has_dynamic = true};
+    config.find_static = world_find_static;
+    assert_int_equal(call_from(f, f->caller, &list), ERR_OK); /* who gives no proofs takes none */
+    assert_false(got->items[0].is_observed || got->items[1].is_observed);
+    config.has_seen = has_seen;
+    config.context = &f->world;
+    assert_int_equal(registry_set_config(f->world.registry, &config), ERR_OK);
+    assert_int_equal(call_from(f, f->caller, &list), ERR_OK);
+    assert_int_equal(got->count, 3);
+    assert_int_equal(got->proof_len, 0);
+    assert_true(!got->items[0].is_observed && got->items[1].is_observed &&
+                got->items[2].is_observed);
+    list.proof[0] = 'P';
+    assert_int_equal(call_from(f, f->caller, &list), ERR_OK);
+    assert_false(got->items[0].is_observed || got->items[1].is_observed);
+    list.proof[0] = 'p';
+    assert_int_equal(login_client_answer(f->called->client, f->called->call.number, ANSWER_ACCEPTED,
+                                         &world_credentials, &list, NULL, NULL, f->world.now_us),
+                     ERR_OK);
+    world_drain(&f->world);
+    got = &f->caller->answer.candidates;
+    assert_true(!got->items[0].is_observed && got->items[1].is_observed);
+    assert_int_equal(got->proof_len, 0);
+    finish(f);
+}
+
 /* What a caller says about itself. */
 static void test_claims(void **state)
 {
@@ -598,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_pending_limit),
         cmocka_unit_test(test_pending_limit_of_all),
         cmocka_unit_test(test_observed_is_the_connectors_word),
+        cmocka_unit_test(test_seen_by_its_stun_server),
         cmocka_unit_test(test_relay),
         cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_sessions_come_and_go),

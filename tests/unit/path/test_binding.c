@@ -192,6 +192,13 @@ static void test_tickets(void **state)
         assert_int_equal(a.route.port, 0);
         ticket[bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
+    const struct endpoint port = sim_endpoint("198.51.100.1:5555"),
+                          from = sim_endpoint("198.51.100.1:6");
+    assert_true(binding_has_seen(key, &port, ticket, sizeof ticket, server.now_s));
+    assert_false(binding_has_seen(key, &from, ticket, sizeof ticket, server.now_s));
+    assert_false(binding_has_seen(key, &port, ticket, sizeof ticket - 1, server.now_s));
+    assert_false(binding_has_seen(key, &port, ticket, sizeof ticket,
+                                  server.now_s + BINDING_TICKET_LIFE_S + 1));
     server.now_s += BINDING_TICKET_LIFE_S;
     assert_int_equal(discover(&r, "198.51.100.1:6", &server).route.port, 5555);
     server.now_s++;

@@ -257,6 +257,67 @@ static void test_binding_unknown(void **state)
     assert_false(m.has_xor_mapped);
 }
 
+/* The wish for a ticket: now and then, in a request as long as its answer; not where it is refused.
+ */
+static void test_ticket(void **state)
+{
+    static const uint8_t key[BINDING_TICKET_KEY_LEN] = "0123456789abcdef0123456789abcdef";
+    struct fixture f = start();
+    struct binding_server server = {.at = f.server, .ticket_key = key, .now_s = 5000};
+    struct endpoint from = sim_endpoint("198.51.100.7:1234");
+    uint8_t data[BINDING_DISCOVERY_CAP];
+    struct binding_route route;
+    size_t len;
+    server.other = sim_endpoint("203.0.113.201:4501");
+    reflexive_want_ticket(f.reflexive);
+    assert_null(reflexive_ticket(f.reflexive, &len));
+    unsigned wishes = 0;
+    for (unsigned i = 0; i < 31; i++) { /* ten minutes of refreshes */
+        struct writer w;
+        assert_true(transmit(&f));
+        wishes += f.request_len == REFLEXIVE_WISH_LEN;
+        writer_init(&w, data, sizeof data);
+        assert_int_equal(binding_discover(f.request, f.request_len, &from, &server, &w, &route),
+                         ERR_OK);
+        assert_true(w.len <= f.request_len || w.len <= BINDING_ANSWER_CAP);
+        assert_int_equal(reflexive_receive(f.reflexive, data, w.len, &f.server, f.now_us), ERR_OK);
+        const uint8_t *ticket = reflexive_ticket(f.reflexive, &len);
+        assert_non_null(ticket);
+        assert_true(binding_has_seen(key, &from, ticket, len, server.now_s));
+        f.now_us = reflexive_deadline(f.reflexive);
+        server.now_s = 5000 + (uint32_t)(f.now_us / SECOND_US);
+        reflexive_expire(f.reflexive, f.now_us);
+    }
+    assert_int_equal(wishes, 3);
+    /* Of another endpoint it proves nothing. */
+    assert_true(transmit(&f));
+    const size_t answer_len = answer(&f, "198.51.100.7:4321", data);
+    assert_int_equal(reflexive_receive(f.reflexive, data, answer_len, &f.server, f.now_us), ERR_OK);
+    assert_null(reflexive_ticket(f.reflexive, &len));
+    reflexive_free(f.reflexive);
+
+    /* A server that knows no PADDING is asked without, at once. */
+    f = start();
+    reflexive_want_ticket(f.reflexive);
+    assert_true(transmit(&f));
+    struct stun_message request;
+    assert_int_equal(stun_parse(f.request, f.request_len, &request), ERR_OK);
+    static const uint16_t padding = STUN_PADDING;
+    struct writer w;
+    writer_init(&w, data, sizeof data);
+    stun_build_begin(&w, STUN_ERROR, STUN_BINDING, request.transaction_id);
+    stun_build_error(&w, STUN_UNKNOWN_ATTRIBUTE, "");
+    stun_build_unknown(&w, &padding, 1);
+    assert_int_equal(stun_build_end(&w), ERR_OK);
+    assert_int_equal(reflexive_receive(f.reflexive, data, w.len, &f.server, f.now_us), ERR_OK);
+    assert_true(transmit(&f));
+    assert_true(f.request_len < REFLEXIVE_WISH_LEN);
+    len = answer(&f, "198.51.100.7:1234", data);
+    assert_int_equal(reflexive_receive(f.reflexive, data, len, &f.server, f.now_us), ERR_OK);
+    expect(&f, REFLEXIVE_FOUND, "198.51.100.7:1234");
+    reflexive_free(f.reflexive);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +326,7 @@ int main(void)
         cmocka_unit_test(test_lies),
         cmocka_unit_test(test_lost_and_found),
         cmocka_unit_test(test_binding),
+        cmocka_unit_test(test_ticket),
         cmocka_unit_test(test_binding_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

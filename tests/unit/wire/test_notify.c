@@ -362,6 +362,46 @@ static void test_two_messages(void **state)
     assert_int_equal(w.error, ERR_INVALID);
 }
 
+/* A proof for the connector: bounded, once, none in a refusal. */
+static void test_proof(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_call call = make_call(), parsed;
+    int error;
+    const size_t bare = build_call(buffer, sizeof buffer, &error);
+    call.candidates.proof_len = CANDIDATE_PROOF_MAX;
+    memset(call.candidates.proof, 0xc5, CANDIDATE_PROOF_MAX);
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.len, bare + 3 + CANDIDATE_PROOF_MAX);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_int_equal(parsed.candidates.proof_len, CANDIDATE_PROOF_MAX);
+    assert_memory_equal(parsed.candidates.proof, call.candidates.proof, CANDIDATE_PROOF_MAX);
+    for (size_t cut = bare + 1; cut < w.len; cut++)
+        assert_int_equal(notify_parse_call(buffer, cut, &parsed), ERR_TRUNCATED);
+    writer_u8(&w, 4);
+    writer_u16(&w, 1);
+    writer_u8(&w, 0);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_INVALID);
+    for (size_t len = 0; len <= CANDIDATE_PROOF_MAX + 1; len += CANDIDATE_PROOF_MAX + 1) {
+        (void)build_call(buffer, sizeof buffer, &error);
+        buffer[bare] = 4;
+        buffer[bare + 1] = 0;
+        buffer[bare + 2] = (uint8_t)len;
+        assert_int_equal(notify_parse_call(buffer, bare + 3 + len, &parsed), ERR_INVALID);
+    }
+    call.candidates.proof_len++;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_INVALID);
+    struct notify_answer refusal = {.result = ANSWER_BUSY, .number = 1};
+    refusal.candidates.proof_len = 1;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_answer(&w, &refusal);
+    assert_int_equal(w.error, ERR_INVALID);
+}
+
 /* Why there is no relay: known and unknown reasons, never "none", never twice. */
 static void test_answer_relay(void **state)
 {
@@ -668,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_answer_refused),
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_two_messages),
+        cmocka_unit_test(test_proof),
         cmocka_unit_test(test_answer_relay),
         cmocka_unit_test(test_relay),
         cmocka_unit_test(test_key),
