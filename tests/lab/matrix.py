@@ -37,6 +37,21 @@ class Kind:
     relays: bool = True  # whether this host uses the connector's relay
     settings: dict = dataclasses.field(default_factory=dict)  # of its detecd
 
+    @property
+    def family(self):
+        """The name of those that are alike, for a table that fits a page."""
+        if not self.has_ipv4:
+            return "IPv6 only"
+        if not self.has_udp:
+            return "UDP blocked"
+        if "nat64" in self.site:
+            return "NAT64"
+        if self.has_ipv6:
+            return "IPv6, and symmetric"
+        if self.mapping == INDEPENDENT:
+            return "independent, by port" if self.filtering == ENDPOINT else "independent, easier"
+        return "symmetric, in order" if self.mapping == SEQUENTIAL else "symmetric, random"
+
 
 def _kernel(**options):
     return {"nat": options}
@@ -80,6 +95,18 @@ KINDS = [
     Kind("symmetric, no relay", (7,), "symmetric random, with `relay = no`", _kernel(kind="symmetric"), mapping=RANDOM,
          relays=False, settings={"relay": "no"}),
 ]
+
+
+FAMILIES = {  # what README says of them
+    "independent, easier": "one port for all; the filter asks for the address at most (public hosts, full cones, address-restricted)",
+    "independent, by port": "one port for all; who is let in has been sent to (port-restricted, firewalls, double and carrier-grade NAT)",
+    "symmetric, in order": "the next port for each destination, with and without a filter",
+    "symmetric, random": "a random port for each destination, or destination address, with and without a filter",
+    "IPv6, and symmetric": "the same for IPv4; IPv6 through a stateful firewall",
+    "IPv6 only": "IPv6 through a stateful firewall, no IPv4",
+    "NAT64": "IPv6, and IPv4 through NAT64",
+    "UDP blocked": "TCP alone, only port 443, only TLS on it, or an HTTP proxy",
+}
 
 
 def direct_over_ipv4(x, y):
