@@ -11,13 +11,18 @@
  * that gets through. */
 #define PRECEDENCE_US (500 * MS_US)
 
+static bool offers_channel(const struct call *call)
+{
+    return call->has_relay && !endpoint_is_equal(&call->relay, &call->peer->path);
+}
+
 void call_renew(struct peer *peer, uint64_t now_us)
 {
     if (peer->tunnel == NULL || peer->is_closing || peer->host->is_stopping)
         return;
     /* One that looks for a direct path since before: its addresses may be old ones, and it has no
-     * relay channel to offer. */
-    if (peer->call != NULL && !peer->call->is_renewal && !peer->call->has_relay &&
+     * other relay channel to offer. */
+    if (peer->call != NULL && !peer->call->is_renewal && !offers_channel(peer->call) &&
         peer->call->sa == NULL && peer->call->started_us < peer->lost_us)
         call_free(peer->call);
     if (peer->call != NULL)
