@@ -111,8 +111,10 @@ void call_take_in(struct host *host, const struct notify_call *notify, bool is_s
         call_refuse(host, notify, "no address for it in the pool", now_us);
         return;
     }
-    if (!yields_to_incoming(peer, notify, now_us))
+    if (!yields_to_incoming(peer, notify, now_us)) {
+        call_renew_on_crossing(peer->call, now_us);
         return;
+    }
     if (peer->call != NULL)
         call_free(peer->call); /* whoever waits for it now waits for this one */
     struct call *call = count_incoming(host) < HOST_CALLS_IN_MAX

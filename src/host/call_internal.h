@@ -107,6 +107,8 @@ void call_renew_on_asked(struct call *call, uint64_t now_us);
 void call_renew_on_answer(struct call *call, uint64_t now_us);
 /* Does a call of the peer's go before this one of ours, which has had no answer? */
 bool call_renew_gives_way(const struct call *call, uint64_t now_us);
+/* It does not; but ours may have gone to a connection that is dead. */
+void call_renew_on_crossing(struct call *call, uint64_t now_us);
 /* The connector has opened a channel: the tunnel moves onto it. */
 void call_renew_by_relay(struct call *call, uint64_t now_us);
 /* Why no direct path has opened, in words for people. event NULL: none has in time. */

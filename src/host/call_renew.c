@@ -7,6 +7,9 @@
 
 /* The connector's word may go to a connection that is dead; so soon the call is made again. */
 #define ASK_US (1500 * MS_US)
+/* And so soon where the peer's call shows that it has another connection by now: the answer to ours
+ * would have to be on its way, if it had got through. */
+#define CROSSING_US (100 * MS_US)
 /* Our own call has had so long, at least, before one of the peer's goes first: its may be the one
  * that gets through. */
 #define PRECEDENCE_US (500 * MS_US)
@@ -51,6 +54,14 @@ void call_renew_on_answer(struct call *call, uint64_t now_us)
 bool call_renew_gives_way(const struct call *call, uint64_t now_us)
 {
     return call->is_renewal && call->state == CALL_ASKING && now_us - call->step_us > PRECEDENCE_US;
+}
+
+void call_renew_on_crossing(struct call *call, uint64_t now_us)
+{
+    const struct ike_sa *sa = call->peer->sa;
+    const uint64_t wait_us = CROSSING_US + (sa != NULL ? ike_sa_round_trip_us(sa) : 0);
+    if (call->is_renewal && call->state == CALL_ASKING && now_us + wait_us < call->step_us + ASK_US)
+        task_set(&call->host->tasks, &call->task, now_us + wait_us);
 }
 
 static void move(struct call *call, const struct endpoint *path, uint64_t now_us)

@@ -11,14 +11,14 @@
 
 #define BURST_US        (50 * MS_US)     /* addresses and routes change one after the other */
 #define CHECK_US        SECOND_US        /* how often a tunnel is looked after */
-#define SILENCE_US      (2 * SECOND_US)  /* nothing heard for so long: ask by IKE */
+#define SILENCE_US      (1500 * MS_US)   /* nothing heard for so long: ask by IKE */
 #define ASK_SESSIONS_US SECOND_US        /* not more often than this */
 #define MOVED_US        (10 * SECOND_US) /* our own move is behind what happens now */
 /* Unanswered for so long, and for two round trips: the path is dead. Whoever has moved says so
  * first: two calls that cross each other, one of them through a connection that is dead, take
  * longer. */
 #define PATIENCE_MOVED_US (200 * MS_US)
-#define PATIENCE_US       (400 * MS_US)
+#define PATIENCE_US       (300 * MS_US)
 #define LOST_US           (100 * MS_US) /* how often a tunnel without a path is looked after */
 /* A relayed tunnel that has fallen back from a direct path looks for one again at once where that
  * path has lasted so long. */
