@@ -194,11 +194,11 @@ def test_strangers_frames(lab):
     stranger = lab.host("stranger", calls.net.west)
     with stranger.socket(socket.SOCK_STREAM) as s:
         s.connect((calls.connector_node.address, 4500))
-        s.sendall(b"IKETCP" + b"".join(struct.pack(">HI", 106, channel) + bytes(100) for channel in range(1, 500)))
-        s.sendall(struct.pack(">HI", 9000, 1) + bytes(8994))
-        try:
+        try:  # the connector may have hung up before all is written
+            s.sendall(b"IKETCP" + b"".join(struct.pack(">HI", 106, channel) + bytes(100) for channel in range(1, 500)))
+            s.sendall(struct.pack(">HI", 9000, 1) + bytes(8994))
             assert s.recv(1) == b""
-        except ConnectionResetError:
+        except (BrokenPipeError, ConnectionResetError):
             pass
     after = channels(calls)
     assert after["frames"] - before["frames"] < 20 and after["refused"] == before["refused"]
