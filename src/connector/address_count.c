@@ -10,7 +10,7 @@ struct counted {
     uint32_t count;
 };
 
-static struct address key_of(const struct address *address)
+struct address address_group(const struct address *address)
 {
     struct address key = *address;
     if (key.family == ADDRESS_IPV6)
@@ -53,7 +53,7 @@ void address_counts_done(struct address_counts *counts)
 
 int address_counts_add(struct address_counts *counts, const struct address *address, uint32_t max)
 {
-    const struct address key = key_of(address);
+    const struct address key = address_group(address);
     struct counted *counted = find(counts, &key);
     if (counted != NULL) {
         if (counted->count >= max)
@@ -76,7 +76,7 @@ int address_counts_add(struct address_counts *counts, const struct address *addr
 
 void address_counts_remove(struct address_counts *counts, const struct address *address)
 {
-    const struct address key = key_of(address);
+    const struct address key = address_group(address);
     struct counted *counted = find(counts, &key);
     if (counted == NULL || --counted->count > 0)
         return;

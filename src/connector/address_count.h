@@ -10,6 +10,9 @@ struct address_counts {
     struct map map;
 };
 
+/* What counts as one: the address, or an IPv6 one's /64. */
+struct address address_group(const struct address *address);
+
 /* seed: 16 random bytes. */
 MUST_USE int address_counts_init(struct address_counts *counts, const uint8_t seed[16]);
 void address_counts_done(struct address_counts *counts);

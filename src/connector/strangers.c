@@ -1,6 +1,7 @@
 /* Two lists through each stranger; see connector/strangers.h. */
 #include "connector/strangers.h"
 
+#include "connector/address_count.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,14 +12,6 @@ struct strangers_address {
     uint32_t count;
 };
 
-static struct address key_of(const struct address *address)
-{
-    struct address key = *address;
-    if (key.family == ADDRESS_IPV6)
-        memset(key.bytes + 8, 0, 8);
-    return key;
-}
-
 static uint64_t hash_of(const struct strangers *strangers, const struct address *key)
 {
     return map_hash(&strangers->addresses, key->bytes, sizeof key->bytes);
@@ -27,7 +20,7 @@ static uint64_t hash_of(const struct strangers *strangers, const struct address 
 static struct strangers_address *find(const struct strangers *strangers,
                                       const struct address *address)
 {
-    const struct address key = key_of(address);
+    const struct address key = address_group(address);
     struct map_node *node = map_first(&strangers->addresses, hash_of(strangers, &key));
     for (; node != NULL; node = map_next(node)) {
         struct strangers_address *found = CONTAINER_OF(node, struct strangers_address, node);
@@ -59,7 +52,7 @@ static int find_or_add(struct strangers *strangers, const struct address *addres
         place = calloc(1, sizeof *place);
         if (place == NULL)
             return ERR_NOMEM;
-        place->address = key_of(address);
+        place->address = address_group(address);
         error =
             map_insert(&strangers->addresses, &place->node, hash_of(strangers, &place->address));
     }

@@ -4,6 +4,8 @@
 
 #include "ike/state.h"
 
+struct ike_incoming;
+
 /* What a negotiation came to. */
 struct ike_child_terms {
     struct ike_choice choice;
@@ -43,6 +45,12 @@ struct ike_child_birth {
 /* Derives the keys, adds the child and tells the owner. */
 MUST_USE int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *birth,
                                uint64_t now_us, struct ike_child **ret_child);
+/* The peer's half of the exchange is fine: ours goes into b, and the child begins, in place of old
+ * (NULL: of none). ret_child is untouched where b says why there is none. */
+MUST_USE int ike_child_create(struct ike_generation *g, const struct ike_incoming *in,
+                              struct ike_child *old, const struct ike_child_terms *terms,
+                              const uint8_t *peer_public, struct ike_builder *b,
+                              struct ike_child **ret_child);
 /* Tells the owner to send with it, once. */
 MUST_USE int ike_child_use(struct ike_sa *sa, struct ike_child *child);
 /* The child is gone on the wire. A replaced one lingers; any other is reported and freed at once.

@@ -42,14 +42,25 @@ static bool is_busy(const struct ike_generation *g, const struct ike_child *chil
     return child->state != IKE_CHILD_LIVE || child->wants_delete;
 }
 
-/* The peer's half of the exchange is fine: ours, and the new child. */
-static int accept_rekey(struct ike_generation *g, const struct ike_incoming *in,
-                        struct ike_child *old, const struct ike_child_terms *terms,
-                        const uint8_t *peer_public, struct ike_builder *b)
+static void replace(struct ike_generation *g, struct ike_child *old, const struct ike_child *child,
+                    const struct ike_nonces *nonces)
+{
+    struct ike_request *r = &g->request;
+    old->state = IKE_CHILD_REPLACED;
+    old->replaced_by = child->number;
+    old->wants_rekey = false;
+    if (r->kind == IKE_REQUEST_REKEY_CHILD && r->rekey->child == old->number) {
+        ike_rekey_note_rival(r->rekey, nonces);
+        r->rekey->rival_child = child->number;
+    }
+}
+
+int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, struct ike_child *old,
+                     const struct ike_child_terms *terms, const uint8_t *peer_public,
+                     struct ike_builder *b, struct ike_child **ret_child)
 {
     struct ike_sa *sa = g->sa;
     const struct ike_payload *peer_nonce = &in->message->nonce;
-    struct ike_request *r = &g->request;
     struct ike_rekey *rekey;
     struct ike_child *child;
     uint8_t secret[KEX_SECRET_LEN];
@@ -71,7 +82,8 @@ static int accept_rekey(struct ike_generation *g, const struct ike_incoming *in,
         .keys = &g->keys,
         .secret = secret,
         .nonces = {peer_nonce->body, peer_nonce->len, rekey->nonce, sizeof(rekey->nonce)},
-        .rekey_of = old->number,
+        .rekey_of = old != NULL ? old->number : 0,
+        .is_outbound = old == NULL, /* there is no other one, and the answer is on its way */
     };
     error = ike_child_install(sa, &birth, in->now_us, &child);
     if (error == ERR_LIMIT) {
@@ -81,17 +93,13 @@ static int accept_rekey(struct ike_generation *g, const struct ike_incoming *in,
     }
     if (error != ERR_OK)
         goto done;
-    old->state = IKE_CHILD_REPLACED;
-    old->replaced_by = child->number;
-    old->wants_rekey = false;
-    if (r->kind == IKE_REQUEST_REKEY_CHILD && r->rekey->child == old->number) {
-        ike_rekey_note_rival(r->rekey, &birth.nonces);
-        r->rekey->rival_child = child->number;
-    }
+    if (old != NULL)
+        replace(g, old, child, &birth.nonces);
     ike_child_answer(sa, b, terms, rekey->spi_in, true);
     ike_build_nonce(b, rekey->nonce, sizeof(rekey->nonce));
     ike_build_ke(b, IKE_GROUP_CURVE25519, rekey->kex.public_key, KEX_PUBLIC_LEN);
     ike_child_answer_ts(sa, b, terms);
+    *ret_child = child;
 done:
     crypto_wipe(secret, sizeof(secret));
     ike_request_done(&ours);
@@ -130,7 +138,8 @@ int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *
         ike_build_notify(b, notify, NULL, 0);
         return ERR_OK;
     }
-    return accept_rekey(g, in, old, &terms, peer_public, b);
+    struct ike_child *child;
+    return ike_child_create(g, in, old, &terms, peer_public, b, &child);
 }
 
 /* The peer did not rekey. It may have lost the child; else we try again, until its hard lifetime.

@@ -146,55 +146,6 @@ static void wake_up(struct ike_sa *sa, uint64_t now_us)
     sa->hard_us = sa->rekey_us + 2 * config->request_timeout_us;
 }
 
-/* The peer's half of the exchange is fine: ours, and the child. */
-static int make_child(struct ike_generation *g, const struct ike_incoming *in,
-                      const struct ike_child_terms *terms, const uint8_t *peer_public,
-                      struct ike_builder *b)
-{
-    struct ike_sa *sa = g->sa;
-    const struct ike_payload *peer_nonce = &in->message->nonce;
-    struct ike_rekey *ours;
-    struct ike_child *child;
-    uint8_t secret[KEX_SECRET_LEN];
-
-    int error = ike_rekey_new(&ours);
-    if (error != ERR_OK)
-        return error;
-    struct ike_request holder = {.rekey = ours};
-    error = ike_child_draw_spi(sa, &ours->spi_in);
-    if (error != ERR_OK)
-        goto done;
-    if (kex_derive(&ours->kex, peer_public, secret) != ERR_OK) {
-        ike_build_notify(b, IKE_NOTIFY_INVALID_SYNTAX, NULL, 0);
-        goto done;
-    }
-    const struct ike_child_birth birth = {
-        .terms = terms,
-        .spi_in = ours->spi_in,
-        .keys = &g->keys,
-        .secret = secret,
-        .nonces = {peer_nonce->body, peer_nonce->len, ours->nonce, sizeof(ours->nonce)},
-        .is_outbound = true, /* there is no other one, and the answer is on its way */
-    };
-    error = ike_child_install(sa, &birth, in->now_us, &child);
-    if (error == ERR_LIMIT) {
-        ike_build_notify(b, IKE_NOTIFY_TEMPORARY_FAILURE, NULL, 0);
-        error = ERR_OK;
-        goto done;
-    }
-    if (error != ERR_OK)
-        goto done;
-    wake_up(sa, in->now_us);
-    ike_child_answer(sa, b, terms, ours->spi_in, true);
-    ike_build_nonce(b, ours->nonce, sizeof(ours->nonce));
-    ike_build_ke(b, IKE_GROUP_CURVE25519, ours->kex.public_key, KEX_PUBLIC_LEN);
-    ike_child_answer_ts(sa, b, terms);
-done:
-    crypto_wipe(secret, sizeof(secret));
-    ike_request_done(&holder);
-    return error;
-}
-
 int ike_wake_answer(struct ike_generation *g, const struct ike_incoming *in, struct ike_builder *b)
 {
     static const uint8_t our_group[] = {0, IKE_GROUP_CURVE25519};
@@ -221,7 +172,11 @@ int ike_wake_answer(struct ike_generation *g, const struct ike_incoming *in, str
         ike_build_notify(b, notify, NULL, 0);
         return ERR_OK;
     }
-    return make_child(g, in, &terms, peer_public, b);
+    struct ike_child *child = NULL;
+    const int error = ike_child_create(g, in, NULL, &terms, peer_public, b, &child);
+    if (child != NULL)
+        wake_up(sa, in->now_us);
+    return error;
 }
 
 /* Of two that were made at once, the older one is closed. */

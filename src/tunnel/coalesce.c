@@ -1,6 +1,7 @@
 /* A packet is joined to its flow's latest bundle, or begins one. */
 #include "tunnel/coalesce.h"
 
+#include "tunnel/bytes.h"
 #include "wire/checksum.h"
 #include "wire/ip.h"
 #include <string.h>
@@ -35,22 +36,6 @@ struct shape {
     uint32_t sequence;
     bool is_pushed; /* TCP PSH */
 };
-
-static uint16_t get16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 static bool is_ipv6(const uint8_t *packet)
 {

@@ -2,6 +2,7 @@
  * the payload; its checksum is made while it is warm. */
 #include "tunnel/segment.h"
 
+#include "tunnel/bytes.h"
 #include "wire/checksum.h"
 #include "wire/ip.h"
 #include <string.h>
@@ -21,28 +22,6 @@
 #define IP4_ID_AT       4
 #define IP4_CHECKSUM_AT 10
 #define IP6_LENGTH_AT   4
-
-static uint16_t get16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static void put16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static void put32(uint8_t *at, uint32_t value)
-{
-    put16(at, value >> 16);
-    put16(at + 2, value);
-}
 
 /* The transport header that the kernel means must be where the IP header says, and whole. */
 static bool fits(const struct ip_view *ip, const uint8_t *packet, const struct offload *offload)
