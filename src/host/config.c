@@ -156,7 +156,7 @@ static int parse_allow(const char *value, void *target, const struct config_key 
 static int parse_suites(const char *value, void *target, const struct config_key *key)
 {
     struct host_config *config = target;
-    char text[256];
+    char text[512];
     char *rest = text;
     if (strlen(value) >= sizeof(text))
         return ERR_INVALID;
@@ -165,8 +165,9 @@ static int parse_suites(const char *value, void *target, const struct config_key
     for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
         if (*word == '\0')
             continue;
-        enum sput_suite suite;
-        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK)
+        enum suite suite;
+        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK ||
+            suite_is_esp(suite))
             return ERR_INVALID;
         for (uint32_t i = 0; i < config->suite_count; i++) {
             if (config->suites[i] == suite)

@@ -52,11 +52,11 @@ struct host_config {
     uint64_t rekey_us;     /* of IKE and child SAs */
     char state[HOST_PATH_CAP];
     char socket[HOST_PATH_CAP];
-    char interface[HOST_INTERFACE_CAP];  /* of the TUN device */
-    uint16_t mtu;                        /* of the outer path, from the host on */
-    bool has_tun_offload;                /* super-packets from and to the kernel, */
-    bool has_udp_offload;                /* and super-datagrams: as far as it has them */
-    enum sput_suite suites[SUITE_COUNT]; /* most wanted first */
+    char interface[HOST_INTERFACE_CAP]; /* of the TUN device */
+    uint16_t mtu;                       /* of the outer path, from the host on */
+    bool has_tun_offload;               /* super-packets from and to the kernel, */
+    bool has_udp_offload;               /* and super-datagrams: as far as it has them */
+    enum suite suites[SUITE_COUNT];     /* most wanted first */
     uint32_t suite_count;
     bool has_mac;
     uint8_t mac[6];

@@ -174,7 +174,7 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
     int error = ERR_OK;
     const struct tunnel_child added = {
         .id = child->child,
-        .suite = (enum sput_suite)child->suite,
+        .suite = (enum suite)child->suite,
         .key_in = child->key_in,
         .key_out = child->key_out,
         .key_len = child->key_len,

@@ -36,7 +36,7 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
                      strlen(config->expected_id));
     if (config->is_initial_contact)
         ike_build_notify(&out.b, IKE_NOTIFY_INITIAL_CONTACT, NULL, 0);
-    if (config->suites[0] != SPUT_SUITE_NONE) {
+    if (config->suites[0] != SUITE_NONE) {
         ike_child_offer(sa, &out.b, g->handshake->child_spi, false);
         ike_child_offer_ts(sa, &out.b);
     }
@@ -75,7 +75,7 @@ static int answer_child(struct ike_generation *g, const struct ike_incoming *in,
     struct ike_child *child;
     uint32_t spi;
 
-    if (ike_sa_config(sa)->suites[0] == SPUT_SUITE_NONE) {
+    if (ike_sa_config(sa)->suites[0] == SUITE_NONE) {
         ike_build_notify(b, IKE_NOTIFY_NO_ADDITIONAL_SAS, NULL, 0);
         return ERR_OK;
     }
@@ -148,7 +148,7 @@ static int finish_child(struct ike_generation *g, const struct ike_incoming *in,
     struct ike_child_terms terms;
     struct ike_child *child;
 
-    if (ike_sa_config(sa)->suites[0] == SPUT_SUITE_NONE)
+    if (ike_sa_config(sa)->suites[0] == SUITE_NONE)
         return ERR_OK;
     if (m->sa.body == NULL) {
         bool is_choice = ike_message_error(m) == IKE_NOTIFY_NO_PROPOSAL_CHOSEN;

@@ -9,7 +9,7 @@ struct ike_incoming;
 /* What a negotiation came to. */
 struct ike_child_terms {
     struct ike_choice choice;
-    enum sput_suite suite;
+    enum suite suite;
     uint32_t spi_out;
     struct ike_addresses peer; /* that the peer's packets carry */
     bool wants_transport_mode;

@@ -106,7 +106,7 @@ static uint16_t read_terms(struct ike_sa *sa, const struct ike_message *message,
         return IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
     reader_init(&r, terms.choice.spi, 4);
     terms.spi_out = reader_u32(&r);
-    terms.suite = (enum sput_suite)terms.choice.value;
+    terms.suite = (enum suite)terms.choice.value;
     /* The peer's own address is in TSi where it asks, in TSr where it answers. */
     if (!read_addresses(sa, is_answer ? &message->ts_r : &message->ts_i,
                         is_answer ? &message->ts_i : &message->ts_r, &terms.peer))

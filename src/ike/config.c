@@ -39,9 +39,9 @@ static bool ciphers_are_valid(const enum ike_cipher *list)
     return list[0] != IKE_CIPHER_NONE;
 }
 
-static bool suites_are_valid(const enum sput_suite *list)
+static bool suites_are_valid(const enum suite *list)
 {
-    for (size_t i = 0; i < SUITE_COUNT && list[i] != SPUT_SUITE_NONE; i++) {
+    for (size_t i = 0; i < SUITE_COUNT && list[i] != SUITE_NONE; i++) {
         if (suite_key_len(list[i]) == 0)
             return false;
         for (size_t j = 0; j < i; j++)
@@ -75,7 +75,7 @@ int ike_profile_new(const struct ike_config *config, struct ike_profile **ret_pr
     if (config->identity == NULL || !ciphers_are_valid(config->ciphers) ||
         !suites_are_valid(config->suites) || !times_are_valid(config))
         return ERR_INVALID;
-    if (config->suites[0] != SPUT_SUITE_NONE && !addresses_are_valid(&config->addresses))
+    if (config->suites[0] != SUITE_NONE && !addresses_are_valid(&config->addresses))
         return ERR_INVALID;
     if (config->id[0] != '\0' &&
         (name_normalize(config->id, name) != ERR_OK || strcmp(name, config->id) != 0))

@@ -58,8 +58,8 @@ struct ike_config {
     bool sends_early;
 
     /* The SPUT child, in order of preference; none: childless (RFC 6023). */
-    enum sput_suite suites[SUITE_COUNT]; /* SPUT_SUITE_NONE ends it */
-    struct ike_addresses addresses;      /* those our packets carry */
+    enum suite suites[SUITE_COUNT]; /* SUITE_NONE ends it */
+    struct ike_addresses addresses; /* those our packets carry */
 
     /* Times. */
     uint64_t retransmit_first_us; /* until the round-trip time is known; then RFC 6298 style */

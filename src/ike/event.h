@@ -47,7 +47,7 @@ struct ike_event_established {
 
 struct ike_event_child_ready {
     uint32_t child; /* local number, never 0, never reused within the SA */
-    enum sput_suite suite;
+    enum suite suite;
     size_t key_len; /* of each direction, suite_key_len(suite) */
     uint8_t key_in[SUITE_KEY_CAP];
     uint8_t key_out[SUITE_KEY_CAP];

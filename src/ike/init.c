@@ -229,7 +229,7 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
     if (ike_rule_choose(&rule, m.sa.body, m.sa.len, true, &choice) != ERR_OK ||
         !ike_auth_is_possible(&m))
         return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN);
-    if (config->suites[0] == SPUT_SUITE_NONE &&
+    if (config->suites[0] == SUITE_NONE &&
         !ike_message_find_notify(&m, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL))
         return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN); /* RFC 6023, 3 */
     error = check_rivals(sa, message, len);

@@ -97,7 +97,7 @@ int ike_keys_resume(enum ike_cipher cipher, const uint8_t sk_d[IKE_PRF_LEN],
 }
 
 int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
-                   const struct ike_nonces *nonces, enum sput_suite suite, uint8_t *ret_initiator,
+                   const struct ike_nonces *nonces, enum suite suite, uint8_t *ret_initiator,
                    uint8_t *ret_responder)
 {
     uint8_t out[2 * SUITE_KEY_CAP];

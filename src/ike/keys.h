@@ -41,7 +41,7 @@ MUST_USE int ike_keys_resume(enum ike_cipher cipher, const uint8_t sk_d[IKE_PRF_
 /* KEYMAT = prf+(SK_d, [g^ir |] Ni | Nr), the initiator's direction first (2.17). secret may be
  * NULL. Both outputs take suite_key_len(suite) bytes. */
 MUST_USE int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
-                            const struct ike_nonces *nonces, enum sput_suite suite,
+                            const struct ike_nonces *nonces, enum suite suite,
                             uint8_t *ret_initiator, uint8_t *ret_responder);
 void ike_keys_wipe(struct ike_keys *keys);
 

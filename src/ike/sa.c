@@ -63,10 +63,10 @@ uint32_t ike_sa_child(const struct ike_sa *sa)
     return child != NULL ? child->number : 0;
 }
 
-enum sput_suite ike_sa_suite(const struct ike_sa *sa)
+enum suite ike_sa_suite(const struct ike_sa *sa)
 {
     const struct ike_child *child = ike_child_live(sa);
-    return child != NULL ? child->suite : SPUT_SUITE_NONE;
+    return child != NULL ? child->suite : SUITE_NONE;
 }
 
 enum ike_cipher ike_sa_cipher(const struct ike_sa *sa)

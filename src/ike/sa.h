@@ -130,9 +130,9 @@ const struct public_key *ike_sa_peer_key(const struct ike_sa *sa);
 /* "" until then, or where the peer gave its key as ID_KEY_ID. */
 const char *ike_sa_peer_id(const struct ike_sa *sa);
 const struct endpoint *ike_sa_remote(const struct ike_sa *sa);
-/* The live child: the newest one to send with; 0 and SPUT_SUITE_NONE if none. */
+/* The live child: the newest one to send with; 0 and SUITE_NONE if none. */
 uint32_t ike_sa_child(const struct ike_sa *sa);
-enum sput_suite ike_sa_suite(const struct ike_sa *sa);
+enum suite ike_sa_suite(const struct ike_sa *sa);
 enum ike_cipher ike_sa_cipher(const struct ike_sa *sa);
 /* When the last authentic message arrived; 0 if none did. */
 uint64_t ike_sa_heard_us(const struct ike_sa *sa);

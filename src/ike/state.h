@@ -157,7 +157,7 @@ struct ike_child {
     struct ike_child *next;
     uint32_t number;
     uint32_t spi_in, spi_out;
-    enum sput_suite suite;
+    enum suite suite;
     enum ike_child_state state;
     bool is_outbound;     /* the owner was told to send with it */
     uint32_t replaced_by; /* number, or 0 */

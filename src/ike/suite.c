@@ -50,10 +50,12 @@ static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform 
         }
         return count;
     }
-    for (; count < SUITE_COUNT && config->suites[count] != SPUT_SUITE_NONE; count++) {
-        ret_transforms[count] = (struct ike_transform){.type = IKE_TRANSFORM_ENCR,
-                                                       .id = (uint16_t)config->suites[count]};
-        ret_values[count] = (uint16_t)config->suites[count];
+    for (size_t i = 0; i < SUITE_COUNT && config->suites[i] != SUITE_NONE; i++) {
+        if (suite_protocol(config->suites[i]) != IKE_PROTOCOL_SPUT)
+            continue;
+        ret_transforms[count] =
+            (struct ike_transform){.type = IKE_TRANSFORM_ENCR, .id = (uint16_t)config->suites[i]};
+        ret_values[count++] = (uint16_t)config->suites[i];
     }
     return count;
 }

@@ -1,5 +1,5 @@
 /* Tables of the algorithms that can be negotiated, and the choice among them: what the SA payload
- * says in terms of enum ike_cipher and enum sput_suite. */
+ * says in terms of enum ike_cipher and enum suite. */
 #ifndef IKE_SUITE_H
 #define IKE_SUITE_H
 
@@ -26,7 +26,7 @@ struct ike_rule {
 
 struct ike_choice {
     uint8_t number; /* of the proposal */
-    uint16_t value; /* enum ike_cipher or enum sput_suite */
+    uint16_t value; /* enum ike_cipher or enum suite */
     uint8_t spi[IKE_SPI_LEN_MAX];
 };
 

@@ -6,11 +6,10 @@
 #include "crypto/stream_mac.h"
 #include <string.h>
 
-_Static_assert(SUITE_KEY_CAP == STREAM_KEY_LEN + MAC_KEY_LEN + STREAM_SALT_LEN, "longest material");
 _Static_assert(SPUT_TAG_LEN == AEAD_TAG_LEN && SPUT_MAC_LEN == MAC_LEN, "wire and crypto agree");
 _Static_assert(SUITE_AEAD_SALT_LEN + SPUT_CLEAR_LEN == AEAD_NONCE_LEN, "nonce: salt and number");
 
-static enum aead_algorithm aead_of(enum sput_suite suite)
+static enum aead_algorithm aead_of(enum suite suite)
 {
     switch (suite) {
     case SPUT_AES256_GCM:
@@ -22,13 +21,12 @@ static enum aead_algorithm aead_of(enum sput_suite suite)
     }
 }
 
-static int keys_init(struct sput_keys *keys, enum sput_suite suite, const uint8_t *key,
-                     size_t key_len)
+static int keys_init(struct sput_keys *keys, enum suite suite, const uint8_t *key, size_t key_len)
 {
     int result;
 
     memset(keys, 0, sizeof(*keys));
-    if (!suite_is_known(suite))
+    if (suite_protocol(suite) != IKE_PROTOCOL_SPUT)
         return ERR_UNSUPPORTED;
     if (key_len != suite_key_len(suite))
         return ERR_INVALID;
@@ -55,7 +53,7 @@ static void keys_done(struct sput_keys *keys)
     pthread_mutex_destroy(&keys->lock);
 }
 
-int sput_sender_init(struct sput_sender *sender, enum sput_suite suite, const uint8_t *key,
+int sput_sender_init(struct sput_sender *sender, enum suite suite, const uint8_t *key,
                      size_t key_len, uint32_t rekey_at)
 {
     int result = keys_init(&sender->keys, suite, key, key_len);
@@ -64,7 +62,7 @@ int sput_sender_init(struct sput_sender *sender, enum sput_suite suite, const ui
     return result;
 }
 
-int sput_receiver_init(struct sput_receiver *receiver, enum sput_suite suite, const uint8_t *key,
+int sput_receiver_init(struct sput_receiver *receiver, enum suite suite, const uint8_t *key,
                        size_t key_len, uint32_t window)
 {
     int result = keys_init(&receiver->keys, suite, key, key_len);

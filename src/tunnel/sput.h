@@ -22,7 +22,7 @@ struct stream_mac;
 
 /* The keyed contexts of one direction. Private to sput.c. */
 struct sput_keys {
-    enum sput_suite suite;
+    enum suite suite;
     struct stream_mac *stream; /* paper */
     struct aead *aead;         /* the others */
     uint8_t salt[SUITE_AEAD_SALT_LEN];
@@ -42,10 +42,10 @@ struct sput_receiver {
 
 /* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED
  * for an unknown suite. rekey_at: SPUT_REKEY_AT_DEFAULT. */
-MUST_USE int sput_sender_init(struct sput_sender *sender, enum sput_suite suite, const uint8_t *key,
+MUST_USE int sput_sender_init(struct sput_sender *sender, enum suite suite, const uint8_t *key,
                               size_t key_len, uint32_t rekey_at);
 /* window: REPLAY_WINDOW_DEFAULT. */
-MUST_USE int sput_receiver_init(struct sput_receiver *receiver, enum sput_suite suite,
+MUST_USE int sput_receiver_init(struct sput_receiver *receiver, enum suite suite,
                                 const uint8_t *key, size_t key_len, uint32_t window);
 /* Wipe everything. Also for zeroed ones that were never initialised. */
 void sput_sender_done(struct sput_sender *sender);

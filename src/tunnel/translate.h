@@ -51,10 +51,10 @@ MUST_USE enum drop_reason translate_in(const struct translation *t, struct packe
 
 /* Largest payload in one datagram on a path whose IP packets may have path_mtu bytes. outer: family
  * of the path. 0 if nothing fits. */
-uint32_t translate_payload_max(uint32_t path_mtu, enum sput_suite suite, enum address_family outer);
+uint32_t translate_payload_max(uint32_t path_mtu, enum suite suite, enum address_family outer);
 /* The inner MTU: largest packet that fits in every form, whole ones included; so fragments that a
  * host makes for it fit too. (Without its header a packet of 20, respectively 40 bytes more still
  * goes.) */
-uint32_t translate_mtu(uint32_t path_mtu, enum sput_suite suite, enum address_family outer);
+uint32_t translate_mtu(uint32_t path_mtu, enum suite suite, enum address_family outer);
 
 #endif

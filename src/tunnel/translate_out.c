@@ -60,7 +60,7 @@ enum drop_reason translate_out(const struct translation *t, struct packet *packe
     return DROP_NONE;
 }
 
-uint32_t translate_payload_max(uint32_t path_mtu, enum sput_suite suite, enum address_family outer)
+uint32_t translate_payload_max(uint32_t path_mtu, enum suite suite, enum address_family outer)
 {
     const size_t overhead = ip_header_len(outer) + UDP_HEADER_LEN + suite_overhead(suite);
     const size_t buffer = PACKET_CAP - PACKET_HEADROOM - SPUT_MAC_LEN;
@@ -73,7 +73,7 @@ uint32_t translate_payload_max(uint32_t path_mtu, enum sput_suite suite, enum ad
     return (uint32_t)(len < buffer ? len : buffer);
 }
 
-uint32_t translate_mtu(uint32_t path_mtu, enum sput_suite suite, enum address_family outer)
+uint32_t translate_mtu(uint32_t path_mtu, enum suite suite, enum address_family outer)
 {
     return translate_payload_max(path_mtu, suite, outer);
 }

@@ -52,7 +52,7 @@ MUST_USE int tunnel_set_path(struct tunnel_table *table, struct tunnel *tunnel,
 
 struct tunnel_child {
     uint64_t id; /* the caller's, not 0, unique in the tunnel */
-    enum sput_suite suite;
+    enum suite suite;
     const uint8_t *key_in; /* suite_key_len() bytes each; copied, the caller wipes its own */
     const uint8_t *key_out;
     size_t key_len;
@@ -88,9 +88,9 @@ const struct view *tunnel_view(const struct tunnel *tunnel);
 struct tunnel_status {
     struct endpoint remote; /* family ADDRESS_NONE without a path */
     uint32_t path_mtu;
-    uint32_t mtu;          /* inner, as translate_mtu() */
-    uint64_t outbound_id;  /* child; 0: none */
-    enum sput_suite suite; /* of that child */
+    uint32_t mtu;         /* inner, as translate_mtu() */
+    uint64_t outbound_id; /* child; 0: none */
+    enum suite suite;     /* of that child */
     bool is_rekey_due;
     uint64_t packets_in, packets_out; /* data; commands are not counted */
     uint64_t bytes_in, bytes_out;     /* of inner packets, headers included */

@@ -23,7 +23,7 @@ struct path {
 struct child {
     struct rcu_head head;
     uint64_t id;
-    enum sput_suite suite;
+    enum suite suite;
     struct translation translation;
     struct sput_receiver receiver;
     struct sput_sender sender;

@@ -19,7 +19,7 @@
 
 static const struct {
     const char *name;
-    enum sput_suite suite;
+    enum suite suite;
     enum aead_algorithm algorithm;
 } suites[] = {
     {"aes128-gcm", SPUT_AES128_GCM, AEAD_AES128_GCM},
@@ -77,7 +77,7 @@ static struct result time_aead(const struct aead_backend *backend, void *keyed, 
 }
 
 /* The whole message: header, number, key stream, MAC. */
-static struct result time_sput(enum sput_suite suite, size_t len, int count)
+static struct result time_sput(enum suite suite, size_t len, int count)
 {
     static struct packet packet;
     struct sput_sender sender;

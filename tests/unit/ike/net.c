@@ -67,7 +67,7 @@ void net_open(struct net *net, size_t index, const struct ike_table_limits *limi
     assert_int_equal(ike_profile_new(&node->config, &node->responder), ERR_OK);
 }
 
-void net_want_child(struct net *net, size_t index, enum sput_suite suite)
+void net_want_child(struct net *net, size_t index, enum suite suite)
 {
     struct ike_config *config = &net->nodes[index].config;
     config->suites[0] = suite;

@@ -134,6 +134,6 @@ void net_start_data(struct net *net, struct watch *a, struct watch *b, uint64_t 
 const struct kid *watch_sending(const struct watch *watch);
 size_t watch_open_count(const struct watch *watch);
 /* Configures a child: node a calls b by 10.0.0.b, and so on. */
-void net_want_child(struct net *net, size_t node, enum sput_suite suite);
+void net_want_child(struct net *net, size_t node, enum suite suite);
 
 #endif

@@ -13,7 +13,7 @@ static void check_pair(const struct watch *a, const struct watch *b)
     assert_string_equal(b->peer_id, a->node->config.id);
 }
 
-static void check_child(const struct watch *a, const struct watch *b, enum sput_suite suite)
+static void check_child(const struct watch *a, const struct watch *b, enum suite suite)
 {
     const struct kid *ka = watch_sending(a), *kb = watch_sending(b);
 
@@ -66,8 +66,8 @@ static void test_childless(void **state)
 
 static void test_every_suite_and_cipher(void **state)
 {
-    static const enum sput_suite suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
-                                             SPUT_CHACHA20_POLY1305};
+    static const enum suite suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
+                                        SPUT_CHACHA20_POLY1305};
     static const enum ike_cipher ciphers[] = {IKE_CIPHER_AES128_GCM, IKE_CIPHER_AES256_GCM,
                                               IKE_CIPHER_CHACHA20_POLY1305};
     struct net net;

@@ -78,7 +78,7 @@ static void check_child(const struct vector_case *c, const struct ike_keys *keys
                         const struct ike_nonces *nonces)
 {
     uint8_t initiator[SUITE_KEY_CAP], responder[SUITE_KEY_CAP];
-    enum sput_suite suite;
+    enum suite suite;
 
     assert_int_equal(suite_parse(vector_text(c, "suite"), &suite), ERR_OK);
     assert_int_equal(strlen(vector_text(c, "initiator")), 2 * suite_key_len(suite));

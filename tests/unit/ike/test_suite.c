@@ -39,7 +39,7 @@ static void test_profiles(void **state)
     c = good_config();
     c.suites[1] = SPUT_PAPER;
     expect_profile(&c, ERR_INVALID);
-    c.suites[1] = (enum sput_suite)1024;
+    c.suites[1] = (enum suite)1024;
     expect_profile(&c, ERR_INVALID);
     c = good_config();
     c.ciphers[0] = IKE_CIPHER_NONE;

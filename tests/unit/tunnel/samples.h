@@ -18,8 +18,8 @@ const char *__tsan_default_suppressions(void)
     return "called_from_lib:liburcu-memb.so\ncalled_from_lib:liburcu-cds.so\n";
 }
 
-static const enum sput_suite all_suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
-                                             SPUT_CHACHA20_POLY1305};
+static const enum suite all_suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_AES256_GCM,
+                                        SPUT_CHACHA20_POLY1305};
 
 /* xorshift: the same numbers in every run. */
 static inline uint64_t sample_random(uint64_t *seed)

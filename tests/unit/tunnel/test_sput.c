@@ -19,10 +19,10 @@ static const uint8_t key_back[SUITE_KEY_CAP] = {9, 8, 7, [20] = 6, [50] = 5};
 struct pair {
     struct sput_sender sender;
     struct sput_receiver receiver;
-    enum sput_suite suite;
+    enum suite suite;
 };
 
-static void pair_init(struct pair *p, enum sput_suite suite, const uint8_t *key)
+static void pair_init(struct pair *p, enum suite suite, const uint8_t *key)
 {
     p->suite = suite;
     assert_int_equal(
@@ -100,7 +100,7 @@ static void test_every_length(void **state)
     static uint8_t payload[4096];
     for (size_t i = 0; i < sizeof(payload); i++)
         payload[i] = (uint8_t)(i * 31);
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         uint32_t expected = 1;
@@ -143,7 +143,7 @@ static void check_refused(struct pair *p, const uint8_t *bytes, size_t len, bool
 
 static void test_flip_every_bit(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         struct sput_header header;
@@ -164,7 +164,7 @@ static void test_flip_every_bit(void **state)
 
 static void test_every_truncation(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         uint8_t bytes[256] = {0};
@@ -181,7 +181,7 @@ static void test_every_truncation(void **state)
 
 static void test_lengths_and_room(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         static uint8_t bytes[PACKET_CAP];
@@ -207,7 +207,7 @@ static void test_lengths_and_room(void **state)
 /* A host gets its own packet back: other direction, other key. */
 static void test_reflection(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair there, back;
         pair_init(&there, all_suites[s], key_there);
@@ -221,7 +221,7 @@ static void test_reflection(void **state)
 
 static void test_replay(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packets[3], copy;
         struct pair p;
         struct sput_header header;
@@ -245,7 +245,7 @@ static void test_replay(void **state)
 /* One captured packet with a high number must not push the window over all that follows. */
 static void test_renumbering(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet, next;
         struct pair p;
         struct sput_header header;
@@ -270,7 +270,7 @@ static void test_renumbering(void **state)
  * shows. */
 static void test_altered_header(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         uint8_t bytes[128];
@@ -291,7 +291,7 @@ static void test_altered_header(void **state)
 static void test_key_streams_differ(void **state)
 {
     static const uint8_t zero[64];
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet a, b, c;
         struct pair there, back;
         pair_init(&there, all_suites[s], key_there);
@@ -312,7 +312,7 @@ static void test_key_streams_differ(void **state)
 
 static void test_number_limits(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct packet packet;
         struct pair p;
         struct sput_header header;
@@ -342,8 +342,8 @@ static void test_number_limits(void **state)
 /* What a newer SA refuses still opens under the older one, whatever suites they have. */
 static void test_newer_then_older(void **state)
 {
-    for (size_t newer = 0; newer < SUITE_COUNT; newer++) {
-        for (size_t older = 0; older < SUITE_COUNT; older++) {
+    for (size_t newer = 0; newer < SPUT_SUITE_COUNT; newer++) {
+        for (size_t older = 0; older < SPUT_SUITE_COUNT; older++) {
             struct packet packet;
             struct pair n, o;
             struct sput_header header;
@@ -364,7 +364,7 @@ static void test_wipe(void **state)
 {
     static const struct sput_sender no_sender;
     static const struct sput_receiver no_receiver;
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct pair p;
         struct packet packet;
         pair_init(&p, all_suites[s], key_there);
@@ -380,16 +380,16 @@ static void test_bad_keys(void **state)
 {
     struct sput_sender sender;
     struct sput_receiver receiver;
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         size_t len = suite_key_len(all_suites[s]);
         assert_int_equal(sput_sender_init(&sender, all_suites[s], key_there, len - 1, 1),
                          ERR_INVALID);
         assert_int_equal(sput_receiver_init(&receiver, all_suites[s], key_there, len + 1, 1),
                          ERR_INVALID);
     }
-    assert_int_equal(sput_sender_init(&sender, (enum sput_suite)1029, key_there, 24, 1),
+    assert_int_equal(sput_sender_init(&sender, (enum suite)1029, key_there, 24, 1),
                      ERR_UNSUPPORTED);
-    assert_int_equal(sput_receiver_init(&receiver, (enum sput_suite)0, key_there, 0, 1),
+    assert_int_equal(sput_receiver_init(&receiver, (enum suite)0, key_there, 0, 1),
                      ERR_UNSUPPORTED);
 }
 

@@ -78,7 +78,7 @@ static void *data_thread(void *argument)
 
 static void add_child(struct tunnel *tunnel, uint64_t id, const struct view *view)
 {
-    const enum sput_suite suite = all_suites[id % SUITE_COUNT];
+    const enum suite suite = all_suites[id % SPUT_SUITE_COUNT];
     uint8_t key[SUITE_KEY_CAP];
     memset(key, (int)id, sizeof(key));
     const struct tunnel_child child = {.id = id,
@@ -197,10 +197,12 @@ static void test_once(void **state)
     pthread_t ids[2];
     void *result = NULL;
 
-    assert_int_equal(sput_sender_init(&sender, SPUT_PAPER, key, sizeof(key), SPUT_REKEY_AT_DEFAULT),
+    assert_int_equal(sput_sender_init(&sender, SPUT_PAPER, key, suite_key_len(SPUT_PAPER),
+                                      SPUT_REKEY_AT_DEFAULT),
                      ERR_OK);
-    assert_int_equal(
-        sput_receiver_init(&receiver, SPUT_PAPER, key, sizeof(key), REPLAY_WINDOW_DEFAULT), ERR_OK);
+    assert_int_equal(sput_receiver_init(&receiver, SPUT_PAPER, key, suite_key_len(SPUT_PAPER),
+                                        REPLAY_WINDOW_DEFAULT),
+                     ERR_OK);
     struct counting parts[2] = {{&sender, &receiver, packets, opened, 0, MESSAGES / 2},
                                 {&sender, &receiver, packets, opened, MESSAGES / 2, MESSAGES}};
     for (int i = 0; i < 2; i++)

@@ -51,7 +51,7 @@ static void make_key(uint8_t key[SUITE_KEY_CAP], uint64_t id, uint8_t direction)
 }
 
 /* A child of both ends; sent with at once where is_outbound. */
-static void add_child(struct ends *e, uint64_t id, enum sput_suite suite, bool is_outbound)
+static void add_child(struct ends *e, uint64_t id, enum suite suite, bool is_outbound)
 {
     uint8_t forth[SUITE_KEY_CAP], back[SUITE_KEY_CAP];
     make_key(forth, id, 0x11);
@@ -135,7 +135,7 @@ static void check_arrives(struct end *from, struct end *to, uint64_t child_id)
 
 static void test_data(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct ends e;
         struct packet packet;
         struct tunnel_message message;
@@ -206,7 +206,7 @@ static void test_not_ready(void **state)
                                  .suite = SPUT_PAPER,
                                  .key_in = key,
                                  .key_out = key,
-                                 .key_len = SUITE_KEY_CAP,
+                                 .key_len = suite_key_len(SPUT_PAPER),
                                  .remote = t.remote};
     end_init(&end, &t.local, "192.0.2.1:1", NULL);
     local_packet(&end, &packet, 10);
@@ -227,7 +227,7 @@ static void test_not_ready(void **state)
     child.id = 6;
     child.key_len--;
     assert_int_equal(tunnel_add_child(end.tunnel, &child), ERR_INVALID);
-    child.suite = (enum sput_suite)12;
+    child.suite = (enum suite)12;
     assert_int_equal(tunnel_add_child(end.tunnel, &child), ERR_UNSUPPORTED);
     assert_int_equal(tunnel_set_outbound(end.tunnel, 6), ERR_NOT_FOUND);
     assert_int_equal(tunnel_drop_child(end.tunnel, 6), ERR_NOT_FOUND);
@@ -468,7 +468,7 @@ static void test_rekey_due(void **state)
                                        .suite = SPUT_PAPER,
                                        .key_in = key,
                                        .key_out = key,
-                                       .key_len = SUITE_KEY_CAP,
+                                       .key_len = suite_key_len(SPUT_PAPER),
                                        .remote = e.b.view,
                                        .rekey_at = 3};
     assert_false(tunnel_is_rekey_due(e.a.tunnel));
@@ -485,7 +485,7 @@ static void test_rekey_due(void **state)
 /* A stranger's, reflected, altered and repeated datagrams: refused, counted, nothing moves. */
 static void test_attacks(void **state)
 {
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         struct ends e;
         struct packet packet, copy;
         struct tunnel_message message;
@@ -537,7 +537,8 @@ static void test_hostile_peer(void **state)
     ends_init(&e);
     add_child(&e, 1, SPUT_PAPER, true);
     make_key(key, 1, 0x11);
-    assert_int_equal(sput_sender_init(&sender, SPUT_PAPER, key, sizeof(key), SPUT_REKEY_AT_DEFAULT),
+    assert_int_equal(sput_sender_init(&sender, SPUT_PAPER, key, suite_key_len(SPUT_PAPER),
+                                      SPUT_REKEY_AT_DEFAULT),
                      ERR_OK);
     packet_fill(&packet, bytes,
                 make_ip(bytes, &e.a.view.own_ipv4, &victim, 50, payload, sizeof(payload)));
@@ -602,10 +603,11 @@ static void test_shared_endpoint(void **state)
         assert_int_equal(tunnel_add(e.b.table, &view, NULL, &others[i]), ERR_OK);
         assert_int_equal(tunnel_set_path(e.b.table, others[i], &e.a.endpoint, 1500), ERR_OK);
         const struct tunnel_child child = {.id = 1,
-                                           .suite = all_suites[i % SUITE_COUNT],
+                                           .suite = all_suites[i % SPUT_SUITE_COUNT],
                                            .key_in = key,
                                            .key_out = key,
-                                           .key_len = suite_key_len(all_suites[i % SUITE_COUNT]),
+                                           .key_len =
+                                               suite_key_len(all_suites[i % SPUT_SUITE_COUNT]),
                                            .remote = e.a.view};
         if (i > 2)
             assert_int_equal(tunnel_add_child(others[i], &child), ERR_OK);
@@ -708,7 +710,7 @@ static void test_deferred_tags(void **state)
     struct packet *all[BATCH];
     struct sput_batch *batch;
     assert_int_equal(sput_batch_new(&batch), ERR_OK);
-    for (size_t s = 0; s < SUITE_COUNT; s++) {
+    for (size_t s = 0; s < SPUT_SUITE_COUNT; s++) {
         for (unsigned count = 1; count <= BATCH; count += 13) {
             struct ends one, other;
             ends_init(&one);
