@@ -293,3 +293,12 @@ bool prefix_contains(const struct prefix *p, const struct address *a)
     return address_len(&p->address) > 0 &&
            starts_with(a, (enum address_family)p->address.family, p->address.bytes, p->bits);
 }
+
+struct address address_group(const struct address *a, unsigned ipv6_bits)
+{
+    struct address group = *a;
+    const size_t kept = ipv6_bits / 8;
+    if (group.family == ADDRESS_IPV6 && kept < sizeof group.bytes)
+        memset(group.bytes + kept, 0, sizeof group.bytes - kept);
+    return group;
+}

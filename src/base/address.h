@@ -75,4 +75,11 @@ MUST_USE int prefix_parse(const char *text, struct prefix *ret_prefix);
 const char *prefix_format(const struct prefix *p, char *buffer, size_t cap);
 bool prefix_contains(const struct prefix *p, const struct address *a);
 
+/* Who has one IPv6 address has many: a host its whole /64, a site up to its /48 (RFC 6177). */
+#define ADDRESS_HOST_BITS 64
+#define ADDRESS_SITE_BITS 48
+/* What counts as one where hosts, or sites, are counted: an IPv4 address itself, of an IPv6 address
+ * its first ipv6_bits bits (a multiple of 8). */
+struct address address_group(const struct address *a, unsigned ipv6_bits);
+
 #endif

@@ -10,14 +10,6 @@ struct counted {
     uint32_t count;
 };
 
-struct address address_group(const struct address *address)
-{
-    struct address key = *address;
-    if (key.family == ADDRESS_IPV6)
-        memset(key.bytes + 8, 0, 8);
-    return key;
-}
-
 static uint64_t hash_of(const struct address_counts *counts, const struct address *key)
 {
     return map_hash(&counts->map, key->bytes, sizeof key->bytes);
@@ -34,8 +26,9 @@ static struct counted *find(const struct address_counts *counts, const struct ad
     return NULL;
 }
 
-int address_counts_init(struct address_counts *counts, const uint8_t seed[16])
+int address_counts_init(struct address_counts *counts, unsigned ipv6_bits, const uint8_t seed[16])
 {
+    counts->ipv6_bits = ipv6_bits;
     return map_init(&counts->map, seed);
 }
 
@@ -53,7 +46,7 @@ void address_counts_done(struct address_counts *counts)
 
 int address_counts_add(struct address_counts *counts, const struct address *address, uint32_t max)
 {
-    const struct address key = address_group(address);
+    const struct address key = address_group(address, counts->ipv6_bits);
     struct counted *counted = find(counts, &key);
     if (counted != NULL) {
         if (counted->count >= max)
@@ -76,7 +69,7 @@ int address_counts_add(struct address_counts *counts, const struct address *addr
 
 void address_counts_remove(struct address_counts *counts, const struct address *address)
 {
-    const struct address key = address_group(address);
+    const struct address key = address_group(address, counts->ipv6_bits);
     struct counted *counted = find(counts, &key);
     if (counted == NULL || --counted->count > 0)
         return;

@@ -1,5 +1,5 @@
-/* How many connections each address has open, so that one address cannot take them all. An IPv6
- * host owns its whole /64, so that is what counts there. */
+/* How many connections each address has open, so that one address cannot take them all. Who has one
+ * IPv6 address has many: there a prefix counts. */
 #ifndef CONNECTOR_ADDRESS_COUNT_H
 #define CONNECTOR_ADDRESS_COUNT_H
 
@@ -8,13 +8,12 @@
 
 struct address_counts {
     struct map map;
+    unsigned ipv6_bits; /* ADDRESS_HOST_BITS or ADDRESS_SITE_BITS */
 };
 
-/* What counts as one: the address, or an IPv6 one's /64. */
-struct address address_group(const struct address *address);
-
 /* seed: 16 random bytes. */
-MUST_USE int address_counts_init(struct address_counts *counts, const uint8_t seed[16]);
+MUST_USE int address_counts_init(struct address_counts *counts, unsigned ipv6_bits,
+                                 const uint8_t seed[16]);
 void address_counts_done(struct address_counts *counts);
 /* One more of this address. ERR_LIMIT when it has max already; ERR_NOMEM. */
 MUST_USE int address_counts_add(struct address_counts *counts, const struct address *address,

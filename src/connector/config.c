@@ -176,6 +176,8 @@ static const struct config_key keys[] = {
     {"connector", "sessions", parse_count, AT(sessions_max), 0, "a number from 1 to 2000000", 0},
     {"connector", "sessions-per-address", parse_count, AT(sessions_per_address_max), 0,
      "a number from 1 to 2000000", 0},
+    {"connector", "sessions-per-site", parse_count, AT(sessions_per_site_max), 0,
+     "a number from 1 to 2000000", 0},
     {"connector", "relay", config_parse_bool, AT(has_relay), 0, "yes or no", 0},
     {"connector", "relay-rate", parse_rate, AT(relay_rate), 0, "kbit/s, a number from 8 to 2000000",
      0},
@@ -355,4 +357,11 @@ const char *connector_config_fixed_change(const struct connector_config *a,
     if (strcmp(a->socket, b->socket) != 0)
         return "socket";
     return strcmp(a->user, b->user) != 0 ? "user" : NULL;
+}
+
+uint32_t connector_config_site_max(const struct connector_config *config)
+{
+    const uint32_t max = config->sessions_per_site_max != 0 ? config->sessions_per_site_max
+                                                            : config->sessions_max / 2;
+    return max > config->sessions_per_address_max ? max : config->sessions_per_address_max;
 }

@@ -44,6 +44,7 @@ struct connector_config {
     uint64_t lease_us;
     uint32_t sessions_max;
     uint32_t sessions_per_address_max;
+    uint32_t sessions_per_site_max; /* 0: by the others; see connector_config_site_max() */
     bool has_relay;
     uint32_t relay_rate;       /* kbit/s that one host may send through the relay */
     uint32_t relay_rate_total; /* … all together */
@@ -57,6 +58,9 @@ MUST_USE int connector_config_load(const char *file, struct connector_config *re
 /* The same for text that was read already. */
 MUST_USE int connector_config_parse(const char *text, const char *file,
                                     struct connector_config *ret_config, FILE *report);
+/* The most sessions of one IPv6 site: a half of all by default, never fewer than one host may have.
+ */
+uint32_t connector_config_site_max(const struct connector_config *config);
 /* The keys that differ and that a running connector cannot take over (NULL if none): the first one.
  */
 const char *connector_config_fixed_change(const struct connector_config *a,

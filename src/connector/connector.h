@@ -70,7 +70,8 @@ struct connector {
     struct deadline_heap session_deadlines;
     struct session *busy_first; /* have something to send or to hear */
     struct session *busy_last;
-    struct address_counts session_addresses;
+    struct address_counts session_addresses; /* admission.c */
+    struct address_counts session_sites;
     struct log_limit stranger_log; /* for lines that strangers can cause */
     struct log_limit refusal_log;
     struct log_limit database_log;

@@ -249,7 +249,8 @@ int dns_server_new(struct connector *connector, uint16_t port, struct dns_server
         return ERR_NOMEM;
     server->connector = connector;
     deadline_heap_init(&server->deadlines);
-    int error = address_counts_init(&server->addresses, connector->sessions.seed);
+    int error =
+        address_counts_init(&server->addresses, ADDRESS_HOST_BITS, connector->sessions.seed);
     int result = error == ERR_OK ? uv_tcp_init(&connector->loop, &server->listener) : UV_ENOMEM;
     if (result != 0) {
         deadline_heap_done(&server->deadlines);

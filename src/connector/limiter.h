@@ -1,5 +1,6 @@
-/* Rate limit by source address in fixed memory: a table of token buckets, the address chooses one
- * by a secret hash. Those who share one by chance share its rate. */
+/* Rate limit by source address in fixed memory: a table of token buckets, the address (IPv6: the
+ * /64) chooses one by a secret hash, and an IPv6 site (/48) one more. Those who share one by chance
+ * share its rate. */
 #ifndef CONNECTOR_LIMITER_H
 #define CONNECTOR_LIMITER_H
 
@@ -7,7 +8,8 @@
 
 #include "base/address.h"
 
-#define LIMITER_BUCKETS 8192
+#define LIMITER_BUCKETS    8192
+#define LIMITER_SITE_HOSTS 8 /* a site gets as much as so many of its hosts */
 
 struct limiter {
     uint8_t seed[16];

@@ -93,6 +93,12 @@ static void open_relay(struct connector *connector, const struct registry_event 
     struct relay_end caller = {.session = event->session, .number = event->relay.number};
     struct relay_end called = {.session = event->relay.called,
                                .number = event->relay.called_number};
+    const struct endpoint *from = session_remote(connector, caller.session);
+    const struct endpoint *at = session_remote(connector, called.session);
+    if (from == NULL || at == NULL)
+        return;
+    caller.address = from->address;
+    called.address = at->address;
     const int error = relay_open(connector->relay, &caller, &called, now_us);
     if (error != ERR_OK) {
         log_debug("no relay channel for a call: %s", error_text(error));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "connector/admission.h"
 #include "connector/commands.h"
 #include "connector/connector.h"
 #include "connector/control.h"
@@ -393,11 +394,11 @@ static int init(struct connector *connector)
     if (error == ERR_OK)
         error = map_init(&connector->sessions, seeds[0]);
     if (error == ERR_OK)
-        error = address_counts_init(&connector->session_addresses, seeds[1]);
+        error = admission_init(connector, seeds[3]);
     if (error == ERR_OK)
-        error = strangers_init(&connector->tls_strangers, seeds[2]);
+        error = strangers_init(&connector->tls_strangers, seeds[1]);
     if (error == ERR_OK)
-        error = strangers_init(&connector->strangers, seeds[3]);
+        error = strangers_init(&connector->strangers, seeds[2]);
     deadline_heap_init(&connector->session_deadlines);
     if (error != ERR_OK)
         return fail("detec-connector cannot start", error);
@@ -464,7 +465,7 @@ static void free_all(struct connector *connector)
     database_close(connector->database);
     identity_free(connector->identity);
     map_done(&connector->sessions);
-    address_counts_done(&connector->session_addresses);
+    admission_done(connector);
     strangers_done(&connector->tls_strangers);
     strangers_done(&connector->strangers);
     tls_context_free(connector->tls);

@@ -2,6 +2,8 @@
  */
 #include "connector/session_internal.h"
 
+#include "connector/admission.h"
+
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -133,10 +135,10 @@ void session_end(struct session *session, bool is_logout, uint64_t now_us)
     session->is_ended = true;
     clear_busy(session);
     deadline_clear(&connector->session_deadlines, &session->deadline);
-    const bool is_stranger = session->stranger.address != NULL;
+    const bool is_stranger = stranger_is_listed(&session->stranger);
     session_trust(session); /* nor is it a stranger any more */
     map_remove(&connector->sessions, &session->node);
-    address_counts_remove(&connector->session_addresses, &session->remote.address);
+    admission_leave(connector, &session->remote.address);
     ike_sa_free(session->sa);
     session->sa = NULL;
     session_tls_end(session);
@@ -267,7 +269,7 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
     int error = got > 0 ? ERR_OK : ERR_IO;
     if (got == 0 || session->is_ended)
         return;
-    if (error == ERR_OK && session->stranger.address != NULL &&
+    if (error == ERR_OK && stranger_is_listed(&session->stranger) &&
         (session->unproven_len += (size_t)got) > UNPROVEN_MAX)
         error = ERR_LIMIT;
     if (error == ERR_OK && !session->was_heard && data[0] == TLS_FIRST_BYTE)
@@ -281,28 +283,6 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buffer)
         session_end(session, false, now_us);
 }
 
-static bool has_room(const struct connector *connector)
-{
-    return connector->sessions.count < connector->config.sessions_max &&
-           connector->open_count <= connector->open_max; /* it counts itself */
-}
-
-/* Where there is no room, the oldest stranger has to go: of this address, or of all. */
-static int make_room(struct connector *connector, const struct address *address, uint64_t now_us)
-{
-    const struct connector_config *config = &connector->config;
-    const uint32_t max = config->sessions_per_address_max;
-    if (!has_room(connector))
-        session_evict(connector->strangers.oldest, now_us);
-    if (!has_room(connector))
-        return ERR_LIMIT;
-    int error = address_counts_add(&connector->session_addresses, address, max);
-    if (error != ERR_LIMIT)
-        return error;
-    session_evict(strangers_oldest_of(&connector->strangers, address), now_us);
-    return address_counts_add(&connector->session_addresses, address, max);
-}
-
 /* Puts an accepted connection into the tables. */
 static int register_session(struct session *session, uint64_t now_us)
 {
@@ -312,7 +292,7 @@ static int register_session(struct session *session, uint64_t now_us)
     if (uv_tcp_getpeername(&session->tcp, (struct sockaddr *)&address, &len) != 0 ||
         endpoint_from_sockaddr((const struct sockaddr *)&address, &session->remote) != ERR_OK)
         return ERR_IO;
-    int error = make_room(connector, &session->remote.address, now_us);
+    int error = admission_enter(connector, &session->remote.address, now_us);
     if (error != ERR_OK)
         return error;
     session->number = ++connector->session_next;
@@ -329,7 +309,7 @@ static int register_session(struct session *session, uint64_t now_us)
         return ERR_OK;
     session_trust(session);
     deadline_clear(&connector->session_deadlines, &session->deadline);
-    address_counts_remove(&connector->session_addresses, &session->remote.address);
+    admission_leave(connector, &session->remote.address);
     return error;
 }
 
@@ -340,8 +320,8 @@ static void tell_refused(struct connector *connector, const struct session *sess
     uint32_t suppressed = 0;
     if (!log_limit_is_open(&connector->stranger_log, now_us, BURST, BURST_US, &suppressed))
         return;
-    log_warn("connection from %s refused: %s (%u more not shown); the limits are `sessions` and "
-             "`sessions-per-address` in %s",
+    log_warn("connection from %s refused: %s (%u more not shown); the limits are `sessions`, "
+             "`sessions-per-address` and `sessions-per-site` in %s",
              endpoint_format(&session->remote, text, sizeof text), error_text(error), suppressed,
              connector->config.file);
 }

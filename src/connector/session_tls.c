@@ -6,6 +6,7 @@
 
 #define STRANGERS_MAX             512 /* TLS connections that have not proven a key yet, of all */
 #define STRANGERS_PER_ADDRESS_MAX 32  /* of one address (IPv6: one /64) */
+#define STRANGERS_PER_SITE_MAX    128 /* of one IPv6 /48 */
 #define PLAINTEXT_CAP             4096
 #define QUEUE_MAX                 ((size_t)96 * 1024) /* frames have their own, lower, limits */
 
@@ -16,8 +17,10 @@ int session_tls_begin(struct session *session, uint64_t now_us)
     const struct address *address = &session->remote.address;
     if (connector->tls == NULL)
         return ERR_UNSUPPORTED;
-    if (strangers_count_of(strangers, address) >= STRANGERS_PER_ADDRESS_MAX)
-        session_evict(strangers_oldest_of(strangers, address), now_us);
+    if (strangers_count_of(strangers, STRANGERS_HOST, address) >= STRANGERS_PER_ADDRESS_MAX)
+        session_evict(strangers_oldest_of(strangers, STRANGERS_HOST, address), now_us);
+    else if (strangers_count_of(strangers, STRANGERS_SITE, address) >= STRANGERS_PER_SITE_MAX)
+        session_evict(strangers_oldest_of(strangers, STRANGERS_SITE, address), now_us);
     else if (strangers->count >= STRANGERS_MAX)
         session_evict(strangers->oldest, now_us);
     int error = strangers_add(strangers, &session->tls_stranger, address);

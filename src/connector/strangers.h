@@ -1,6 +1,7 @@
-/* Connections that have not proven a key, in order of age: of all, and of each address (IPv6: one
- * /64). Where there are too many, the oldest has to go: an honest host needs a few round trips,
- * whoever wants to keep it out would have to bring all the others within that time. */
+/* Connections that have not proven a key, in order of age: of all, of each host (IPv6: one /64),
+ * and of each site (one /48). Where there are too many, the oldest has to go: an honest host needs
+ * a few round trips, whoever wants to keep it out would have to bring all the others within that
+ * time. */
 #ifndef CONNECTOR_STRANGERS_H
 #define CONNECTOR_STRANGERS_H
 
@@ -8,18 +9,22 @@
 #include "base/map.h"
 
 struct session;
-struct strangers_address;
+struct strangers_group;
+
+enum strangers_level { STRANGERS_HOST, STRANGERS_SITE, STRANGERS_LEVELS };
 
 /* Embedded in a session; zeroed before its first use. */
 struct stranger {
-    struct session *session;                        /* for its owner */
-    struct stranger *older, *newer;                 /* of all */
-    struct stranger *address_older, *address_newer; /* of its address */
-    struct strangers_address *address;              /* NULL: in no list */
+    struct session *session;        /* for its owner */
+    struct stranger *older, *newer; /* of all */
+    struct {
+        struct stranger *older, *newer;
+        struct strangers_group *group; /* NULL: in no list */
+    } of[STRANGERS_LEVELS];
 };
 
 struct strangers {
-    struct map addresses;
+    struct map groups[STRANGERS_LEVELS];
     struct stranger *oldest, *newest;
     size_t count;
 };
@@ -33,9 +38,11 @@ MUST_USE int strangers_add(struct strangers *strangers, struct stranger *strange
                            const struct address *address);
 /* One that is in no list is fine. */
 void strangers_remove(struct strangers *strangers, struct stranger *stranger);
-/* NULL: there is none. */
-struct stranger *strangers_oldest_of(const struct strangers *strangers,
+bool stranger_is_listed(const struct stranger *stranger);
+/* Of the host or the site with this address. NULL: there is none. */
+struct stranger *strangers_oldest_of(const struct strangers *strangers, enum strangers_level level,
                                      const struct address *address);
-uint32_t strangers_count_of(const struct strangers *strangers, const struct address *address);
+uint32_t strangers_count_of(const struct strangers *strangers, enum strangers_level level,
+                            const struct address *address);
 
 #endif

@@ -23,7 +23,8 @@ uint64_t ike_half_open_hash(const struct ike_table *table, const uint8_t *messag
 
 static uint64_t address_hash(const struct ike_table *table, const struct endpoint *remote)
 {
-    return map_hash(&table->half_open, remote->address.bytes, sizeof(remote->address.bytes));
+    const struct address host = address_group(&remote->address, ADDRESS_HOST_BITS);
+    return map_hash(&table->half_open, host.bytes, sizeof(host.bytes));
 }
 
 int ike_half_open_check(const struct ike_table *table, const struct endpoint *remote)

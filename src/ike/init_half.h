@@ -7,7 +7,7 @@
 /* Identical requests of one sender are one (RFC 7296, 2.1): keyed, so equal means identical. */
 uint64_t ike_half_open_hash(const struct ike_table *table, const uint8_t *message, size_t len,
                             const struct endpoint *remote);
-/* ERR_LIMIT: there are too many, of all or of this address. */
+/* ERR_LIMIT: there are too many, of all or of this address (IPv6: its /64). */
 MUST_USE int ike_half_open_check(const struct ike_table *table, const struct endpoint *remote);
 /* The generation of a new responder SA, with both nonces and a copy of the request. */
 MUST_USE int ike_half_open_new(struct ike_sa *sa, const struct ike_header *header,

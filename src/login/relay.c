@@ -1,19 +1,11 @@
-/* Links between sessions, by channel; rates as token buckets of bytes. */
+/* Links between sessions, by channel; how much may pass is login/share.h's to reckon. */
 #include "login/relay.h"
 
 #include "base/map.h"
 #include "crypto/memory.h"
+#include "login/share.h"
 #include <stdlib.h>
 #include <string.h>
-
-#define BURST_LEAST 65536            /* bytes: a TCP window or two */
-#define BURST_PART  4                /* of a second's bytes */
-#define FULL_US     (65 * SECOND_US) /* BURST_LEAST at the least rate, 1000 bytes a second */
-
-struct bytes_bucket {
-    uint64_t tokens;
-    uint64_t at_us; /* when tokens was right */
-};
 
 struct link;
 
@@ -32,15 +24,23 @@ struct link {
     bool is_told[2]; /* whom relay_next_closed has yet to name: false */
 };
 
+/* Sessions with channels that come from one address. */
+struct origin {
+    struct map_node by_address;
+    struct address address;
+    uint32_t count;
+    struct share share; /* of the total */
+};
+
 /* A session with channels. */
 struct member {
     struct map_node by_session;
     uint64_t session;
+    struct origin *origin;
     struct end *ends;
     uint32_t count;
     struct bytes_bucket bucket;
-    struct bytes_bucket share; /* of the total */
-    uint64_t window;           /* the last second that it sent in */
+    struct share share; /* of its origin's */
 };
 
 struct relay {
@@ -48,35 +48,11 @@ struct relay {
     struct relay_counters counters;
     struct map channels;
     struct map members;
+    struct map origins;
     struct deadline_heap idles;
-    struct bytes_bucket total;
-    uint64_t window;                  /* this second */
-    uint32_t senders, senders_before; /* members that sent in this second, and in the one before */
+    struct share total;
     struct link *closed;
 };
-
-static uint64_t burst_of(uint32_t rate)
-{
-    const uint64_t part = rate / BURST_PART;
-    return part > BURST_LEAST ? part : BURST_LEAST;
-}
-
-static void refill(struct bytes_bucket *bucket, uint32_t rate, uint64_t now_us)
-{
-    const uint64_t burst = burst_of(rate);
-    const uint64_t passed_us = now_us > bucket->at_us ? now_us - bucket->at_us : 0;
-    /* Full after so long at any rate, and before that nothing overflows. */
-    if (bucket->at_us == 0 || passed_us >= FULL_US) {
-        bucket->tokens = burst;
-        bucket->at_us = now_us;
-        return;
-    }
-    const uint64_t more = passed_us * rate / SECOND_US;
-    if (more == 0)
-        return; /* too little time; it adds up */
-    bucket->tokens = bucket->tokens + more < burst ? bucket->tokens + more : burst;
-    bucket->at_us = now_us;
-}
 
 int relay_new(const struct relay_config *config, const uint8_t seed[16], struct relay **ret_relay)
 {
@@ -84,19 +60,27 @@ int relay_new(const struct relay_config *config, const uint8_t seed[16], struct 
     if (relay == NULL)
         return ERR_NOMEM;
     relay->config = *config;
+    share_init(&relay->total, NULL);
     deadline_heap_init(&relay->idles);
     int error = map_init(&relay->channels, seed);
-    if (error == ERR_OK) {
-        error = map_init(&relay->members, seed);
-        if (error != ERR_OK)
-            map_done(&relay->channels);
-    }
-    if (error != ERR_OK) {
-        free(relay);
-        return error;
-    }
+    if (error != ERR_OK)
+        goto free_relay;
+    error = map_init(&relay->members, seed);
+    if (error != ERR_OK)
+        goto free_channels;
+    error = map_init(&relay->origins, seed);
+    if (error != ERR_OK)
+        goto free_members;
     *ret_relay = relay;
     return ERR_OK;
+
+free_members:
+    map_done(&relay->members);
+free_channels:
+    map_done(&relay->channels);
+free_relay:
+    free(relay);
+    return error;
 }
 
 static struct member *find_member(const struct relay *relay, uint64_t session)
@@ -123,20 +107,57 @@ static struct end *find_channel(const struct relay *relay, uint32_t channel)
     return NULL;
 }
 
-static struct member *get_member(struct relay *relay, uint64_t session)
+static struct origin *get_origin(struct relay *relay, const struct address *address)
 {
+    const struct address key = address_group(address, ADDRESS_HOST_BITS);
+    const uint64_t hash = map_hash(&relay->origins, key.bytes, sizeof key.bytes);
+    struct origin *origin;
+    for (struct map_node *node = map_first(&relay->origins, hash); node != NULL;
+         node = map_next(node)) {
+        origin = CONTAINER_OF(node, struct origin, by_address);
+        if (address_is_equal(&origin->address, &key))
+            return origin;
+    }
+    origin = calloc(1, sizeof *origin);
+    if (origin == NULL)
+        return NULL;
+    origin->address = key;
+    share_init(&origin->share, &relay->total);
+    if (map_insert(&relay->origins, &origin->by_address, hash) == ERR_OK)
+        return origin;
+    free(origin);
+    return NULL;
+}
+
+static void drop_origin(struct relay *relay, struct origin *origin)
+{
+    if (origin->count > 0)
+        return;
+    map_remove(&relay->origins, &origin->by_address);
+    free(origin);
+}
+
+static struct member *get_member(struct relay *relay, const struct relay_end *told)
+{
+    const uint64_t session = told->session;
     struct member *member = find_member(relay, session);
     if (member != NULL)
         return member;
-    member = calloc(1, sizeof *member);
-    if (member == NULL)
+    struct origin *origin = get_origin(relay, &told->address);
+    if (origin == NULL)
         return NULL;
-    member->session = session;
-    if (map_insert(&relay->members, &member->by_session,
+    member = calloc(1, sizeof *member);
+    if (member == NULL ||
+        map_insert(&relay->members, &member->by_session,
                    map_hash(&relay->members, &session, sizeof session)) != ERR_OK) {
         free(member);
+        drop_origin(relay, origin);
         return NULL;
     }
+    member->session = session;
+    member->origin = origin;
+    origin->count++;
+    share_init(&member->share, &origin->share);
     return member;
 }
 
@@ -145,6 +166,8 @@ static void drop_member(struct relay *relay, struct member *member)
     if (member == NULL || member->count > 0)
         return;
     map_remove(&relay->members, &member->by_session);
+    member->origin->count--;
+    drop_origin(relay, member->origin);
     free(member);
 }
 
@@ -156,7 +179,7 @@ static int add_end(struct relay *relay, struct link *link, struct end *end,
     /* Random: a channel that is no more, or another's, is not hit by guessing near one's own. */
     while (error == ERR_OK && (channel == 0 || find_channel(relay, channel) != NULL))
         error = crypto_random(&channel, sizeof channel);
-    struct member *member = error == ERR_OK ? get_member(relay, told->session) : NULL;
+    struct member *member = error == ERR_OK ? get_member(relay, told) : NULL;
     if (error == ERR_OK && member == NULL)
         error = ERR_NOMEM;
     if (error == ERR_OK)
@@ -215,6 +238,7 @@ void relay_free(struct relay *relay)
     }
     map_done(&relay->channels);
     map_done(&relay->members);
+    map_done(&relay->origins);
     deadline_heap_done(&relay->idles);
     free(relay);
 }
@@ -263,38 +287,17 @@ int relay_open(struct relay *relay, struct relay_end *a, struct relay_end *b, ui
     return ERR_OK;
 }
 
-/* Among how many the total is shared now. */
-static uint32_t count_senders(struct relay *relay, struct member *member, uint64_t now_us)
-{
-    const uint64_t window = now_us / SECOND_US;
-    if (window != relay->window) {
-        relay->senders_before = window == relay->window + 1 ? relay->senders : 0;
-        relay->senders = 0;
-        relay->window = window;
-    }
-    if (member->window != window) {
-        member->window = window;
-        relay->senders++;
-    }
-    return relay->senders > relay->senders_before ? relay->senders : relay->senders_before;
-}
-
-/* Takes from the buckets or from none. Where less than half of the total's is left, nobody gets
- * more than an equal share of what comes in. */
+/* Takes from the buckets or from none. Shares are those of addresses first, so that nobody gets
+ * more by logging in more often. */
 static bool take(struct relay *relay, struct member *member, size_t len, uint64_t now_us)
 {
     const struct relay_config *config = &relay->config;
-    const uint32_t senders = count_senders(relay, member, now_us);
-    refill(&member->bucket, config->rate, now_us);
-    refill(&member->share, config->rate_total / senders, now_us);
-    refill(&relay->total, config->rate_total, now_us);
-    const bool is_short = relay->total.tokens < burst_of(config->rate_total) / 2;
-    if (member->bucket.tokens < len || relay->total.tokens < len ||
-        (is_short && member->share.tokens < len))
+    bytes_bucket_refill(&member->bucket, config->rate, bytes_bucket_burst(config->rate), now_us);
+    if (!share_may_take(&member->share, config->rate_total, len, now_us) ||
+        member->bucket.tokens < len)
         return false;
     member->bucket.tokens -= len;
-    member->share.tokens -= len < member->share.tokens ? len : member->share.tokens;
-    relay->total.tokens -= len;
+    share_take(&member->share, len);
     return true;
 }
 

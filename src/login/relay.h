@@ -8,6 +8,7 @@
 #ifndef LOGIN_RELAY_H
 #define LOGIN_RELAY_H
 
+#include "base/address.h"
 #include "base/deadline.h"
 #include <stdbool.h>
 
@@ -32,7 +33,8 @@ struct relay_counters {
 /* One end of a link: what its host is to be told. */
 struct relay_end {
     uint64_t session;
-    uint64_t number; /* of the call, as that host knows it */
+    uint64_t number;        /* of the call, as that host knows it */
+    struct address address; /* that the session comes from */
     uint32_t channel;
 };
 
@@ -53,8 +55,8 @@ MUST_USE int relay_open(struct relay *relay, struct relay_end *a, struct relay_e
                         uint64_t now_us);
 /* May a datagram of len bytes pass from this channel of this session, and where to? ERR_NOT_FOUND:
  * not a channel of this session; ERR_INVALID: no length for a datagram; ERR_LIMIT: above the
- * session's rate, or its share of the total. Then it is dropped, and counted
- * here. */
+ * session's rate, or its share of the total: that is divided among the addresses (IPv6: /64) that
+ * send, and what each gets among its sessions. Then it is dropped, and counted here. */
 MUST_USE int relay_pass(struct relay *relay, uint64_t session, uint32_t channel, size_t len,
                         uint64_t now_us, uint64_t *ret_session, uint32_t *ret_channel);
 /* All its links are gone. */

@@ -171,6 +171,11 @@ static void open_relay(struct hub *hub, const struct registry_event *event)
     struct relay_end caller = {.session = event->session, .number = event->relay.number};
     struct relay_end called = {.session = event->relay.called,
                                .number = event->relay.called_number};
+    const struct session *from = find(hub, caller.session), *at = find(hub, called.session);
+    if (from == NULL || at == NULL)
+        return;
+    caller.address = from->remote.address;
+    called.address = at->remote.address;
     const int error = relay_open(hub->relay, &caller, &called, hub->sim->core.now_us);
     core_trace(&hub->sim->core, "the connector opens a relay channel: %s", error_text(error));
     if (error != ERR_OK)

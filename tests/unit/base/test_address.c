@@ -230,6 +230,20 @@ static void test_prefix(void **state)
     assert_false(prefix_contains(&none, &nothing));
 }
 
+static void test_group(void **state)
+{
+    const struct address four = parsed("192.0.2.77"), six = parsed("2001:db8:1:2:3:4:5:6");
+    struct address group = address_group(&four, ADDRESS_SITE_BITS);
+    assert_true(address_is_equal(&group, &four));
+    group = address_group(&six, ADDRESS_HOST_BITS);
+    const struct address host = parsed("2001:db8:1:2::"), site = parsed("2001:db8:1::");
+    assert_true(address_is_equal(&group, &host));
+    group = address_group(&six, ADDRESS_SITE_BITS);
+    assert_true(address_is_equal(&group, &site));
+    group = address_group(&six, 128);
+    assert_true(address_is_equal(&group, &six));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,7 +251,7 @@ int main(void)
         cmocka_unit_test(test_mapped_is_ipv4), cmocka_unit_test(test_order),
         cmocka_unit_test(test_kinds),          cmocka_unit_test(test_endpoint_text),
         cmocka_unit_test(test_relay_channels), cmocka_unit_test(test_sockaddr),
-        cmocka_unit_test(test_prefix),
+        cmocka_unit_test(test_prefix),         cmocka_unit_test(test_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,6 +55,7 @@ static void test_defaults(void **state)
     assert_int_equal(config.lease_us, 120 * 1000000);
     assert_int_equal(config.sessions_max, 100000);
     assert_int_equal(config.sessions_per_address_max, 256);
+    assert_int_equal(connector_config_site_max(&config), 50000);
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
 }
 
@@ -63,19 +64,20 @@ static void test_every_key(void **state)
     struct connector_config config;
     int error;
     char text[ENDPOINT_TEXT_CAP];
-    char *report = parse("; a connector\n[connector]\n"
-                         "zone = z.example ; its zone\n"
-                         "address = 2001:db8::1\n"
-                         "name-server = NS.example.\n"
-                         "listen = 192.0.2.1\n"
-                         "listen-tls = 192.0.2.2\ncertificate = /c\ncertificate-key = /ck\n"
-                         "stun-alternate-port = 4600\n"
-                         "stun-alternate-address = 2001:db8::2\n"
-                         "dns = [::]:5353\n"
-                         "key = /k\ndatabase = /d\nsocket = /s\nuser = someone\n"
-                         "strict = yes\ndynamic = no\nlease = 30s\n"
-                         "sessions = 5\nsessions-per-address = 4\nlog = debug\n",
-                         &error, &config);
+    char *report =
+        parse("; a connector\n[connector]\n"
+              "zone = z.example ; its zone\n"
+              "address = 2001:db8::1\n"
+              "name-server = NS.example.\n"
+              "listen = 192.0.2.1\n"
+              "listen-tls = 192.0.2.2\ncertificate = /c\ncertificate-key = /ck\n"
+              "stun-alternate-port = 4600\n"
+              "stun-alternate-address = 2001:db8::2\n"
+              "dns = [::]:5353\n"
+              "key = /k\ndatabase = /d\nsocket = /s\nuser = someone\n"
+              "strict = yes\ndynamic = no\nlease = 30s\n"
+              "sessions = 5\nsessions-per-address = 4\nsessions-per-site = 3\nlog = debug\n",
+              &error, &config);
     assert_string_equal(report, "");
     free(report);
     assert_int_equal(error, ERR_OK);
@@ -100,6 +102,8 @@ static void test_every_key(void **state)
     assert_int_equal(config.lease_us, 30 * 1000000);
     assert_int_equal(config.sessions_max, 5);
     assert_int_equal(config.sessions_per_address_max, 4);
+    assert_int_equal(config.sessions_per_site_max, 3);
+    assert_int_equal(connector_config_site_max(&config), 4); /* one host may have so many */
     assert_int_equal(config.log_level, LOG_LEVEL_DEBUG);
 }
 
@@ -178,6 +182,7 @@ static void test_mistakes(void **state)
         {"sessions = 0", {"c.conf:4:", "sessions = 0", "1 to 2000000"}},
         {"sessions = 2000001", {"c.conf:4:", "sessions = 2000001", "1 to 2000000"}},
         {"sessions = -1", {"c.conf:4:", "sessions = -1", "1 to 2000000"}},
+        {"sessions-per-site = 0", {"c.conf:4:", "sessions-per-site = 0", "1 to 2000000"}},
         {"sessions-per-address = 5x", {"c.conf:4:", "sessions-per-address = 5x", "1 to 2000000"}},
         {"log = loud", {"c.conf:4:", "log = loud", "error, warn, info or debug"}},
         {"name-server = 192.0.2.1", {"c.conf:4:", "name-server = 192.0.2.1", "ns.example.net"}},

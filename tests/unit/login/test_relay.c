@@ -185,6 +185,92 @@ static void test_fair(void **state)
     relay_free(relay);
 }
 
+#define HOSTS 50
+
+/* Sessions first to first + count - 1, all from one address, each with a link to one of its own. */
+static void open_many(struct relay *relay, const char *from, uint64_t first, unsigned count,
+                      struct relay_end ret_ends[])
+{
+    for (unsigned i = 0; i < count; i++) {
+        struct relay_end far = {.session = 10000 + first + i};
+        ret_ends[i] = (struct relay_end){.session = first + i};
+        assert_int_equal(address_parse(from, &ret_ends[i].address), ERR_OK);
+        assert_int_equal(relay_open(relay, &ret_ends[i], &far, START_US), ERR_OK);
+    }
+}
+
+/* All of them send as much as they can for ten seconds; what each group got. */
+static void flood_all(struct relay *relay, struct relay_end *const groups[],
+                      const unsigned counts[], size_t group_count, uint64_t ret_passed[])
+{
+    for (size_t g = 0; g < group_count; g++)
+        ret_passed[g] = 0;
+    for (uint64_t t = 0; t < 10 * SECOND_US; t += 10 * MS_US) {
+        for (unsigned round = 0; round < 4; round++) {
+            for (size_t g = 0; g < group_count; g++) {
+                for (unsigned i = 0; i < counts[g]; i++)
+                    ret_passed[g] += pass(relay, &groups[g][i], 500, START_US + t) ? 500 : 0;
+            }
+        }
+    }
+}
+
+/* Who logs in often, by many keys, gets no more than the one address that it comes from: of IPv6, a
+ * whole /64. */
+static void test_fair_by_address(void **state)
+{
+    static const char *const crowds[] = {"192.0.2.1", "2001:db8:1:2::1"};
+    for (size_t i = 0; i < 2; i++) {
+        const uint32_t total = 500000;
+        struct relay *relay = make(1000000, total);
+        struct relay_end crowd[HOSTS], one[1], two[1];
+        struct relay_end *const groups[] = {crowd, one, two};
+        const unsigned counts[] = {HOSTS, 1, 1};
+        uint64_t passed[3];
+        open_many(relay, crowds[i], 1, HOSTS / 2, crowd);
+        open_many(relay, i == 0 ? crowds[i] : "2001:db8:1:2:ffff::9", 100, HOSTS / 2,
+                  crowd + HOSTS / 2);
+        open_many(relay, i == 0 ? "192.0.2.2" : "2001:db8:1:3::1", 200, 1, one);
+        open_many(relay, "198.51.100.7", 300, 1, two);
+        flood_all(relay, groups, counts, 3, passed);
+        const uint64_t all = passed[0] + passed[1] + passed[2];
+        assert_in_range(all, (uint64_t)total * 10 * 9 / 10, (uint64_t)total * 11);
+        for (size_t g = 0; g < 3; g++)
+            assert_in_range(passed[g], all * 28 / 100, all * 39 / 100);
+        relay_free(relay);
+    }
+}
+
+/* Within an address the sessions are alike: one that sends little is served beside one that floods;
+ * and alone, an address may have all there is. */
+static void test_fair_within_address(void **state)
+{
+    const uint32_t total = 500000;
+    struct relay *relay = make(1000000, total);
+    struct relay_end busy[1], quiet[1], other[1];
+    unsigned lost = 0;
+    uint64_t passed = 0;
+    open_many(relay, "192.0.2.1", 1, 1, busy);
+    open_many(relay, "192.0.2.1", 2, 1, quiet);
+    open_many(relay, "192.0.2.2", 3, 1, other);
+    for (uint64_t t = 0; t < 10 * SECOND_US; t += 10 * MS_US) {
+        for (unsigned i = 0; i < 100; i++) {
+            passed += pass(relay, busy, 1000, START_US + t) ? 1000 : 0;
+            (void)pass(relay, other, 1000, START_US + t);
+        }
+        lost += !pass(relay, quiet, 500, START_US + t);
+    }
+    assert_in_range(lost, 0, 10); /* of 1000 */
+    assert_in_range(passed, (uint64_t)total * 3, (uint64_t)total * 5);
+    const uint64_t before = passed;
+    for (uint64_t t = 20 * SECOND_US; t < 30 * SECOND_US; t += 10 * MS_US) {
+        for (unsigned i = 0; i < 100; i++)
+            passed += pass(relay, busy, 1000, START_US + t) ? 1000 : 0;
+    }
+    assert_in_range(passed - before, (uint64_t)total * 9, (uint64_t)total * 11);
+    relay_free(relay);
+}
+
 static void test_caps(void **state)
 {
     struct relay *relay = make(1000, 1000);
@@ -219,11 +305,17 @@ static void test_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_passes),      cmocka_unit_test(test_foreign_and_unknown_channels),
-        cmocka_unit_test(test_after_close), cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_flood),       cmocka_unit_test(test_small_rate),
-        cmocka_unit_test(test_fair),        cmocka_unit_test(test_caps),
+        cmocka_unit_test(test_passes),
+        cmocka_unit_test(test_foreign_and_unknown_channels),
+        cmocka_unit_test(test_after_close),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_small_rate),
+        cmocka_unit_test(test_fair),
+        cmocka_unit_test(test_caps),
         cmocka_unit_test(test_off),
+        cmocka_unit_test(test_fair_by_address),
+        cmocka_unit_test(test_fair_within_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
