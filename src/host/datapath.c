@@ -111,7 +111,7 @@ void datapath_flush(struct datapath *dp)
 /* TCP is the control thread's. */
 static void hand_to_relay(struct datapath *dp, const struct packet *packet)
 {
-    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, packet->data, packet->len);
+    struct handoff_slot *slot = handoff_slot_take_bulk(&dp->from_local, packet->data, packet->len);
     if (slot == NULL) {
         drop_count(&dp->drops, DROP_CONGESTION);
         return;
@@ -224,9 +224,10 @@ static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
 
 static void read_control(struct datapath *dp)
 {
+    struct handoff *handoff;
     struct handoff_slot *slot;
     handoff_clear_wake(&dp->to_data);
-    while ((slot = handoff_peek(&dp->to_data)) != NULL) {
+    while ((slot = datapath_next_told(dp, &handoff)) != NULL) {
         if (slot->kind == HANDOFF_COMMAND || slot->kind == HANDOFF_PROBE)
             outbound_command(dp, slot);
         else if (slot->kind == HANDOFF_SOCKET_ADD)
@@ -235,7 +236,7 @@ static void read_control(struct datapath *dp)
             remove_socket(dp, (uint16_t)slot->number);
         else
             take_packet(dp, slot);
-        handoff_pop(&dp->to_data);
+        handoff_pop(handoff);
     }
 }
 
@@ -337,6 +338,7 @@ static void free_datapath(struct datapath *dp)
     handoff_done(&dp->from_network);
     handoff_done(&dp->from_local);
     handoff_done(&dp->to_data);
+    handoff_done(&dp->commands);
     if (dp->stop_fd >= 0)
         close(dp->stop_fd);
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
@@ -381,6 +383,8 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
     if (error == ERR_OK)
         error = handoff_init(&dp->to_data, HANDOFF_COUNT);
     if (error == ERR_OK)
+        error = handoff_init(&dp->commands, HANDOFF_COUNT);
+    if (error == ERR_OK)
         error = start_thread(dp);
     if (error != ERR_OK) {
         free_datapath(dp);
@@ -398,94 +402,4 @@ void datapath_stop(struct datapath *datapath)
     if (write(datapath->stop_fd, &one, sizeof(one)) == sizeof(one))
         pthread_join(datapath->thread, NULL);
     free_datapath(datapath);
-}
-
-bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, packet, len);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_PACKET;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
-}
-
-bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
-                      const uint8_t *datagram, size_t len)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, datagram, len);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_DATAGRAM;
-    slot->from = *from;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
-}
-
-void datapath_expect(struct datapath *datapath, uint64_t until_us)
-{
-    if (until_us > atomic_load(&datapath->expects_until_us))
-        atomic_store(&datapath->expects_until_us, until_us);
-}
-
-bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
-{
-    struct udp copy = *udp;
-    copy.fd = fcntl(udp->fd, F_DUPFD_CLOEXEC, 0);
-    struct handoff_slot *slot =
-        copy.fd >= 0 ? handoff_slot_take(&datapath->to_data, &copy, sizeof(copy)) : NULL;
-    if (slot == NULL) {
-        if (copy.fd >= 0)
-            close(copy.fd);
-        return false;
-    }
-    slot->kind = HANDOFF_SOCKET_ADD;
-    slot->number = number;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
-}
-
-bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_SOCKET_REMOVE;
-    slot->number = number;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
-}
-
-bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_COMMAND;
-    slot->peer = *peer;
-    slot->command = command;
-    slot->token = 0;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
-}
-
-bool datapath_send_probe(struct datapath *datapath, const struct address *peer, uint32_t size,
-                         uint32_t token)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_PROBE;
-    slot->peer = *peer;
-    slot->command = SPUT_PROBE;
-    slot->size = size;
-    slot->token = token;
-    handoff_push(&datapath->to_data);
-    handoff_wake(&datapath->to_data);
-    return true;
 }

@@ -1,4 +1,5 @@
-/* What datapath.c (the thread), outbound.c and inbound.c share. */
+/* What datapath.c (the thread), datapath_told.c (what it is told), outbound.c and inbound.c share.
+ */
 #ifndef HOST_DATAPATH_INTERNAL_H
 #define HOST_DATAPATH_INTERNAL_H
 
@@ -15,8 +16,9 @@ struct datapath {
     int stop_fd;
     struct handoff from_network;
     struct handoff from_local;
-    struct handoff to_data;
-    bool woke_network; /* something was handed over in this round */
+    struct handoff to_data;  /* packets and datagrams; its eventfd is for both */
+    struct handoff commands; /* what else the control thread tells; goes first */
+    bool woke_network;       /* something was handed over in this round */
     bool woke_local;
     struct packet_pool pool;
     struct packet *batch[BATCH_MAX]; /* datagrams to send at the end of the round */
@@ -49,6 +51,10 @@ void inbound_again(struct datapath *dp, struct packet *packet);
 /* A command that the control thread wants sent. */
 /* (HANDOFF_COMMAND or HANDOFF_PROBE.) */
 void outbound_command(struct datapath *dp, const struct handoff_slot *slot);
+
+/* The next of what the control thread tells, or NULL; commands first. handoff_pop(*ret_handoff)
+ * when done with it. */
+struct handoff_slot *datapath_next_told(struct datapath *dp, struct handoff **ret_handoff);
 
 /* Queues a sealed datagram; sends the batch when it is full. Consumed. */
 void datapath_queue(struct datapath *dp, struct packet *packet);

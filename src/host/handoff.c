@@ -30,11 +30,12 @@ void handoff_done(struct handoff *handoff)
     close(handoff->wake_fd);
 }
 
-struct handoff_slot *handoff_slot_take(struct handoff *handoff, const void *data, size_t len)
+static struct handoff_slot *take_slot(struct handoff *handoff, const void *data, size_t len,
+                                      uint32_t room)
 {
     uint32_t tail = atomic_load_explicit(&handoff->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&handoff->head, memory_order_acquire);
-    if (tail - head > handoff->mask || len > HANDOFF_DATA_CAP) {
+    if (tail - head >= room || len > HANDOFF_DATA_CAP) {
         atomic_fetch_add_explicit(&handoff->dropped, 1, memory_order_relaxed);
         return NULL;
     }
@@ -43,6 +44,16 @@ struct handoff_slot *handoff_slot_take(struct handoff *handoff, const void *data
     if (len > 0)
         memcpy(slot->data, data, len);
     return slot;
+}
+
+struct handoff_slot *handoff_slot_take(struct handoff *handoff, const void *data, size_t len)
+{
+    return take_slot(handoff, data, len, handoff->mask + 1);
+}
+
+struct handoff_slot *handoff_slot_take_bulk(struct handoff *handoff, const void *data, size_t len)
+{
+    return take_slot(handoff, data, len, handoff->mask + 1 - (handoff->mask + 1) / 4);
 }
 
 void handoff_push(struct handoff *handoff)

@@ -58,6 +58,8 @@ void handoff_done(struct handoff *handoff);
 /* The writer's side: a slot to fill, or NULL when full (counted); then handoff_push to pass it on.
  * handoff_wake once after a batch. */
 struct handoff_slot *handoff_slot_take(struct handoff *handoff, const void *data, size_t len);
+/* The same for what may come in floods: the last quarter is left to the others. */
+struct handoff_slot *handoff_slot_take_bulk(struct handoff *handoff, const void *data, size_t len);
 void handoff_push(struct handoff *handoff);
 void handoff_wake(struct handoff *handoff);
 /* The reader's side: the oldest one, or NULL; handoff_pop when done with it. */

@@ -8,7 +8,7 @@
 static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet,
                       const struct address *peer)
 {
-    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, packet->data, packet->len);
+    struct handoff_slot *slot = handoff_slot_take_bulk(&dp->from_local, packet->data, packet->len);
     if (slot == NULL) {
         drop_count(&dp->drops, DROP_CONGESTION);
         return;

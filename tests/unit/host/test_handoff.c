@@ -60,6 +60,25 @@ static void test_order_and_bounds(void **state)
     handoff_done(&handoff);
 }
 
+/* Floods leave room for what comes alone. */
+static void test_bulk(void **state)
+{
+    struct handoff handoff;
+    unsigned taken = 0;
+    assert_int_equal(handoff_init(&handoff, COUNT), ERR_OK);
+    while (handoff_slot_take_bulk(&handoff, NULL, 0) != NULL) {
+        handoff_push(&handoff);
+        taken++;
+    }
+    assert_int_equal(taken, COUNT * 3 / 4);
+    for (; taken < COUNT; taken++)
+        assert_true(put(&handoff, taken));
+    assert_false(put(&handoff, taken));
+    handoff_pop(&handoff);
+    assert_null(handoff_slot_take_bulk(&handoff, NULL, 0));
+    handoff_done(&handoff);
+}
+
 static void test_wake(void **state)
 {
     struct handoff handoff;
@@ -113,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_order_and_bounds),
+        cmocka_unit_test(test_bulk),
         cmocka_unit_test(test_wake),
         cmocka_unit_test(test_two_threads),
     };
