@@ -1,0 +1,356 @@
+/* Sealing and opening in place. Two kinds of suite: AEAD (RFC 4106, RFC 7634, RFC 8750), and AES in
+ * CBC or CTR mode with HMAC (RFC 3602, RFC 3686, RFC 4868). */
+#include "tunnel/esp.h"
+
+#include "crypto/aead.h"
+#include "crypto/cipher_mac.h"
+#include "crypto/memory.h"
+#include "tunnel/bytes.h"
+#include <string.h>
+
+#define COUNTER_LEN 8                    /* the explicit IV of counter suites */
+#define AAD_LEN_MAX (ESP_HEADER_LEN + 4) /* with the high half of the number */
+#define ESN_MAX     (UINT64_MAX / 2)     /* far from where the counter itself would wrap */
+
+_Static_assert(ESP_ICV_LEN == AEAD_TAG_LEN && ESP_ICV_LEN == CIPHER_MAC_LEN, "one ICV length");
+_Static_assert(SUITE_ESP_SALT_LEN + COUNTER_LEN == AEAD_NONCE_LEN, "nonce: salt and IV");
+_Static_assert(SUITE_ESP_MAC_KEY_LEN == CIPHER_MAC_KEY_LEN, "wire and crypto agree");
+
+static bool is_aead(enum suite suite)
+{
+    return suite <= ESP_CHACHA20_POLY1305_IIV;
+}
+
+static bool is_cbc(enum suite suite)
+{
+    return suite == ESP_AES128_CBC_SHA256 || suite == ESP_AES256_CBC_SHA256;
+}
+
+static enum aead_algorithm aead_of(enum suite suite)
+{
+    switch (suite) {
+    case ESP_AES256_GCM:
+    case ESP_AES256_GCM_IIV:
+        return AEAD_AES256_GCM;
+    case ESP_CHACHA20_POLY1305:
+    case ESP_CHACHA20_POLY1305_IIV:
+        return AEAD_CHACHA20_POLY1305;
+    default:
+        return AEAD_AES128_GCM;
+    }
+}
+
+/* Key material: encryption key, salt or nonce, MAC key, as far as the suite has them. */
+static int keys_init(struct esp_keys *keys, const struct esp_terms *terms, const uint8_t *key,
+                     size_t key_len)
+{
+    const size_t cipher_key_len = suite_cipher_key_len(terms->suite);
+    int result;
+
+    memset(keys, 0, sizeof(*keys));
+    if (!suite_is_esp(terms->suite))
+        return ERR_UNSUPPORTED;
+    if (key_len != suite_key_len(terms->suite))
+        return ERR_INVALID;
+    if (pthread_mutex_init(&keys->lock, NULL) != 0)
+        return ERR_NOMEM;
+    keys->suite = terms->suite;
+    keys->spi = terms->spi;
+    keys->has_esn = terms->has_esn;
+    if (!is_cbc(terms->suite))
+        memcpy(keys->salt, key + cipher_key_len, SUITE_ESP_SALT_LEN);
+    if (is_aead(terms->suite))
+        result = aead_new(aead_of(terms->suite), key, &keys->aead);
+    else
+        result = cipher_mac_new(is_cbc(terms->suite) ? CIPHER_AES_CBC : CIPHER_AES_CTR, key,
+                                cipher_key_len, key + key_len - SUITE_ESP_MAC_KEY_LEN,
+                                &keys->cipher_mac);
+    if (result != ERR_OK)
+        pthread_mutex_destroy(&keys->lock);
+    return result;
+}
+
+/* A zeroed mutex is an unlocked one here, so zeroed keys may come too. */
+static void keys_done(struct esp_keys *keys)
+{
+    aead_free(keys->aead);
+    cipher_mac_free(keys->cipher_mac);
+    pthread_mutex_destroy(&keys->lock);
+}
+
+int esp_sender_init(struct esp_sender *sender, const struct esp_terms *terms, const uint8_t *key,
+                    size_t key_len, uint64_t rekey_at)
+{
+    int result = keys_init(&sender->keys, terms, key, key_len);
+    if (rekey_at == 0)
+        rekey_at = terms->has_esn ? ESP_REKEY_AT_DEFAULT_ESN : ESP_REKEY_AT_DEFAULT;
+    sender->rekey_at = rekey_at;
+    atomic_init(&sender->next, 1);
+    return result;
+}
+
+int esp_receiver_init(struct esp_receiver *receiver, const struct esp_terms *terms,
+                      const uint8_t *key, size_t key_len, uint32_t window)
+{
+    int result = keys_init(&receiver->keys, terms, key, key_len);
+    replay_init(&receiver->replay, window);
+    return result;
+}
+
+void esp_sender_done(struct esp_sender *sender)
+{
+    keys_done(&sender->keys);
+    crypto_wipe(sender, sizeof(*sender));
+}
+
+void esp_receiver_done(struct esp_receiver *receiver)
+{
+    keys_done(&receiver->keys);
+    crypto_wipe(receiver, sizeof(*receiver));
+}
+
+/* One packet on its way through: header, IV, text, ICV, one behind the other. */
+struct frame {
+    uint8_t *header, *iv, *text, *icv;
+    size_t iv_len, text_len;
+    uint64_t number;
+};
+
+static struct frame frame_of(const struct esp_keys *keys, uint8_t *start, size_t len)
+{
+    struct frame f = {.header = start, .iv = start + ESP_HEADER_LEN};
+    f.iv_len = suite_iv_len(keys->suite);
+    f.text = f.iv + f.iv_len;
+    f.text_len = len - ESP_HEADER_LEN - f.iv_len - ESP_ICV_LEN;
+    f.icv = f.text + f.text_len;
+    return f;
+}
+
+static void put64(uint8_t *at, uint64_t value)
+{
+    put32(at, (uint32_t)(value >> 32));
+    put32(at + 4, (uint32_t)value);
+}
+
+/* ---- AEAD ---- */
+
+/* SPI and sequence number; of an extended one its high half between them (RFC 4106, 5). */
+static size_t make_aad(const struct esp_keys *keys, const struct frame *f, uint8_t aad[AAD_LEN_MAX])
+{
+    memcpy(aad, f->header, ESP_HEADER_LEN);
+    if (!keys->has_esn)
+        return ESP_HEADER_LEN;
+    put64(aad + 4, f->number);
+    return AAD_LEN_MAX;
+}
+
+/* The IV that is not sent is the sequence number, in 64 bits whatever of it is (RFC 8750, 4). */
+static void make_nonce(const struct esp_keys *keys, const struct frame *f,
+                       uint8_t nonce[AEAD_NONCE_LEN])
+{
+    memcpy(nonce, keys->salt, SUITE_ESP_SALT_LEN);
+    if (f->iv_len > 0)
+        memcpy(nonce + SUITE_ESP_SALT_LEN, f->iv, COUNTER_LEN);
+    else
+        put64(nonce + SUITE_ESP_SALT_LEN, f->number);
+}
+
+static int seal_aead(const struct esp_keys *keys, struct frame *f)
+{
+    uint8_t nonce[AEAD_NONCE_LEN], aad[AAD_LEN_MAX];
+
+    if (f->iv_len > 0)
+        put64(f->iv, f->number);
+    make_nonce(keys, f, nonce);
+    const size_t aad_len = make_aad(keys, f, aad);
+    return aead_seal(keys->aead, nonce, aad, aad_len, f->text, f->text_len, f->icv);
+}
+
+static int open_aead(const struct esp_keys *keys, struct frame *f)
+{
+    uint8_t nonce[AEAD_NONCE_LEN], aad[AAD_LEN_MAX];
+
+    make_nonce(keys, f, nonce);
+    const size_t aad_len = make_aad(keys, f, aad);
+    return aead_open_or_keep(keys->aead, nonce, aad, aad_len, f->text, f->text_len, f->icv);
+}
+
+/* ---- cipher and HMAC ---- */
+
+/* RFC 3686, 4: nonce, IV, block counter from 1. */
+static void make_counter_block(const struct esp_keys *keys, const struct frame *f,
+                               uint8_t block[CIPHER_BLOCK_LEN])
+{
+    memcpy(block, keys->salt, SUITE_ESP_SALT_LEN);
+    memcpy(block + SUITE_ESP_SALT_LEN, f->iv, COUNTER_LEN);
+    put32(block + SUITE_ESP_SALT_LEN + COUNTER_LEN, 1);
+}
+
+/* CBC wants an IV that nobody can foresee: the number's own encryption is one (NIST SP 800-38A,
+ * appendix C). Encrypting number and text in one go under a zero IV is just that. */
+static int encrypt(const struct esp_keys *keys, struct frame *f)
+{
+    uint8_t block[CIPHER_BLOCK_LEN] = {0};
+
+    if (is_cbc(keys->suite)) {
+        memset(f->iv, 0, CIPHER_BLOCK_LEN);
+        put64(f->iv + CIPHER_BLOCK_LEN - COUNTER_LEN, f->number);
+        return cipher_mac_encrypt(keys->cipher_mac, block, f->iv, f->iv_len + f->text_len);
+    }
+    put64(f->iv, f->number);
+    make_counter_block(keys, f, block);
+    return cipher_mac_encrypt(keys->cipher_mac, block, f->text, f->text_len);
+}
+
+static int decrypt(const struct esp_keys *keys, struct frame *f)
+{
+    uint8_t block[CIPHER_BLOCK_LEN];
+
+    if (is_cbc(keys->suite))
+        memcpy(block, f->iv, CIPHER_BLOCK_LEN);
+    else
+        make_counter_block(keys, f, block);
+    return cipher_mac_decrypt(keys->cipher_mac, block, f->text, f->text_len);
+}
+
+/* All but the ICV, and the high half of an extended number behind it (RFC 4303, 2.2.1). */
+static size_t mac_pieces(const struct esp_keys *keys, const struct frame *f, uint8_t high[4],
+                         struct piece pieces[2])
+{
+    pieces[0] = (struct piece){f->header, (size_t)(f->icv - f->header)};
+    pieces[1] = (struct piece){high, 4};
+    put32(high, (uint32_t)(f->number >> 32));
+    return keys->has_esn ? 2 : 1;
+}
+
+static int seal_mac(const struct esp_keys *keys, struct frame *f)
+{
+    struct piece pieces[2];
+    uint8_t high[4];
+    int result = encrypt(keys, f);
+
+    if (result != ERR_OK)
+        return result;
+    const size_t count = mac_pieces(keys, f, high, pieces);
+    return cipher_mac_compute(keys->cipher_mac, pieces, count, f->icv);
+}
+
+static int open_mac(const struct esp_keys *keys, struct frame *f)
+{
+    struct piece pieces[2];
+    uint8_t high[4];
+    const size_t count = mac_pieces(keys, f, high, pieces);
+    int result = cipher_mac_check(keys->cipher_mac, pieces, count, f->icv);
+
+    if (result != ERR_OK)
+        return result;
+    return decrypt(keys, f) == ERR_OK ? ERR_OK : ERR_CRYPTO;
+}
+
+/* ---- the way out ---- */
+
+int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
+             uint64_t *ret_number)
+{
+    struct esp_keys *keys = &sender->keys;
+    const uint32_t front = ESP_HEADER_LEN + (uint32_t)suite_iv_len(keys->suite);
+    const size_t padding = esp_padding_len(packet->len, suite_alignment(keys->suite));
+
+    if (packet->len > suite_payload_max(keys->suite) || packet_headroom(packet) < front ||
+        packet_tailroom(packet) < padding + ESP_TRAILER_LEN + ESP_ICV_LEN)
+        return ERR_FULL;
+    /* The counter goes on where the wire's numbers end, so that none is ever taken twice. */
+    const uint64_t number = atomic_fetch_add_explicit(&sender->next, 1, memory_order_relaxed);
+    if (number > (keys->has_esn ? ESN_MAX : UINT32_MAX))
+        return ERR_STATE;
+    esp_trailer_write(packet->data + packet->len, padding, next_header);
+    packet->len += (uint32_t)(padding + ESP_TRAILER_LEN + ESP_ICV_LEN);
+    const struct esp_header header = {.spi = keys->spi, .sequence = (uint32_t)number};
+    uint8_t *start = packet_push(packet, front);
+    esp_header_write(&header, start);
+    struct frame f = frame_of(keys, start, packet->len);
+    f.number = number;
+
+    pthread_mutex_lock(&keys->lock);
+    int result = keys->aead != NULL ? seal_aead(keys, &f) : seal_mac(keys, &f);
+    pthread_mutex_unlock(&keys->lock);
+    if (result != ERR_OK) {
+        crypto_wipe(start, packet->len);
+        return ERR_CRYPTO;
+    }
+    packet->tag_keys = NULL;
+    if (ret_number != NULL)
+        *ret_number = number;
+    return ERR_OK;
+}
+
+bool esp_sender_is_rekey_due(const struct esp_sender *sender)
+{
+    return atomic_load_explicit(&sender->next, memory_order_relaxed) > sender->rekey_at;
+}
+
+/* ---- the way in ---- */
+
+/* RFC 4303, appendix A2: the high half that puts the number into the window or ahead of it. 0: it
+ * would lie before the first of all. */
+static uint64_t infer_number(const struct esp_receiver *receiver, uint32_t low)
+{
+    const struct replay *r = &receiver->replay;
+    const uint32_t highest_low = (uint32_t)r->highest;
+    const uint32_t bottom = highest_low - r->window + 1; /* modulo 2^32 */
+    uint32_t high = (uint32_t)(r->highest >> 32);
+
+    if (!receiver->keys.has_esn)
+        return low;
+    if (highest_low >= r->window - 1) { /* the window lies within one subspace */
+        if (low < bottom)
+            high++;
+    } else if (low >= bottom) { /* it begins in the one before */
+        if (high == 0)
+            return 0;
+        high--;
+    }
+    return (uint64_t)high << 32 | low;
+}
+
+/* Under the lock: infer, check, authenticate, mark are one step for any number of threads. */
+static int open_new(struct esp_receiver *receiver, struct frame *f, uint32_t low)
+{
+    struct esp_keys *keys = &receiver->keys;
+
+    f->number = infer_number(receiver, low);
+    if (!replay_is_new(&receiver->replay, f->number))
+        return ERR_REPLAY;
+    int result = keys->aead != NULL ? open_aead(keys, f) : open_mac(keys, f);
+    if (result == ERR_OK)
+        replay_mark(&receiver->replay, f->number);
+    return result;
+}
+
+int esp_open(struct esp_receiver *receiver, struct packet *packet, struct esp_message *ret_message)
+{
+    struct esp_keys *keys = &receiver->keys;
+    const size_t alignment = suite_alignment(keys->suite);
+    const size_t around = ESP_HEADER_LEN + suite_iv_len(keys->suite) + ESP_ICV_LEN;
+    struct esp_header header;
+    size_t payload_len = 0;
+
+    if (packet->len < around + alignment || (packet->len - around) % alignment != 0)
+        return ERR_INVALID;
+    esp_header_read(packet->data, &header);
+    if (header.spi != keys->spi)
+        return ERR_INVALID;
+    struct frame f = frame_of(keys, packet->data, packet->len);
+    pthread_mutex_lock(&keys->lock);
+    int result = open_new(receiver, &f, header.sequence);
+    pthread_mutex_unlock(&keys->lock);
+    if (result != ERR_OK)
+        return result;
+    struct esp_message message = {.number = f.number};
+    if (esp_trailer_read(f.text, f.text_len, &payload_len, &message.next_header) != ERR_OK)
+        return ERR_LIMIT;
+    packet->data = f.text;
+    packet->len = (uint32_t)payload_len;
+    *ret_message = message;
+    return ERR_OK;
+}

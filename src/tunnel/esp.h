@@ -1,0 +1,86 @@
+/* ESP sealing and opening (RFC 4303): one direction of one SA, with the same face as sput.h. A
+ * sender numbers, pads, encrypts and authenticates; a receiver checks for replays, authenticates,
+ * and only then lets anything be believed. Both may be used by several threads, one at a time gets
+ * in. What is inside is translate.h's matter, which SA is meant is tunnel.h's. */
+#ifndef TUNNEL_ESP_H
+#define TUNNEL_ESP_H
+
+#include "base/packet.h"
+#include "tunnel/replay.h"
+#include "wire/esp.h"
+#include "wire/suite.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct aead;
+struct cipher_mac;
+
+/* Sequence numbers after which a new SA is due: half of all where they have 32 bits; extended ones
+ * well before one key has encrypted too much (2^36 packets of 1500 bytes are 2^43 blocks). */
+#define ESP_REKEY_AT_DEFAULT     ((uint64_t)1 << 31)
+#define ESP_REKEY_AT_DEFAULT_ESN ((uint64_t)1 << 36)
+
+/* The keyed contexts of one direction. Private to esp.c. */
+struct esp_keys {
+    enum suite suite;
+    uint32_t spi;
+    bool has_esn;
+    struct aead *aead;
+    struct cipher_mac *cipher_mac; /* the suites with HMAC */
+    uint8_t salt[SUITE_ESP_SALT_LEN];
+    pthread_mutex_t lock; /* the contexts belong to one thread at a time */
+};
+
+struct esp_sender {
+    struct esp_keys keys;
+    uint64_t rekey_at;
+    _Atomic uint64_t next; /* sequence number; past what the wire carries nothing is sent */
+};
+
+struct esp_receiver {
+    struct esp_keys keys;
+    struct replay replay; /* under keys.lock */
+};
+
+/* What an SA is, besides its keys. */
+struct esp_terms {
+    enum suite suite;
+    uint32_t spi;
+    bool has_esn; /* extended sequence numbers (RFC 4303, 2.2.1) */
+};
+
+/* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED:
+ * not a suite of ESP. rekey_at: 0 for the defaults above. */
+MUST_USE int esp_sender_init(struct esp_sender *sender, const struct esp_terms *terms,
+                             const uint8_t *key, size_t key_len, uint64_t rekey_at);
+/* window: REPLAY_WINDOW_DEFAULT. */
+MUST_USE int esp_receiver_init(struct esp_receiver *receiver, const struct esp_terms *terms,
+                               const uint8_t *key, size_t key_len, uint32_t window);
+/* Wipe everything. Also for zeroed ones that were never initialised. */
+void esp_sender_done(struct esp_sender *sender);
+void esp_receiver_done(struct esp_receiver *receiver);
+
+/* Seals the packet's bytes as payload, in place: needs head-room for header and IV, tail-room for
+ * padding, trailer and ICV (at most ESP_TAIL_MAX). ret_number (may be NULL) is the sequence number
+ * used. ERR_FULL: payload too long, or no room; ERR_STATE: no sequence numbers are left; the packet
+ * is as it was then. ERR_CRYPTO: its content is lost. */
+#define ESP_TAIL_MAX (ESP_PADDING_MAX + ESP_TRAILER_LEN + ESP_ICV_LEN)
+MUST_USE int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
+                      uint64_t *ret_number);
+/* Is it time for a new SA? */
+bool esp_sender_is_rekey_due(const struct esp_sender *sender);
+
+struct esp_message {
+    uint64_t number; /* with the high half, sent or inferred */
+    uint8_t next_header;
+};
+
+/* Opens a datagram in place: the packet is the payload then, without padding. On ERR_INVALID (no
+ * length of this suite, another SPI), ERR_REPLAY and ERR_AUTH the packet is as it was. ERR_LIMIT:
+ * authentic, but its padding is longer than itself; ERR_CRYPTO: content lost, as with ERR_LIMIT. */
+MUST_USE int esp_open(struct esp_receiver *receiver, struct packet *packet,
+                      struct esp_message *ret_message);
+
+#endif
