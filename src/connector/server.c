@@ -24,6 +24,7 @@
 #include "io/control_socket.h"
 #include "io/file.h"
 #include "io/privileges.h"
+#include "login/voucher.h"
 
 #define CHECK_US (2 * SECOND_US) /* between looks at the database file */
 #define STOP_US  (3 * SECOND_US) /* for goodbyes */
@@ -36,6 +37,16 @@ static bool has_seen(void *context, const struct endpoint *endpoint, const void 
 {
     const struct connector *connector = context;
     return connector->stun != NULL && stun_server_has_seen(connector->stun, endpoint, proof, len);
+}
+
+static int vouch(void *context, const char *name, const uint8_t key[NOTIFY_KEY_LEN],
+                 struct notify_vouched *ret_vouched)
+{
+    const struct connector *connector = context;
+    const struct voucher_claim claim = {connector->config.zone, name, key};
+    ret_vouched->left_s = VOUCHER_LIFE_S;
+    return voucher_sign(connector->identity, &claim, (uint64_t)clock_wall_seconds(),
+                        &ret_vouched->voucher);
 }
 
 void connector_registry_config(struct connector *connector, struct registry_config *ret_config)
@@ -51,6 +62,7 @@ void connector_registry_config(struct connector *connector, struct registry_conf
     ret_config->has_relay = config->has_relay;
     ret_config->find_static = session_find_static;
     ret_config->has_seen = has_seen;
+    ret_config->vouch = vouch;
     ret_config->context = connector;
 }
 

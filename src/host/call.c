@@ -97,6 +97,9 @@ struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint
 /* Drops what belongs to one attempt. */
 static void drop_attempt(struct call *call)
 {
+    if (call->session != NULL && !call->is_incoming)
+        login_client_withdraw(session_login(call->session), call->number);
+    call->is_asked = call->waits_for_voucher = false;
     lookup_cancel(call->lookup);
     finder_cancel(call->finder);
     call->lookup = NULL;

@@ -44,6 +44,12 @@ void call_on_call(struct session *session, const struct notify_call *notify, uin
 void call_on_answer(struct session *session, const struct notify_answer *answer, uint64_t now_us);
 void call_on_key(struct session *session, const struct notify_key *key, uint64_t now_us);
 
+/* This host's voucher has come, or will not: calls that have waited for it go on. */
+void call_on_voucher(struct host *host, uint64_t now_us);
+/* Whatever is sent with the proof of our key has to be given to the session now: it is connected.
+ */
+void call_on_session_near(struct session *session, uint64_t now_us);
+
 void call_on_relay(struct session *session, const struct notify_relay *notify, uint64_t now_us);
 /* Does a call need this relay channel? */
 bool call_uses_relay(struct host *host, const struct endpoint *relay);

@@ -84,7 +84,7 @@ static bool yields_to_incoming(struct peer *peer, const struct notify_call *noti
     if (call->is_incoming)
         return true; /* a newer attempt of the same caller */
     const struct public_key *own = identity_public(peer->host->identity);
-    return call->state < CALL_ASKING || call_renew_gives_way(call, now_us) ||
+    return !call->is_asked || call_renew_gives_way(call, now_us) ||
            memcmp(own->bytes, notify->caller_key, PUBLIC_KEY_LEN) > 0;
 }
 

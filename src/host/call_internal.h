@@ -27,8 +27,10 @@ struct call {
     struct finder *finder;
     struct session *session;
     struct credentials credentials; /* own */
+    bool is_asked;                  /* CALL is with the session, or has left */
+    bool waits_for_voucher;         /* the session is there, but not our own connector's word */
     struct public_key key;          /* the other host's, by the connector's word */
-    bool has_key;
+    bool has_key;                   /* … which has been heard */
     struct punch *punch;
     struct nat_wait nat_wait; /* for the NAT's next port, before CALL */
     void (*after_wait)(struct call *call, uint64_t now_us);

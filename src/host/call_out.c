@@ -3,6 +3,7 @@
 
 #include "crypto/memory.h"
 #include "host/call_carry.h"
+#include "host/vouch.h"
 #include "host/wake.h"
 #include "io/clock.h"
 #include "names/lookup.h"
@@ -23,19 +24,15 @@ static int renumber(struct call *call)
     return map_insert(map, &call->by_number, map_hash(map, &number, sizeof(number)));
 }
 
-/* The session is up: sends CALL. */
-static void ask(struct call *call, uint64_t now_us)
+/* Gives the session the CALL, which goes as soon as it can. */
+static void send_call(struct call *call, uint64_t now_us)
 {
     struct host *host = call->host;
+    const struct notify_voucher *voucher =
+        session_is_own(call->session) ? NULL : vouch_get(host, now_us);
     struct candidate_list own;
     struct notify_ike ike;
-    char text[ENDPOINT_TEXT_CAP];
-    char detail[ENDPOINT_TEXT_CAP + NAME_TEXT_CAP];
-    if (call_waits_for_port(call, ask, now_us))
-        return;
-    snprintf(detail, sizeof(detail), "%s at %s", call->zone,
-             endpoint_format(session_connector(call->session), text, sizeof(text)));
-    call_step(call, CALL_ASKING, CALL_STEP_CONNECTOR, detail, now_us);
+    call->is_asked = true;
     host_candidates(host, &own);
     session_stun_prove(call->session, &own);
     int error = credentials_generate(&call->credentials);
@@ -45,16 +42,39 @@ static void ask(struct call *call, uint64_t now_us)
         call_carry_begin(call, &ike, now_us);
         wake_carry(call, &ike);
         error = login_client_call(session_login(call->session), call->number, call->peer->name,
-                                  host->name, &call->credentials, &own, &ike, now_us);
+                                  host->name, &call->credentials, &own, &ike, voucher, now_us);
         call_renew_on_asked(call, now_us);
     }
     if (error != ERR_OK)
         call_attempt_failed(call, error_text(error), now_us);
 }
 
+static bool waits_for_voucher(struct call *call, uint64_t now_us)
+{
+    call->waits_for_voucher = !session_is_own(call->session) && vouch_is_coming(call->host, now_us);
+    return call->waits_for_voucher;
+}
+
+/* The session is up: sends CALL, if that did not go with the log-in. */
+static void ask(struct call *call, uint64_t now_us)
+{
+    char text[ENDPOINT_TEXT_CAP];
+    char detail[ENDPOINT_TEXT_CAP + NAME_TEXT_CAP];
+    if (!call->is_asked &&
+        (waits_for_voucher(call, now_us) || call_waits_for_port(call, ask, now_us)))
+        return;
+    snprintf(detail, sizeof(detail), "%s at %s", call->zone,
+             endpoint_format(session_connector(call->session), text, sizeof(text)));
+    call_step(call, CALL_ASKING, CALL_STEP_CONNECTOR, detail, now_us);
+    if (!call->is_asked)
+        send_call(call, now_us);
+}
+
 static void join_session(struct call *call, struct session *session, uint64_t now_us)
 {
     call->session = session;
+    if (!session_is_own(session))
+        vouch_want(call->host, now_us);
     call_step(call, CALL_CONNECTING, CALL_STEP_NAME, call->peer->name, now_us);
     /* Also wakes a guest session that sleeps; its answer says whether the name is a static one. */
     int error = login_client_lookup(session_login(session), call->number, call->peer->name, now_us);
@@ -194,6 +214,38 @@ void call_on_session_up(struct session *session, uint64_t now_us)
     size_t count = collect_waiting(session, CALL_CONNECTING, calls);
     for (size_t i = 0; i < count; i++)
         ask(calls[i], now_us);
+}
+
+void call_on_session_near(struct session *session, uint64_t now_us)
+{
+    struct call *calls[HOST_CALLS_MAX];
+    struct port_pattern pattern;
+    size_t count = collect_waiting(session, CALL_CONNECTING, calls);
+    nat_pattern(session_host(session), &pattern);
+    if (pattern.kind == PORT_PATTERN_SEQUENTIAL)
+        return; /* the next port has to be known as late as possible */
+    for (size_t i = 0; i < count; i++) {
+        if (!calls[i]->is_asked && !waits_for_voucher(calls[i], now_us))
+            send_call(calls[i], now_us);
+    }
+}
+
+void call_on_voucher(struct host *host, uint64_t now_us)
+{
+    struct session *next;
+    for (struct session *session = sessions_first(host); session != NULL; session = next) {
+        struct call *calls[HOST_CALLS_MAX];
+        size_t count = collect_waiting(session, CALL_CONNECTING, calls);
+        next = session_next(session);
+        for (size_t i = 0; i < count; i++) {
+            const bool has_waited = calls[i]->waits_for_voucher;
+            calls[i]->waits_for_voucher = false;
+            if (has_waited && session_is_up(session))
+                ask(calls[i], now_us); /* else when it is */
+        }
+        if (count > 0)
+            session_pump(session, now_us);
+    }
 }
 
 void call_on_session_failed(struct session *session, const char *why, uint64_t now_us)

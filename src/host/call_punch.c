@@ -56,7 +56,7 @@ int call_make_profile(struct call *call)
     struct ike_config config;
     ike_config_init(&config, host->identity);
     strcpy(config.id, host->name);
-    config.has_expected_key = call->has_key; /* else call_on_established() judges it */
+    config.has_expected_key = call->has_key; /* else nobody is let in before ANSWER has said it */
     config.expected_key = call->key;
     strcpy(config.expected_id, call->peer->name);
     config.is_initial_contact = call->peer->sa == NULL;
@@ -394,7 +394,8 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     bool is_new = false;
     if (call == NULL || (!call->is_incoming && call->sa != sa))
         return;
-    if (!public_key_is_equal(ike_sa_peer_key(sa), &call->key)) {
+    /* Without the key of the call there is none that could be right. */
+    if (!call->has_key || !public_key_is_equal(ike_sa_peer_key(sa), &call->key)) {
         reject_sa(call, sa, "another host than the one of the call has negotiated keys", NULL,
                   now_us);
         return;

@@ -13,6 +13,7 @@
 #include "host/netcheck.h"
 #include "host/sockets.h"
 #include "host/task.h"
+#include "host/vouch.h"
 #include "ike/table.h"
 #include "io/guard_filter.h"
 #include "io/interface.h"
@@ -140,6 +141,7 @@ struct host {
     struct map calls_by_number;
     size_t call_count;
     struct claim *claims;
+    struct vouch vouch;
     struct no_connector no_connector[NO_CONNECTOR_MAX];
     size_t no_connector_next;
     size_t judge_count;       /* DNS answers held back */

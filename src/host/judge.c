@@ -6,6 +6,7 @@
 #include "host/host.h"
 #include "host/lookup.h"
 #include "host/session.h"
+#include "host/vouch.h"
 #include "io/clock.h"
 #include "names/lookup.h"
 #include "names/rewrite.h"
@@ -189,6 +190,7 @@ static void decide(struct judge *judge)
     } else if (is_without_connector(host, judge->name)) {
         finish(judge);
     } else {
+        vouch_want(host, clock_now_us());
         error = finder_start_name(host, judge->name, on_found, judge, &judge->finder);
     }
     if (error != ERR_OK)

@@ -217,6 +217,7 @@ static void on_done(struct session *session, const struct notify_name *name, uin
                      session->zone, host->config.name, host->config.name,
                      public_key_format(identity_public(host->identity), key));
         session->was_up = true;
+        vouch_on_session_up(host, now_us);
     } else {
         log_info("%s: connected as a guest", session->zone);
     }
@@ -269,6 +270,9 @@ static void on_login_event(struct session *session, const struct login_event *ev
         break;
     case LOGIN_KEY:
         call_on_key(session, &event->key, now_us);
+        break;
+    case LOGIN_VOUCHER:
+        vouch_take(session, &event->vouched, now_us);
         break;
     case LOGIN_DOWN:
         session->was_up = false;

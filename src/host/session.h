@@ -14,6 +14,7 @@ struct finder_result;
 struct host;
 struct ike_sa;
 struct session;
+struct trust_verdict;
 
 /* The own zone's session; begins at once and never ends by itself. */
 MUST_USE int session_start_own(struct host *host);
@@ -72,6 +73,10 @@ bool session_stun_view(const struct session *session, uint8_t family, struct end
 void session_stun_prove(const struct session *session, struct candidate_list *list);
 /* The last failure; "" if none. */
 const char *session_error(const struct session *session);
+/* A zone's connector has proven this key: pins it where this is the first contact, and says so.
+ * ERR_REFUSED and others: it is not to be believed; why is in ret_verdict. */
+MUST_USE int session_pin(struct host *host, const char *zone, const struct public_key *key,
+                         struct trust_verdict *ret_verdict);
 /* The connector's key once it has proven it, else NULL. */
 const struct public_key *session_key(const struct session *session);
 

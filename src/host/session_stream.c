@@ -185,8 +185,10 @@ int session_make_sa(struct session *session, const struct endpoint *remote, uint
         return error;
     session->is_resumption_shown = session->is_resumption_shown || is_resumed;
     /* At the own zone nobody but a connector with the right key hears of a log-in. */
-    if (is_resumed || !session->is_own)
+    if (is_resumed || !session->is_own) {
+        call_on_session_near(session, now_us);
         early = login_client_send_early(session->login, queue_early, *ret_sa, now_us);
+    }
     *ret_early = early;
     return ERR_OK;
 }
@@ -239,26 +241,33 @@ void session_disconnect(struct session *session)
     session_let_go(session);
 }
 
+int session_pin(struct host *host, const char *zone, const struct public_key *key,
+                struct trust_verdict *ret_verdict)
+{
+    char text[PUBLIC_KEY_TEXT_CAP];
+    bool is_new = false;
+    const int error = trust_pin(host->trust, TRUST_CONNECTOR, zone, key, TRUST_LEVEL_CONNECTOR,
+                                (enum trust_level)host->config.accept,
+                                (uint64_t)clock_wall_seconds(), ret_verdict, &is_new);
+    if (error != ERR_OK || !is_new)
+        return error;
+    log_warn("%s: first contact with its connector; its key is pinned from now on: %s", zone,
+             public_key_format(key, text));
+    if (state_save_trust(host) != ERR_OK)
+        log_warn("%s: the key cannot be written down", zone);
+    return ERR_OK;
+}
+
 /* The connector has proven a key: is it the one that we trust for its zone? */
 static void on_established(struct session *session, uint64_t now_us)
 {
-    struct host *host = session->host;
     struct trust_verdict verdict;
-    bool is_new = false;
-    if (trust_pin(host->trust, TRUST_CONNECTOR, session->zone, ike_sa_peer_key(session->sa),
-                  TRUST_LEVEL_CONNECTOR, (enum trust_level)host->config.accept,
-                  (uint64_t)clock_wall_seconds(), &verdict, &is_new) != ERR_OK) {
+    if (session_pin(session->host, session->zone, ike_sa_peer_key(session->sa), &verdict) !=
+        ERR_OK) {
         session_note_error(session, "log-in refused: %s", verdict.message);
         session_disconnect(session);
         login_client_disconnected(session->login, LOGIN_END_REFUSED, now_us);
         return;
-    }
-    if (is_new) {
-        char text[PUBLIC_KEY_TEXT_CAP];
-        log_warn("%s: first contact with its connector; its key is pinned from now on: %s",
-                 session->zone, public_key_format(ike_sa_peer_key(session->sa), text));
-        if (state_save_trust(host) != ERR_OK)
-            log_warn("%s: the key cannot be written down", session->zone);
     }
     dial_confirm(session->dial, now_us);
     drop_resumption(session);

@@ -13,7 +13,7 @@
 #include "ike/event.h"
 
 /* Limits of notifies queued by ike_sa_send_notify(). */
-#define IKE_NOTIFY_LEN_MAX   1536
+#define IKE_NOTIFY_LEN_MAX   1664
 #define IKE_NOTIFY_QUEUE_MAX 64
 #define IKE_MOVE_US          SECOND_US       /* see ike_sa_move() */
 #define IKE_WAKE_US          (5 * SECOND_US) /* see ike_sa_wake() */

@@ -1,46 +1,10 @@
 /* The host's login session: when to connect, what to send, how long to wait. Calls wait here until
  * a session is up; what a call is good for is left to the owner. */
-#include "login/client.h"
-
-#include "base/map.h"
 #include "crypto/memory.h"
 #include "login/build.h"
+#include "login/client_internal.h"
 #include <stdlib.h>
 #include <string.h>
-
-struct event_node {
-    struct event_node *next;
-    struct login_event event;
-    uint8_t data[]; /* of LOGIN_SEND */
-};
-
-/* A notify that waits for a session. */
-struct waiting {
-    struct waiting *next;
-    uint64_t number;
-    uint64_t until_us;
-    uint16_t type;
-    uint16_t len;
-    uint8_t data[];
-};
-
-struct login_client {
-    struct login_config config;
-    enum login_state state;
-    bool is_stopped;
-    bool is_held;   /* the wait must not be cut short: refused or replaced */
-    uint64_t at_us; /* end of what state waits for; LOGIN_UP: next keepalive */
-    uint64_t up_since_us;
-    uint64_t last_use_us; /* guests */
-    unsigned failures;    /* in a row, without a stable session between */
-    struct notify_name name;
-    struct waiting *waiting, **waiting_end;
-    size_t waiting_count;
-    uint64_t waiting_last;   /* number */
-    uint64_t config_version; /* never 0 */
-    struct event_node *events, **events_end;
-    struct event_node *current; /* the one the owner borrows */
-};
 
 /* NULL without memory: the owner then misses an event, and the timers get things going again. */
 static struct login_event *emit(struct login_client *client, enum login_event_type type,
@@ -55,7 +19,8 @@ static struct login_event *emit(struct login_client *client, enum login_event_ty
     return &node->event;
 }
 
-static int emit_send(struct login_client *client, uint16_t type, const uint8_t *data, size_t len)
+int login_client_emit_send(struct login_client *client, uint16_t type, const uint8_t *data,
+                           size_t len)
 {
     struct login_event *event = emit(client, LOGIN_SEND, len);
     if (event == NULL)
@@ -79,15 +44,15 @@ static void free_node(struct event_node *node)
     free(node);
 }
 
-static void drop_first_waiting(struct login_client *client)
+void login_client_drop_waiting(struct login_client *client, struct waiting **link)
 {
-    struct waiting *first = client->waiting;
-    client->waiting = first->next;
-    if (client->waiting == NULL)
-        client->waiting_end = &client->waiting;
+    struct waiting *waiting = *link;
+    *link = waiting->next;
+    if (*link == NULL)
+        client->waiting_end = link;
     client->waiting_count--;
-    crypto_wipe(first->data, first->len);
-    free(first);
+    crypto_wipe(waiting->data, waiting->len);
+    free(waiting);
 }
 
 /* base_us plus or minus half of it. */
@@ -99,7 +64,7 @@ static uint64_t with_jitter(uint64_t base_us)
     return base_us / 2 + (uint64_t)random * base_us / UINT32_MAX;
 }
 
-static void start_connecting(struct login_client *client, uint64_t now_us)
+void login_client_connect(struct login_client *client, uint64_t now_us)
 {
     client->state = LOGIN_CONNECTING;
     client->at_us = now_us + LOGIN_CONNECT_TIMEOUT_US;
@@ -162,7 +127,7 @@ static void send_login(struct login_client *client)
     writer_init(&w, buffer, sizeof buffer);
     login_build(&client->config, &w);
     /* login_client_new has built it once already; without memory the timer tries again. */
-    if (writer_is_ok(&w) && emit_send(client, NOTIFY_LOGIN, buffer, w.len) != ERR_OK)
+    if (writer_is_ok(&w) && login_client_emit_send(client, NOTIFY_LOGIN, buffer, w.len) != ERR_OK)
         client->at_us = 0;
 }
 
@@ -184,7 +149,7 @@ int login_client_new(const struct login_config *config, uint64_t now_us,
     client->state = LOGIN_ASLEEP;
     client->config_version = 1;
     if (!config->is_guest)
-        start_connecting(client, now_us);
+        login_client_connect(client, now_us);
     *ret_client = client;
     return ERR_OK;
 }
@@ -199,7 +164,7 @@ void login_client_free(struct login_client *client)
         free_node(node);
     }
     while (client->waiting != NULL)
-        drop_first_waiting(client);
+        login_client_drop_waiting(client, &client->waiting);
     free_node(client->current);
     free(client);
 }
@@ -240,9 +205,9 @@ void login_client_connected(struct login_client *client, struct login_early earl
     while (client->waiting != NULL) {
         const struct waiting *first = client->waiting;
         if (first->until_us > now_us && first->number > early.waiting &&
-            emit_send(client, first->type, first->data, first->len) != ERR_OK)
+            login_client_emit_send(client, first->type, first->data, first->len) != ERR_OK)
             break;
-        drop_first_waiting(client);
+        login_client_drop_waiting(client, &client->waiting);
     }
 }
 
@@ -314,6 +279,7 @@ static int take_message(struct login_client *client, uint16_t type, const void *
         [NOTIFY_ANSWER - NOTIFY_LOGIN] = LOGIN_ANSWER,
         [NOTIFY_RELAY - NOTIFY_LOGIN] = LOGIN_RELAY,
         [NOTIFY_KEY - NOTIFY_LOGIN] = LOGIN_KEY,
+        [NOTIFY_VOUCHER - NOTIFY_LOGIN] = LOGIN_VOUCHER,
     };
     struct login_event event = {.type = event_types[type - NOTIFY_LOGIN]};
     int error;
@@ -323,12 +289,14 @@ static int take_message(struct login_client *client, uint16_t type, const void *
         error = notify_parse_answer(data, len, &event.answer);
     else if (type == NOTIFY_RELAY)
         error = notify_parse_relay(data, len, &event.relay);
-    else
+    else if (type == NOTIFY_KEY)
         error = notify_parse_key(data, len, &event.key);
+    else
+        error = notify_parse_vouched(data, len, &event.vouched);
     if (error != ERR_OK)
         return error;
-    if (type == NOTIFY_CALL && client->config.is_guest)
-        return ERR_REFUSED; /* a guest has no name that could be called */
+    if ((type == NOTIFY_CALL || type == NOTIFY_VOUCHER) && client->config.is_guest)
+        return ERR_REFUSED; /* a guest has no name that could be called or vouched for */
     struct login_event *slot = emit(client, event.type, 0);
     if (slot == NULL)
         return ERR_NOMEM;
@@ -351,6 +319,7 @@ int login_client_notify(struct login_client *client, uint16_t type, const void *
     case NOTIFY_ANSWER:
     case NOTIFY_RELAY:
     case NOTIFY_KEY:
+    case NOTIFY_VOUCHER:
         client->last_use_us = now_us;
         return take_message(client, type, data, len);
     default:
@@ -380,110 +349,6 @@ void login_client_touch(struct login_client *client, uint64_t now_us)
 {
     if (client->state == LOGIN_UP)
         client->at_us = now_us + keepalive_us(client);
-}
-
-/* Sends a notify now, or lets it wait for a session. */
-static int send_or_wait(struct login_client *client, uint16_t type, const struct writer *w,
-                        uint64_t now_us)
-{
-    if (!writer_is_ok(w))
-        return w->error;
-    if (client->is_stopped)
-        return ERR_STATE;
-    client->last_use_us = now_us;
-    if (client->state == LOGIN_NAMING || client->state == LOGIN_UP)
-        return emit_send(client, type, w->base, w->len);
-    if (client->waiting_count >= LOGIN_WAITING_MAX)
-        return ERR_LIMIT;
-    struct waiting *waiting = malloc(sizeof *waiting + w->len);
-    if (waiting == NULL)
-        return ERR_NOMEM;
-    waiting->next = NULL;
-    waiting->until_us = now_us + LOGIN_CALL_WAIT_US;
-    waiting->number = ++client->waiting_last + 1;
-    waiting->type = type;
-    waiting->len = (uint16_t)w->len;
-    memcpy(waiting->data, w->base, w->len);
-    *client->waiting_end = waiting;
-    client->waiting_end = &waiting->next;
-    client->waiting_count++;
-    if (client->state == LOGIN_ASLEEP)
-        start_connecting(client, now_us);
-    return ERR_OK;
-}
-
-static int copy_name(char ret_name[NAME_TEXT_CAP], const char *name)
-{
-    const size_t len = strnlen(name, NAME_TEXT_CAP);
-    if (len >= NAME_TEXT_CAP)
-        return ERR_INVALID;
-    memcpy(ret_name, name, len + 1);
-    return ERR_OK;
-}
-
-int login_client_call(struct login_client *client, uint64_t number, const char *called,
-                      const char *own, const struct credentials *credentials,
-                      const struct candidate_list *candidates, const struct notify_ike *ike,
-                      uint64_t now_us)
-{
-    struct notify_call call = {.wants_relay = client->config.wants_relay,
-                               .number = number,
-                               .credentials = *credentials,
-                               .candidates = *candidates};
-    if (copy_name(call.called, called) != ERR_OK || copy_name(call.caller, own) != ERR_OK)
-        return ERR_INVALID;
-    if (ike != NULL)
-        call.ike = *ike;
-    uint8_t buffer[NOTIFY_LEN_MAX];
-    struct writer w;
-    writer_init(&w, buffer, sizeof buffer);
-    notify_build_call(&w, &call);
-    const int error = send_or_wait(client, NOTIFY_CALL, &w, now_us);
-    crypto_wipe(buffer, sizeof buffer);
-    crypto_wipe(&call.credentials, sizeof call.credentials);
-    return error;
-}
-
-int login_client_answer(struct login_client *client, uint64_t number, enum answer_result result,
-                        const struct credentials *credentials,
-                        const struct candidate_list *candidates, const char *reason,
-                        const struct notify_ike *ike, uint64_t now_us)
-{
-    if (client->state != LOGIN_UP && client->state != LOGIN_NAMING)
-        return ERR_STATE;
-    struct notify_answer answer = {.result = (uint8_t)result, .number = number};
-    if (credentials != NULL)
-        answer.credentials = *credentials;
-    if (candidates != NULL)
-        answer.candidates = *candidates;
-    const size_t len = reason != NULL ? strnlen(reason, sizeof answer.reason - 1) : 0;
-    if (len > 0)
-        memcpy(answer.reason, reason, len);
-    if (ike != NULL)
-        answer.ike = *ike;
-    if (result == ANSWER_ACCEPTED && !client->config.wants_relay)
-        answer.relay = ANSWER_RELAY_REFUSED;
-    uint8_t buffer[NOTIFY_LEN_MAX];
-    struct writer w;
-    writer_init(&w, buffer, sizeof buffer);
-    notify_build_answer(&w, &answer);
-    const int error = send_or_wait(client, NOTIFY_ANSWER, &w, now_us);
-    crypto_wipe(buffer, sizeof buffer);
-    crypto_wipe(&answer.credentials, sizeof answer.credentials);
-    return error;
-}
-
-int login_client_lookup(struct login_client *client, uint64_t number, const char *name,
-                        uint64_t now_us)
-{
-    struct notify_lookup lookup = {.number = number};
-    if (copy_name(lookup.name, name) != ERR_OK)
-        return ERR_INVALID;
-    uint8_t buffer[NOTIFY_LEN_MAX];
-    struct writer w;
-    writer_init(&w, buffer, sizeof buffer);
-    notify_build_lookup(&w, &lookup);
-    return send_or_wait(client, NOTIFY_LOOKUP, &w, now_us);
 }
 
 void login_client_use(struct login_client *client, uint64_t now_us)
@@ -522,7 +387,7 @@ void login_client_stop(struct login_client *client)
 {
     client->is_stopped = true;
     while (client->waiting != NULL)
-        drop_first_waiting(client);
+        login_client_drop_waiting(client, &client->waiting);
     fall_asleep(client);
 }
 
@@ -544,7 +409,7 @@ uint64_t login_client_deadline(const struct login_client *client)
 void login_client_expire(struct login_client *client, uint64_t now_us)
 {
     while (client->waiting != NULL && client->waiting->until_us <= now_us)
-        drop_first_waiting(client);
+        login_client_drop_waiting(client, &client->waiting);
     if (idle_at_us(client) <= now_us)
         fall_asleep(client);
     if (client->at_us > now_us)
@@ -554,7 +419,7 @@ void login_client_expire(struct login_client *client, uint64_t now_us)
         if (client->config.is_guest && client->waiting == NULL)
             fall_asleep(client);
         else
-            start_connecting(client, now_us);
+            login_client_connect(client, now_us);
         break;
     case LOGIN_CONNECTING:
     case LOGIN_NAMING:

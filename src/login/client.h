@@ -45,6 +45,7 @@ enum login_event_type {
     LOGIN_ANSWER,    /* to a call of ours; key is from the connector's word */
     LOGIN_RELAY,     /* a relay channel for a call in either direction, or its end */
     LOGIN_KEY,       /* answer to a look-up */
+    LOGIN_VOUCHER,   /* … to login_client_vouch() */
     LOGIN_DOWN,      /* the session that was LOGIN_DONE is lost */
 };
 
@@ -56,11 +57,12 @@ struct login_event {
             uint16_t len;
             const uint8_t *data;
         } send;
-        struct notify_name name;     /* DONE, REFUSED */
-        struct notify_call call;     /* CALL */
-        struct notify_answer answer; /* ANSWER */
-        struct notify_relay relay;   /* RELAY */
-        struct notify_key key;       /* KEY */
+        struct notify_name name;       /* DONE, REFUSED */
+        struct notify_call call;       /* CALL */
+        struct notify_answer answer;   /* ANSWER */
+        struct notify_relay relay;     /* RELAY */
+        struct notify_key key;         /* KEY */
+        struct notify_vouched vouched; /* VOUCHER */
         struct {
             uint64_t retry_us; /* wait until the next attempt; DEADLINE_NEVER: when needed */
         } down;                /* DOWN */
@@ -109,11 +111,12 @@ void login_client_touch(struct login_client *client, uint64_t now_us);
 
 /* Calls another host of the connector's zone, now or as soon as a session is up. ERR_LIMIT with too
  * many waiting, ERR_INVALID for what no parser would take. `own` may be ""; ike NULL: it carries no
- * IKE message. */
+ * IKE message; voucher NULL: none. */
 MUST_USE int login_client_call(struct login_client *client, uint64_t number, const char *called,
                                const char *own, const struct credentials *credentials,
                                const struct candidate_list *candidates,
-                               const struct notify_ike *ike, uint64_t now_us);
+                               const struct notify_ike *ike, const struct notify_voucher *voucher,
+                               uint64_t now_us);
 /* Answers a LOGIN_CALL: accepts with credentials and candidates, or refuses with a result, a reason
  * and NULL for both. ike may be NULL. ERR_STATE when the session is down. */
 MUST_USE int login_client_answer(struct login_client *client, uint64_t number,
@@ -123,6 +126,10 @@ MUST_USE int login_client_answer(struct login_client *client, uint64_t number,
 /* Asks for a host's key; as login_client_call. */
 MUST_USE int login_client_lookup(struct login_client *client, uint64_t number, const char *name,
                                  uint64_t now_us);
+/* Asks the own connector to vouch for this host. ERR_STATE: the session is not up, or a guest's. */
+MUST_USE int login_client_vouch(struct login_client *client);
+/* Calls and look-ups with this number that still wait for a session are not wanted any more. */
+void login_client_withdraw(struct login_client *client, uint64_t number);
 /* The session carries relayed datagrams: a guest stays. */
 void login_client_use(struct login_client *client, uint64_t now_us);
 /* Local addresses have changed: tells the connector; while waiting, tries again soon. */

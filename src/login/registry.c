@@ -199,7 +199,8 @@ int registry_notify(struct registry *registry, uint64_t id, uint16_t type, const
     int error;
     if (type == NOTIFY_LOGIN)
         error = registry_take_login(registry, session, data, len, row, now_us);
-    else if (type != NOTIFY_CALL && type != NOTIFY_ANSWER && type != NOTIFY_LOOKUP)
+    else if (type != NOTIFY_CALL && type != NOTIFY_ANSWER && type != NOTIFY_LOOKUP &&
+             type != NOTIFY_VOUCH)
         error = ERR_UNSUPPORTED;
     else if (session->host == NULL)
         error = ERR_STATE;
@@ -207,8 +208,10 @@ int registry_notify(struct registry *registry, uint64_t id, uint16_t type, const
         error = registry_take_call(registry, session, data, len, now_us);
     else if (type == NOTIFY_ANSWER)
         error = registry_take_answer(registry, session, data, len);
-    else
+    else if (type == NOTIFY_LOOKUP)
         error = registry_take_lookup(registry, session, data, len, now_us);
+    else
+        error = registry_take_vouch(registry, session, data, len, now_us);
     if (error == ERR_LIMIT)
         registry->counters.limited++;
     else if (error == ERR_REFUSED)

@@ -26,7 +26,7 @@
 #define REGISTRY_LOOKUP_BURST 60
 #define REGISTRY_LOOKUP_US    (200 * MS_US)
 #define REGISTRY_LOGIN_BURST  20
-#define REGISTRY_LOGIN_US     (2 * SECOND_US) /* LOGINs in one session */
+#define REGISTRY_LOGIN_US     (2 * SECOND_US) /* LOGINs and VOUCHs in one session */
 /* One live session of a key pushing out another: a host that goes from network to network does so
  * each time, as nobody has closed its last connection. */
 #define REGISTRY_TAKEOVER_BURST 60
@@ -48,6 +48,10 @@ typedef int registry_find_static(void *context, const char *name, struct registr
 typedef bool registry_has_seen(void *context, const struct endpoint *endpoint, const void *proof,
                                size_t len);
 
+/* Vouches for a host of the zone, by the connector's key. */
+typedef int registry_vouch(void *context, const char *name, const uint8_t key[NOTIFY_KEY_LEN],
+                           struct notify_vouched *ret_vouched);
+
 struct registry_config {
     char zone[NAME_TEXT_CAP];
     bool is_strict;        /* only keys of the host database get names */
@@ -59,6 +63,7 @@ struct registry_config {
     struct prefix pool;    /* refused as candidates, beside 0.0.0.0/8; family ADDRESS_NONE: none */
     registry_find_static *find_static;
     registry_has_seen *has_seen; /* NULL: it gives no proofs */
+    registry_vouch *vouch;       /* NULL: it vouches for nobody */
     void *context;
 };
 
@@ -101,7 +106,7 @@ struct registry_event {
 };
 
 struct registry_counters {
-    uint64_t logins, refused, replaced, calls, answers, lookups;
+    uint64_t logins, refused, replaced, calls, answers, lookups, vouchers;
     uint64_t invalid; /* notifies that don't parse or don't belong */
     uint64_t limited; /* by a rate limit or cap */
     uint64_t forged;  /* answers to calls of others, names of others */

@@ -148,6 +148,8 @@ int registry_take_call(struct registry *registry, struct session *session, const
     message.number = call->number;
     memcpy(message.caller_key, session->key, sizeof message.caller_key);
     judge_candidates(registry, session, &message.candidates);
+    if (message.is_vouched || message.caller[0] == '\0')
+        message.has_voucher = false; /* ours is in the flags */
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
@@ -217,5 +219,36 @@ int registry_take_lookup(struct registry *registry, struct session *session, con
     notify_build_key(&w, &answer);
     registry_emit_send(registry, session, NOTIFY_KEY, &w);
     registry->counters.lookups++;
+    return ERR_OK;
+}
+
+int registry_take_vouch(struct registry *registry, struct session *session, const void *data,
+                        size_t len, uint64_t now_us)
+{
+    const struct registry_config *config = &registry->config;
+    const struct host *host = session->host;
+    struct notify_vouched vouched;
+    int error = notify_parse_vouch(data, len);
+    if (error != ERR_OK)
+        return error;
+    if (host->name == NULL || config->vouch == NULL)
+        return ERR_STATE; /* a guest */
+    if (!bucket_take(&session->logins, REGISTRY_LOGIN_BURST, REGISTRY_LOGIN_US, now_us))
+        return ERR_LIMIT;
+    /* The database has the last word, as for a look-up. */
+    struct registry_static row;
+    error = config->find_static(config->context, host->name, &row);
+    if (error == ERR_OK && memcmp(row.key, host->key, sizeof row.key) != 0)
+        return ERR_REFUSED;
+    if (error == ERR_OK || error == ERR_NOT_FOUND)
+        error = config->vouch(config->context, host->name, host->key, &vouched);
+    if (error != ERR_OK)
+        return error;
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_vouched(&w, &vouched);
+    registry_emit_send(registry, session, NOTIFY_VOUCHER, &w);
+    registry->counters.vouchers++;
     return ERR_OK;
 }

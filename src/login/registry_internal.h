@@ -102,6 +102,8 @@ int registry_take_answer(struct registry *registry, struct session *session, con
                          size_t len);
 int registry_take_lookup(struct registry *registry, struct session *session, const void *data,
                          size_t len, uint64_t now_us);
+int registry_take_vouch(struct registry *registry, struct session *session, const void *data,
+                        size_t len, uint64_t now_us);
 void registry_call_forget(struct registry *registry, struct call *call);
 
 #endif

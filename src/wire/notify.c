@@ -14,7 +14,13 @@ enum candidates_flag { COUNT_FLAG_PATTERN = 0x80, TYPE_FLAG_OBSERVED = 0x80 };
 enum pattern_flag { PATTERN_FLAG_BY_ADDRESS = 1 };
 enum key_result { KEY_RESULT_KNOWN = 0, KEY_RESULT_UNKNOWN = 1 };
 /* What may follow CALL and ANSWER: type, length (16 bits), data. */
-enum field_type { FIELD_IKE = 1, FIELD_RELAY = 2, FIELD_WAKE = 3, FIELD_PROOF = 4 };
+enum field_type {
+    FIELD_IKE = 1,
+    FIELD_RELAY = 2,
+    FIELD_WAKE = 3,
+    FIELD_PROOF = 4,
+    FIELD_VOUCHER = 5,
+};
 
 static void start_parse(struct reader *r, const void *data, size_t len)
 {
@@ -229,9 +235,27 @@ static void build_proof(struct writer *w, const struct candidate_list *list)
     writer_bytes(w, list->proof, list->proof_len <= CANDIDATE_PROOF_MAX ? list->proof_len : 0);
 }
 
-/* To the end; unknown ones are for later versions. relay is NULL where there is no such field. */
+static void parse_voucher(struct reader *r, size_t len, struct notify_call *ret_call)
+{
+    if (len != NOTIFY_VOUCHER_LEN || ret_call->has_voucher)
+        reader_fail(r, ERR_INVALID);
+    notify_read_voucher(r, &ret_call->voucher);
+    ret_call->has_voucher = true;
+}
+
+static void build_voucher(struct writer *w, const struct notify_call *call)
+{
+    if (!call->has_voucher)
+        return;
+    writer_u8(w, FIELD_VOUCHER);
+    writer_u16(w, NOTIFY_VOUCHER_LEN);
+    notify_write_voucher(w, &call->voucher);
+}
+
+/* To the end; unknown ones are for later versions. relay and call are NULL where there are no such
+ * fields. */
 static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *ret_relay,
-                         struct candidate_list *ret_list)
+                         struct candidate_list *ret_list, struct notify_call *ret_call)
 {
     while (reader_is_ok(r) && reader_left(r) > 0) {
         const unsigned type = reader_u8(r);
@@ -242,6 +266,8 @@ static void parse_fields(struct reader *r, struct notify_ike *ret_ike, uint8_t *
             parse_ike(r, len, ret_ike->wake, &ret_ike->wake_len);
         } else if (type == FIELD_PROOF) {
             parse_proof(r, len, ret_list);
+        } else if (type == FIELD_VOUCHER && ret_call != NULL) {
+            parse_voucher(r, len, ret_call);
         } else if (type == FIELD_RELAY && ret_relay != NULL) {
             if (len != 1 || *ret_relay != ANSWER_RELAY_UNSAID)
                 reader_fail(r, ERR_INVALID);
@@ -378,7 +404,7 @@ int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call
     if (reader_is_ok(&r) && !credentials_are_valid(&call.credentials))
         reader_fail(&r, ERR_INVALID);
     parse_candidates(&r, &call.candidates);
-    parse_fields(&r, &call.ike, NULL, &call.candidates);
+    parse_fields(&r, &call.ike, NULL, &call.candidates, &call);
     const int error = end_parse(&r);
     if (error == ERR_OK)
         *ret_call = call;
@@ -399,6 +425,7 @@ void notify_build_call(struct writer *w, const struct notify_call *call)
     build_candidates(w, &call->candidates);
     build_ike(w, &call->ike);
     build_proof(w, &call->candidates);
+    build_voucher(w, call);
 }
 
 /* A refusal carries nothing of the called host's, an acceptance needs credentials. */
@@ -422,7 +449,7 @@ int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_
     parse_credentials(&r, &answer.credentials);
     parse_candidates(&r, &answer.candidates);
     parse_text(&r, answer.reason, sizeof answer.reason);
-    parse_fields(&r, &answer.ike, &answer.relay, &answer.candidates);
+    parse_fields(&r, &answer.ike, &answer.relay, &answer.candidates, NULL);
     if (reader_is_ok(&r) && !answer_is_consistent(&answer))
         reader_fail(&r, ERR_INVALID);
     const int error = end_parse(&r);

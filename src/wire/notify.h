@@ -19,14 +19,17 @@ enum notify_type {
     NOTIFY_RELAY = 56804,
     NOTIFY_LOOKUP = 56805,
     NOTIFY_KEY = 56806,
+    NOTIFY_VOUCH = 56807,
+    NOTIFY_VOUCHER = 56808,
 };
 
 #define NOTIFY_VERSION     1
-#define NOTIFY_LEN_MAX     1536 /* no notification data is longer */
+#define NOTIFY_LEN_MAX     1664 /* no notification data is longer */
 #define NOTIFY_IKE_MAX     700  /* the IKE messages that a call or its answer carries, together */
 #define NOTIFY_ADDRESS_MAX 8    /* local addresses in LOGIN */
 #define NOTIFY_KEY_LEN     32   /* raw Ed25519 public key */
 #define NOTIFY_MAC_LEN     6
+#define NOTIFY_SIGN_LEN    64  /* Ed25519 signature */
 #define NOTIFY_TEXT_CAP    256 /* text8 and its NUL */
 
 /* The same limit everywhere: what one host may make another one probe. */
@@ -125,6 +128,13 @@ struct notify_name {
     char reason[NOTIFY_TEXT_CAP]; /* printable ASCII */
 };
 
+/* A connector's word, signed, that a name of its zone has a key; which ones, is known from
+ * elsewhere (login/voucher.h). */
+struct notify_voucher {
+    uint64_t expires_s; /* seconds since 1970 */
+    uint8_t signature[NOTIFY_SIGN_LEN];
+};
+
 struct notify_call {
     bool wants_relay;
     bool is_vouched; /* caller's name vouched for by this connector */
@@ -136,6 +146,8 @@ struct notify_call {
     struct credentials credentials;
     struct candidate_list candidates;
     struct notify_ike ike; /* the caller's first one */
+    bool has_voucher;      /* of the caller's zone, for caller and caller_key */
+    struct notify_voucher voucher;
 };
 
 enum answer_result {
@@ -184,6 +196,12 @@ struct notify_key {
     uint8_t key[NOTIFY_KEY_LEN]; /* zero when unknown */
 };
 
+/* VOUCHER: the answer to VOUCH, for the name and key of the session that asks. */
+struct notify_vouched {
+    uint16_t left_s; /* how long it is good for; never 0 */
+    struct notify_voucher voucher;
+};
+
 /* Parsers take the notification data (version byte first) and leave ret alone on failure.
  * ERR_TRUNCATED or ERR_INVALID: ignore and count. ERR_UNSUPPORTED: another version, ignore. */
 MUST_USE int notify_parse_login(const void *data, size_t len, struct notify_login *ret_login);
@@ -193,6 +211,9 @@ MUST_USE int notify_parse_answer(const void *data, size_t len, struct notify_ans
 MUST_USE int notify_parse_relay(const void *data, size_t len, struct notify_relay *ret_relay);
 MUST_USE int notify_parse_lookup(const void *data, size_t len, struct notify_lookup *ret_lookup);
 MUST_USE int notify_parse_key(const void *data, size_t len, struct notify_key *ret_key);
+/* VOUCH says nothing but that it is one. */
+MUST_USE int notify_parse_vouch(const void *data, size_t len);
+MUST_USE int notify_parse_vouched(const void *data, size_t len, struct notify_vouched *ret_vouched);
 
 /* Builders write the notification data. The writer fails with ERR_FULL without room, and with
  * ERR_INVALID for a struct that no parser would take. */
@@ -203,6 +224,13 @@ void notify_build_answer(struct writer *w, const struct notify_answer *answer);
 void notify_build_relay(struct writer *w, const struct notify_relay *relay);
 void notify_build_lookup(struct writer *w, const struct notify_lookup *lookup);
 void notify_build_key(struct writer *w, const struct notify_key *key);
+void notify_build_vouch(struct writer *w);
+void notify_build_vouched(struct writer *w, const struct notify_vouched *vouched);
+/* The voucher alone, as CALL and VOUCHER hold it: NOTIFY_VOUCHER_LEN bytes. */
+#define NOTIFY_VOUCHER_LEN (8 + NOTIFY_SIGN_LEN)
+struct reader;
+void notify_read_voucher(struct reader *r, struct notify_voucher *ret_voucher);
+void notify_write_voucher(struct writer *w, const struct notify_voucher *voucher);
 
 /* May this be probed? Not loopback, multicast, broadcast, reserved, unspecified, link-local (its
  * scope is lost on the way), ORCHID, port 0, or within pool (NULL: none). */

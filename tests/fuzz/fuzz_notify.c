@@ -65,6 +65,12 @@ static int check_key(const uint8_t *data, size_t len)
     return 0;
 }
 
+static int check_vouched(const uint8_t *data, size_t len)
+{
+    CHECK(vouched);
+    return 0;
+}
+
 static int check_candidates(const uint8_t *data, size_t len)
 {
     static struct notify_call call;
@@ -101,6 +107,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         return check_lookup(data, len);
     case NOTIFY_KEY:
         return check_key(data, len);
+    case NOTIFY_VOUCH:
+        must((notify_parse_vouch(data, len) == 0) == (len == 1 && data[0] == NOTIFY_VERSION));
+        return 0;
+    case NOTIFY_VOUCHER:
+        return check_vouched(data, len);
     default:
         return 0;
     }

@@ -11,11 +11,13 @@ import socket
 import struct
 import subprocess
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 import lab as labs
 import programs
 
 LIAR = labs.BUILD / "tests/lab/lab_liar"
-LOGIN, NAME, CALL, ANSWER, RELAY, LOOKUP, KEY = range(56800, 56807)
+LOGIN, NAME, CALL, ANSWER, RELAY, LOOKUP, KEY, VOUCH, VOUCHER = range(56800, 56809)
 FRAGMENT, PASSWORD = "liarFrag", "passwordOfALiar+/0123456"
 COOKIE = 0x2112A442
 
@@ -49,6 +51,17 @@ def answer(number, key=bytes(32), endpoints=(), creds=None, result=0, reason="")
 
 def key_answer(number, key, known=True, static=True):
     return struct.pack("!BQBB", 1, number, 0 if known else 1, 1 if static else 0) + (key if known else bytes(32))
+
+
+def voucher(key_path, zone, caller, key, expires):
+    """What the holder of that private key says: this name has this key (the field of CALL, without its head)."""
+    text = b"detec voucher: this name has this key\0" + struct.pack("!Q", expires) + key + text8(zone) + text8(caller)
+    with open(key_path, "rb") as pem:
+        return struct.pack("!Q", expires) + load_pem_private_key(pem.read(), None).sign(text)
+
+
+def field(kind, data):
+    return struct.pack("!BH", kind, len(data)) + data
 
 
 class Reader:

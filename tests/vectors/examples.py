@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 CALLER_SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")  # RFC 8032, 7.1, test 1
 CALLED_SEED = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")  # test 2
+CONNECTOR_SEED = bytes.fromhex("c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7")  # test 3
 
 
 def public(seed):
@@ -52,6 +53,12 @@ def field(kind, data):
     return struct.pack(">BH", kind, len(data)) + data
 
 
+def voucher(expires):
+    text = (b"detec voucher: this name has this key\0" + struct.pack(">Q", expires) + CALLER + text8(ZONE)
+            + text8(CALLER_NAME))
+    return struct.pack(">Q", expires) + Ed25519PrivateKey.from_private_bytes(CONNECTOR_SEED).sign(text)
+
+
 def notifies():
     number = struct.pack(">Q", 0x0102030405060708)
     query = struct.pack(">Q", 0x1112131415161718)
@@ -73,6 +80,9 @@ def notifies():
     yield 56802, "CALL, with an IKE message", (
         bytes([1, 1]) + number + text8(CALLED_NAME) + text8(CALLER_NAME) + bytes(32) + credentials(CALLER_CREDENTIALS)
         + candidates((2, "198.51.100.7", 32589)) + field(1, bytes(range(0xA0, 0xA8)) + bytes(8) + bytes([33, 32, 34, 8])))
+    yield 56802, "CALL, with a voucher", (
+        bytes([1, 0]) + struct.pack(">Q", 0x2122232425262728) + text8("www.example.org") + text8(CALLER_NAME) + CALLER
+        + credentials(CALLER_CREDENTIALS) + candidates((2, "198.51.100.7", 32589)) + field(5, voucher(1767225720)))
     yield 56803, "ANSWER, with an IKE message, no relay", (
         bytes([1, 0]) + number + CALLED + credentials(CALLED_CREDENTIALS) + candidates((2, "203.0.113.80", 40123)) + text8("")
         + field(1, bytes(range(0xA0, 0xA8)) + bytes(range(0xB0, 0xB8)) + bytes([33, 32, 34, 32])) + field(2, bytes([1])))
@@ -84,6 +94,8 @@ def notifies():
     yield 56805, "LOOKUP", bytes([1]) + query + text8(CALLER_NAME)
     yield 56806, "KEY", bytes([1]) + query + bytes([0, 1]) + CALLER
     yield 56806, "KEY, unknown", bytes([1]) + query + bytes([1, 0]) + bytes(32)
+    yield 56807, "VOUCH", bytes([1])
+    yield 56808, "VOUCHER", bytes([1]) + struct.pack(">H", 120) + voucher(1767225720)
 
 
 def sput_aead():

@@ -207,7 +207,7 @@ static void test_implausible_names(void **state)
 static int call(struct login_client *client, uint64_t now_us)
 {
     return login_client_call(client, 7, "other." ZONE, "pc.home.example", &world_credentials,
-                             &world_candidates, NULL, now_us);
+                             &world_candidates, NULL, NULL, now_us);
 }
 
 struct early {
@@ -256,6 +256,31 @@ static void test_early(void **state)
     login_client_connected(client, sent, START_US);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
     login_client_free(client);
+}
+
+/* A call that is over before there is a session is not sent, nor its look-up; others are. */
+static void test_withdraw(void **state)
+{
+    for (uint64_t gone = 7; gone <= 9; gone++) {
+        struct login_client *client = new_client(true);
+        struct early early = {.room = 8};
+        assert_int_equal(login_client_lookup(client, 7, "other." ZONE, START_US), ERR_OK);
+        assert_int_equal(call(client, START_US), ERR_OK);
+        assert_int_equal(login_client_lookup(client, 8, "third." ZONE, START_US), ERR_OK);
+        expect(client, LOGIN_CONNECT);
+        login_client_withdraw(client, gone);
+        const struct login_early sent =
+            login_client_send_early(client, take_early, &early, START_US);
+        assert_int_equal(early.count, gone == 7 ? 2 : gone == 8 ? 3 : 4);
+        /* Behind what is left, whichever that is. */
+        assert_int_equal(login_client_lookup(client, 10, "last." ZONE, START_US), ERR_OK);
+        login_client_withdraw(client, gone);
+        login_client_connected(client, sent, START_US);
+        const struct login_event *event = expect(client, LOGIN_SEND);
+        assert_int_equal(event->send.type, NOTIFY_LOOKUP);
+        assert_null(login_client_next_event(client));
+        login_client_free(client);
+    }
 }
 
 /* A guest connects with its first call, which follows LOGIN without waiting for NAME. */
@@ -378,17 +403,17 @@ static void test_bad_arguments(void **state)
     assert_int_equal(login_client_new(&config, 0, &none), ERR_INVALID);
     assert_null(none);
     assert_int_equal(
-        login_client_call(client, 1, "", "", &world_credentials, &world_candidates, NULL, 0),
+        login_client_call(client, 1, "", "", &world_credentials, &world_candidates, NULL, NULL, 0),
         ERR_INVALID);
     char long_name[400];
     memset(long_name, 'a', sizeof long_name - 1);
     long_name[sizeof long_name - 1] = '\0';
-    assert_int_equal(
-        login_client_call(client, 1, long_name, "", &world_credentials, &world_candidates, NULL, 0),
-        ERR_INVALID);
+    assert_int_equal(login_client_call(client, 1, long_name, "", &world_credentials,
+                                       &world_candidates, NULL, NULL, 0),
+                     ERR_INVALID);
     const struct credentials empty = {0};
     assert_int_equal(
-        login_client_call(client, 1, "a." ZONE, "", &empty, &world_candidates, NULL, 0),
+        login_client_call(client, 1, "a." ZONE, "", &empty, &world_candidates, NULL, NULL, 0),
         ERR_INVALID);
     assert_int_equal(login_client_lookup(client, 1, long_name, 0), ERR_INVALID);
     login_client_free(client);
@@ -453,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_keepalive),
         cmocka_unit_test(test_implausible_names),
         cmocka_unit_test(test_early),
+        cmocka_unit_test(test_withdraw),
         cmocka_unit_test(test_guest),
         cmocka_unit_test(test_guest_gives_up),
         cmocka_unit_test(test_waiting_cap),

@@ -46,7 +46,7 @@ static int call(struct fixture *f, struct world_host *from, uint64_t number, con
                 const char *claimed)
 {
     const int error = login_client_call(from->client, number, called, claimed, &world_credentials,
-                                        &world_candidates, NULL, f->world.now_us);
+                                        &world_candidates, NULL, NULL, f->world.now_us);
     world_drain(&f->world);
     return error;
 }
@@ -62,7 +62,7 @@ static void test_carried_messages(void **state)
     for (unsigned round = 0; round < 2; round++) {
         assert_int_equal(login_client_call(f->caller->client, 9, "called." ZONE, "caller." ZONE,
                                            &world_credentials, &world_candidates,
-                                           round == 0 ? &there : NULL, f->world.now_us),
+                                           round == 0 ? &there : NULL, NULL, f->world.now_us),
                          ERR_OK);
         world_drain(&f->world);
         const struct notify_ike *seen = &f->called->call.ike;
@@ -79,7 +79,7 @@ static void test_carried_messages(void **state)
     }
     there.len = NOTIFY_IKE_MAX + 1;
     assert_int_equal(login_client_call(f->caller->client, 9, "called." ZONE, "caller." ZONE,
-                                       &world_credentials, &world_candidates, &there,
+                                       &world_credentials, &world_candidates, &there, NULL,
                                        f->world.now_us),
                      ERR_INVALID);
     finish(f);
@@ -149,7 +149,7 @@ static void test_answer_candidates(void **state)
 static int call_from(struct fixture *f, struct world_host *from, const struct candidate_list *list)
 {
     const int error = login_client_call(from->client, 77, "called." ZONE, "", &world_credentials,
-                                        list, NULL, f->world.now_us);
+                                        list, NULL, NULL, f->world.now_us);
     world_drain(&f->world);
     return error;
 }
@@ -304,7 +304,8 @@ static void test_forged_fields(void **state)
     assert_int_equal(registry_notify(registry, f->third->session, NOTIFY_CALL, buffer, w.len + 1,
                                      NULL, f->world.now_us),
                      ERR_TRUNCATED);
-    static const uint16_t types[] = {NOTIFY_NAME, NOTIFY_RELAY, NOTIFY_KEY, 56799, 56807, 0, 65535};
+    static const uint16_t types[] = {NOTIFY_NAME, NOTIFY_RELAY, NOTIFY_KEY, NOTIFY_VOUCHER,
+                                     56799,       56809,        0,          65535};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         assert_int_equal(registry_notify(registry, f->third->session, types[i], buffer, w.len, NULL,
                                          f->world.now_us),

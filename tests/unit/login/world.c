@@ -145,6 +145,10 @@ static void take_client_event(struct world_host *host, const struct login_event 
         host->relays++;
         host->relay = event->relay;
         break;
+    case LOGIN_VOUCHER:
+        host->vouchers++;
+        host->vouched = event->vouched;
+        break;
     case LOGIN_KEY:
         host->keys++;
         host->looked_up = event->key;

@@ -26,7 +26,8 @@ struct world_host {
     struct notify_answer answer;
     struct notify_key looked_up;
     struct notify_relay relay;
-    unsigned calls, answers, keys, relays;
+    struct notify_vouched vouched;
+    unsigned calls, answers, keys, relays, vouchers;
     uint64_t down_retry_us;
     bool answers_calls;
 };

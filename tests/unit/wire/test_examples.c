@@ -76,6 +76,13 @@ static void check_notify(unsigned long type, const uint8_t *data, size_t len)
     case NOTIFY_KEY:
         CHECK(key);
         break;
+    case NOTIFY_VOUCH:
+        assert_int_equal(notify_parse_vouch(data, len), ERR_OK);
+        notify_build_vouch(&w);
+        break;
+    case NOTIFY_VOUCHER:
+        CHECK(vouched);
+        break;
     default:
         fail_msg("type %lu", type);
     }
@@ -96,7 +103,7 @@ static void test_notifies(void **state)
         assert_quoted(vector_text(&c, "data"));
     }
     fclose(in);
-    assert_int_equal(cases, 14);
+    assert_int_equal(cases, 17);
 }
 
 /* The fields, not only the form. */

@@ -83,6 +83,9 @@ static const struct notify_lookup some_lookup = {.number = 7, .name = "a.example
 static const struct notify_key some_key = {
     .number = 7, .is_known = true, .is_static = true, .key = {9}};
 
+static const struct notify_vouched some_voucher = {.left_s = 120,
+                                                   .voucher = {0x0102030405060708, {0x55}}};
+
 static const struct notify_relay some_relay = {
     .number = 0x1112131415161718, .channel = 0x21222324, .rate = 0x31323334, .len_max = 4000};
 
@@ -114,12 +117,13 @@ CODEC(answer, make_answer())
 CODEC(relay, some_relay)
 CODEC(lookup, some_lookup)
 CODEC(key, some_key)
+CODEC(vouched, some_voucher)
 
 static const struct codec codecs[] = {
     {"login", build_login, parse_login}, {"name", build_name, parse_name},
     {"call", build_call, parse_call},    {"answer", build_answer, parse_answer},
     {"relay", build_relay, parse_relay}, {"lookup", build_lookup, parse_lookup},
-    {"key", build_key, parse_key},
+    {"key", build_key, parse_key},       {"vouched", build_vouched, parse_vouched},
 };
 #define CODEC_COUNT (sizeof codecs / sizeof codecs[0])
 
@@ -131,6 +135,7 @@ union any {
     struct notify_relay relay;
     struct notify_lookup lookup;
     struct notify_key key;
+    struct notify_vouched vouched;
     uint8_t bytes[2048];
 };
 
@@ -318,6 +323,101 @@ static void test_fields(void **state)
     call.ike.len = NOTIFY_IKE_MAX + 1;
     writer_init(&w, buffer, sizeof buffer);
     notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_INVALID);
+}
+
+/* In CALL alone, whole or not at all, and once. */
+static void test_voucher_field(void **state)
+{
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    struct notify_call call = make_call(), parsed;
+    struct notify_answer answer = make_answer();
+    int error;
+    const size_t bare = build_call(buffer, sizeof buffer, &error);
+    call.has_voucher = true;
+    call.voucher.expires_s = 0x1122334455667788;
+    for (size_t i = 0; i < NOTIFY_SIGN_LEN; i++)
+        call.voucher.signature[i] = (uint8_t)(i + 1);
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.len, bare + 3 + NOTIFY_VOUCHER_LEN);
+    assert_memory_equal(buffer + bare, "\x05\x00\x48\x11\x22\x33\x44\x55\x66\x77\x88\x01\x02", 13);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_true(parsed.has_voucher);
+    assert_true(parsed.voucher.expires_s == call.voucher.expires_s);
+    assert_memory_equal(parsed.voucher.signature, call.voucher.signature, NOTIFY_SIGN_LEN);
+    for (size_t cut = bare + 1; cut < w.len; cut++) {
+        uint8_t *copy = malloc(cut);
+        assert_non_null(copy);
+        memcpy(copy, buffer, cut);
+        assert_int_equal(notify_parse_call(copy, cut, &parsed), ERR_TRUNCATED);
+        free(copy);
+    }
+    /* Any other length, whatever follows. */
+    memset(buffer + w.len, 0, 64);
+    for (unsigned len = 0; len < 128; len++) {
+        buffer[bare + 2] = (uint8_t)len;
+        if (len != NOTIFY_VOUCHER_LEN)
+            assert_true(notify_parse_call(buffer, bare + 3 + len, &parsed) < 0);
+    }
+    buffer[bare + 2] = NOTIFY_VOUCHER_LEN;
+    memcpy(buffer + w.len, buffer + bare, 3 + NOTIFY_VOUCHER_LEN);
+    assert_int_equal(notify_parse_call(buffer, w.len + 3 + NOTIFY_VOUCHER_LEN, &parsed),
+                     ERR_INVALID);
+    /* An answer has none: what is there belongs to a later version. */
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_answer(&w, &answer);
+    writer_u8(&w, 5);
+    writer_u16(&w, NOTIFY_VOUCHER_LEN);
+    notify_write_voucher(&w, &call.voucher);
+    assert_int_equal(notify_parse_answer(buffer, w.len, &answer), ERR_OK);
+}
+
+/* The longest CALL that can be: its voucher still fits. */
+static void test_longest_call(void **state)
+{
+    static struct notify_call call, parsed;
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    struct writer w;
+    call = make_call();
+    for (char *text = call.called; text - call.called < (NAME_TEXT_CAP - 1); text++)
+        *text = (text - call.called) % 32 == 31 ? '.' : 'a';
+    call.called[(NAME_TEXT_CAP - 1)] = '\0';
+    memcpy(call.caller, call.called, sizeof call.caller);
+    call.candidates.count = CANDIDATE_MAX;
+    for (size_t i = 0; i < CANDIDATE_MAX; i++)
+        call.candidates.items[i] =
+            (struct candidate){CANDIDATE_HOST, endpoint_of("[2001:db8::7]:4500")};
+    call.candidates.pattern = (struct port_pattern){PORT_PATTERN_RANDOM, false, 0, 0};
+    call.candidates.proof_len = CANDIDATE_PROOF_MAX;
+    call.ike.len = call.ike.wake_len = NOTIFY_IKE_MAX / 2;
+    call.has_voucher = true;
+    writer_init(&w, buffer, sizeof buffer);
+    notify_build_call(&w, &call);
+    assert_int_equal(w.error, ERR_OK);
+    assert_int_equal(notify_parse_call(buffer, w.len, &parsed), ERR_OK);
+    assert_true(parsed.has_voucher);
+}
+
+static void test_vouch(void **state)
+{
+    static const uint8_t data[] = {NOTIFY_VERSION, 0};
+    assert_int_equal(notify_parse_vouch(data, 0), ERR_TRUNCATED);
+    assert_int_equal(notify_parse_vouch(data, 1), ERR_OK);
+    assert_int_equal(notify_parse_vouch(data, 2), ERR_INVALID);
+    assert_int_equal(notify_parse_vouch("\x02", 1), ERR_UNSUPPORTED);
+    /* A voucher that is over already is none. */
+    struct notify_vouched vouched = some_voucher, parsed;
+    uint8_t buffer[NOTIFY_LEN_MAX];
+    int error;
+    const size_t len = build_vouched(buffer, sizeof buffer, &error);
+    buffer[1] = buffer[2] = 0;
+    assert_int_equal(notify_parse_vouched(buffer, len, &parsed), ERR_INVALID);
+    struct writer w;
+    writer_init(&w, buffer, sizeof buffer);
+    vouched.left_s = 0;
+    notify_build_vouched(&w, &vouched);
     assert_int_equal(w.error, ERR_INVALID);
 }
 
@@ -707,6 +807,9 @@ int main(void)
         cmocka_unit_test(test_call_bytes),
         cmocka_unit_test(test_answer_refused),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_voucher_field),
+        cmocka_unit_test(test_longest_call),
+        cmocka_unit_test(test_vouch),
         cmocka_unit_test(test_two_messages),
         cmocka_unit_test(test_proof),
         cmocka_unit_test(test_answer_relay),
