@@ -8,6 +8,10 @@
 #include <string.h>
 
 #define INTERVAL_MAX_US (10 * SECOND_US) /* between retransmissions */
+/* Some repeated requests in a row are losses, or a path that was dead; so many say that the path is
+ * slower than it was. */
+#define UNMEASURED_MAX      5
+#define ROUND_TRIP_BOUND_US SECOND_US
 
 static uint64_t spi_hash(const struct ike_table *table, uint64_t spi)
 {
@@ -279,6 +283,17 @@ void ike_generation_repeat(struct ike_generation *g, uint64_t now_us)
     r->repeat_us = now_us + r->interval_us;
 }
 
+void ike_sa_measure_bound(struct ike_sa *sa, uint64_t since_first_us)
+{
+    if (sa->round_trip_us != 0 && !sa->is_round_trip_bound &&
+        ++sa->unmeasured_requests < UNMEASURED_MAX)
+        return;
+    sa->unmeasured_requests = 0;
+    sa->is_round_trip_bound = true;
+    sa->round_trip_us = deadline_min(since_first_us, ROUND_TRIP_BOUND_US);
+    sa->round_trip_var_us = sa->round_trip_us / 8;
+}
+
 uint64_t ike_sa_first_interval(const struct ike_sa *sa)
 {
     const struct ike_config *config = ike_sa_config(sa);
@@ -297,7 +312,9 @@ void ike_sa_measure(struct ike_sa *sa, uint64_t round_trip_us)
 {
     uint64_t sample_us = round_trip_us > 0 ? round_trip_us : 1;
 
-    if (sa->round_trip_us == 0) {
+    sa->unmeasured_requests = 0;
+    if (sa->round_trip_us == 0 || sa->is_round_trip_bound) {
+        sa->is_round_trip_bound = false;
         sa->round_trip_us = sample_us;
         sa->round_trip_var_us = sample_us / 2;
         return;

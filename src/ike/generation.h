@@ -46,5 +46,9 @@ void ike_generation_repeat(struct ike_generation *g, uint64_t now_us);
 uint64_t ike_sa_first_interval(const struct ike_sa *sa);
 /* Takes the time between a request never repeated and its answer. */
 void ike_sa_measure(struct ike_sa *sa, uint64_t round_trip_us);
+/* An answer to a request that was repeated: to which of them is not known (RFC 6298, 3), but it
+ * took no longer than since the first. Where nothing else is known, or no answer ever comes before
+ * the repetition, that counts until there is a real sample. */
+void ike_sa_measure_bound(struct ike_sa *sa, uint64_t since_first_us);
 
 #endif

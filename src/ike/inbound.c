@@ -214,6 +214,8 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
     memset(&g->request, 0, sizeof(g->request));
     if (!request.was_repeated)
         ike_sa_measure(sa, now_us - request.sent_us);
+    else
+        ike_sa_measure_bound(sa, now_us - request.sent_us);
     error = ike_message_parse(opened.first, opened.data, opened.len, &m);
     if (error != ERR_OK || m.unknown_critical != 0)
         error = refuse_answer(g, now_us);

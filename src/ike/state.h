@@ -225,6 +225,8 @@ struct ike_sa {
     char *peer_id;                     /* NULL: none */
     struct ike_resumption *resumption; /* to resume it later; NULL: none */
     uint64_t heard_us, round_trip_us, round_trip_var_us;
+    bool is_round_trip_bound;     /* no more is known than that it is not longer */
+    unsigned unmeasured_requests; /* in a row: answered after having been repeated */
     uint64_t establish_by_us, close_by_us;
     uint64_t rekey_us, hard_us; /* of the current generation */
     bool is_resting;            /* has no use for children, and is silent (ike/rest.c) */

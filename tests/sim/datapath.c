@@ -1,5 +1,6 @@
-/* The data path without its thread: takes the place of src/host/datapath.c at link time. Packets
- * take the same way through inbound.c and outbound.c; only waiting and waking are left out. */
+/* The data path without its thread: takes the place of src/host/datapath.c and datapath_tun.c at
+ * link time, and defines all that they do. Packets take the same way through inbound.c and
+ * outbound.c; only waiting, waking and super-packets are left out. */
 #include "host/datapath_internal.h"
 #include "io/clock.h"
 #include "sim.h"
@@ -42,8 +43,30 @@ static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct 
     handoff_push(&dp->from_local);
 }
 
+void datapath_flush_tun(struct datapath *dp)
+{
+}
+
+unsigned datapath_read_tun(struct datapath *dp)
+{
+    return 0;
+}
+
+void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel)
+{
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_local, NULL, 0);
+    if (slot == NULL) {
+        tunnel_set_wake(tunnel, TUNNEL_WAKE_DATA);
+        return;
+    }
+    slot->kind = HANDOFF_WAKE;
+    slot->peer = tunnel_view(tunnel)->peer_ipv4;
+    handoff_push(&dp->from_local);
+}
+
 void datapath_flush(struct datapath *dp)
 {
+    sput_batch_seal(dp->tags, dp->batch, dp->batch_count);
     for (unsigned i = 0; i < dp->batch_count; i++) {
         const struct packet *packet = dp->batch[i];
         struct udp *udp = sockets_find(machine_current()->host, packet->peer.socket);
@@ -58,6 +81,7 @@ void datapath_flush(struct datapath *dp)
 void datapath_queue(struct datapath *dp, struct packet *packet)
 {
     if (packet->peer.address.family == ADDRESS_RELAY) {
+        sput_batch_seal(dp->tags, &packet, 1);
         hand_over(dp, HANDOFF_RELAY, packet);
         packet_give_back(&dp->pool, packet);
         return;
@@ -92,7 +116,7 @@ static bool read_control(struct datapath *dp)
     if (slot == NULL)
         return false;
     do {
-        if (slot->kind == HANDOFF_COMMAND)
+        if (slot->kind == HANDOFF_COMMAND || slot->kind == HANDOFF_PROBE)
             outbound_command(dp, slot);
         else
             take_packet(dp, slot);
@@ -128,7 +152,7 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
 {
     struct datapath *dp = sim_new(sizeof(*dp));
     dp->config = *config;
-    if (packet_pool_init(&dp->pool, POOL_COUNT) != ERR_OK ||
+    if (packet_pool_init(&dp->pool, POOL_COUNT) != ERR_OK || sput_batch_new(&dp->tags) != ERR_OK ||
         handoff_init(&dp->from_network, HANDOFF_COUNT) != ERR_OK ||
         handoff_init(&dp->from_local, HANDOFF_COUNT) != ERR_OK ||
         handoff_init(&dp->to_data, HANDOFF_COUNT) != ERR_OK)
@@ -142,6 +166,7 @@ void datapath_stop(struct datapath *datapath)
     if (datapath == NULL)
         return;
     datapath_flush(datapath);
+    sput_batch_free(datapath->tags);
     packet_pool_done(&datapath->pool);
     handoff_done(&datapath->from_network);
     handoff_done(&datapath->from_local);
@@ -191,6 +216,21 @@ bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)
 {
     return give(datapath, HANDOFF_COMMAND, NULL, peer, command, NULL, 0);
+}
+
+bool datapath_send_probe(struct datapath *datapath, const struct address *peer, uint32_t size,
+                         uint32_t token)
+{
+    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
+    if (slot == NULL)
+        return false;
+    slot->kind = HANDOFF_PROBE;
+    slot->peer = *peer;
+    slot->command = SPUT_PROBE;
+    slot->size = size;
+    slot->token = token;
+    handoff_push(&datapath->to_data);
+    return true;
 }
 
 void datapath_expect(struct datapath *datapath, uint64_t until_us)

@@ -2,9 +2,11 @@
 #include "hub.h"
 
 #include "crypto/memory.h"
+#include "ike/ticket.h"
 #include "io/ike_stream.h"
 #include "login/registry.h"
 #include "login/relay.h"
+#include "names/zone.h"
 #include "path/binding.h"
 #include "pipe.h"
 #include <stdlib.h>
@@ -13,6 +15,9 @@
 #define RELAY_RATE       250000
 #define RELAY_RATE_TOTAL 10000000
 #define SEEN_MAX         64
+#define STUN_PORTS       2 /* the second is the next one, for tests of NATs */
+#define LEASE_US         (120 * SECOND_US)
+#define TICKETS_LIFE_S   86400
 
 struct session {
     struct session *next;
@@ -36,6 +41,9 @@ struct hub {
     uint64_t next_number;
     struct address seen[SEEN_MAX]; /* where Binding requests came from */
     size_t seen_count;
+    struct ike_tickets *tickets; /* outlives the daemon, as its file does */
+    uint8_t stun_key[BINDING_TICKET_KEY_LEN];
+    struct zone *zone;
 };
 
 static struct session *find(const struct hub *hub, uint64_t number)
@@ -61,6 +69,8 @@ static void end(struct hub *hub, struct session *session, bool is_logout, bool i
     if (session->is_ended)
         return;
     session->is_ended = true;
+    core_trace(&hub->sim->core, "the connector: session %llu ends%s",
+               (unsigned long long)session->number, is_logout ? ", logged out" : "");
     ike_sa_free(session->sa);
     session->sa = NULL;
     relay_session_closed(hub->relay, session->number);
@@ -141,6 +151,10 @@ static bool drive(struct hub *hub, struct session *session)
         session->is_registered =
             registry_session_open(hub->registry, session->number, event.established.peer_key.bytes,
                                   hub->sim->core.now_us) == ERR_OK;
+        core_trace(&hub->sim->core, "the connector: session %llu is %s",
+                   (unsigned long long)session->number,
+                   event.established.is_resumed ? "resumed" : "new");
+        registry_session_observed(hub->registry, session->number, &session->remote.address);
     } else if (event.type == IKE_EVENT_NOTIFY && session->is_registered) {
         on_notify(hub, session, &event.notify);
     } else if (event.type == IKE_EVENT_CLOSED) {
@@ -194,6 +208,8 @@ static void take_event(struct hub *hub, const struct registry_event *event)
             (void)!ike_sa_send_notify(session->sa, event->send.type, event->send.data,
                                       event->send.len);
     } else if (event->type == REGISTRY_CLOSE && session != NULL && !session->is_closing) {
+        core_trace(&hub->sim->core, "the connector closes session %llu: %d",
+                   (unsigned long long)session->number, (int)event->close);
         session->is_closing = true;
         session->is_registered = false;
         transmit(hub, session);
@@ -247,7 +263,8 @@ void hub_on_connected(struct pipe *pipe)
     struct session *session = sim_new(sizeof(*session));
     session->number = ++hub->next_number;
     session->pipe = pipe;
-    session->remote.address = net_outside(&pipe->sim->net, pipe->machine->link);
+    session->remote.address =
+        net_outside(&pipe->sim->net, pipe->machine->link, pipe->target.address.family);
     session->remote.port = (uint16_t)(20000 + session->number);
     ike_stream_init(&session->parser, true, IKE_STREAM_PAYLOAD_CAP);
     session->next = hub->sessions;
@@ -340,6 +357,40 @@ void hub_crash(struct hub *hub, bool is_machine_lost)
     hub->is_machine_up = !is_machine_lost;
 }
 
+static uint64_t wall_s(const struct hub *hub)
+{
+    return hub->sim->core.now_us / SECOND_US;
+}
+
+static bool has_seen(void *context, const struct endpoint *endpoint, const void *proof, size_t len)
+{
+    const struct hub *hub = context;
+    return binding_has_seen(hub->stun_key, endpoint, proof, len, (uint32_t)wall_s(hub));
+}
+
+static void publish(struct hub *hub)
+{
+    const struct link *link = &hub->sim->net.links[HUB_LINK];
+    const struct zone_config config = {.name = SIM_ZONE,
+                                       .address = link->ipv4,
+                                       .other_address = link->ipv6,
+                                       .port = SIM_HUB_PORT,
+                                       .key = *hub_key(hub),
+                                       .serial = (uint32_t)wall_s(hub)};
+    zone_free(hub->zone);
+    if (zone_new(&config, &hub->zone) != ERR_OK)
+        abort();
+}
+
+void hub_move(struct hub *hub)
+{
+    struct link *link = &hub->sim->net.links[HUB_LINK];
+    core_trace(&hub->sim->core, "the connector moves");
+    link->ipv4 = net_new_ipv4(&hub->sim->net, NET_INTERNET);
+    link->ipv6 = net_new_ipv6(&hub->sim->net, NET_INTERNET);
+    publish(hub);
+}
+
 void hub_start(struct hub *hub)
 {
     struct ike_table_limits limits;
@@ -350,12 +401,14 @@ void hub_start(struct hub *hub)
                                      .stun_port = SIM_HUB_PORT,
                                      .has_relay = true,
                                      .find_static = find_static,
+                                     .has_seen = has_seen,
                                      .context = hub};
     if (hub->is_running)
         return;
     core_trace(&hub->sim->core, "the connector starts");
     ike_table_limits_init(&limits);
     rng_fill(&hub->sim->core.rng, seed, sizeof(seed));
+    rng_fill(&hub->sim->core.rng, hub->stun_key, sizeof(hub->stun_key));
     if (ike_table_new(&limits, hub->sim->core.now_us, &hub->ike) != ERR_OK ||
         registry_new(&config, &hub->registry) != ERR_OK ||
         relay_new(&relay, seed, &hub->relay) != ERR_OK)
@@ -373,8 +426,17 @@ struct hub *hub_new(struct sim *sim)
     ike_config_init(&config, hub->identity);
     strcpy(config.id, SIM_ZONE);
     config.is_reliable = true;
+    config.dpd_interval_us = config.request_timeout_us = LEASE_US / 3;
+    uint8_t key[IKE_TICKET_KEY_LEN];
+    rng_fill(&sim->core.rng, key, sizeof(key));
+    if (ike_tickets_new(TICKETS_LIFE_S, &hub->tickets) != ERR_OK)
+        abort();
+    ike_tickets_add_key(hub->tickets, key);
+    ike_tickets_set_time(hub->tickets, wall_s(hub));
+    config.tickets = hub->tickets;
     if (ike_profile_new(&config, &hub->profile) != ERR_OK)
         abort();
+    publish(hub);
     return hub;
 }
 
@@ -383,6 +445,8 @@ void hub_free(struct hub *hub)
     if (hub->is_running)
         close_all(hub, true);
     ike_profile_free(hub->profile);
+    ike_tickets_free(hub->tickets);
+    zone_free(hub->zone);
     identity_free(hub->identity);
     free(hub);
 }
@@ -398,6 +462,7 @@ uint64_t hub_next_us(const struct hub *hub)
 void hub_expire(struct hub *hub)
 {
     const uint64_t now_us = hub->sim->core.now_us;
+    ike_tickets_set_time(hub->tickets, wall_s(hub));
     while (ike_table_expire(hub->ike, now_us) != NULL)
         ;
     registry_expire(hub->registry, now_us);
@@ -405,18 +470,30 @@ void hub_expire(struct hub *hub)
     settle(hub);
 }
 
-void hub_take_datagram(struct hub *hub, const struct endpoint *from, const uint8_t *data,
-                       size_t len)
+void hub_take_datagram(struct hub *hub, const struct endpoint *from, const struct endpoint *to,
+                       const uint8_t *data, size_t len)
 {
-    uint8_t answer[BINDING_ANSWER_CAP];
-    const struct endpoint self = hub_endpoint(hub);
+    uint8_t answer[BINDING_DISCOVERY_CAP > BINDING_REQUEST_LEN_MAX ? BINDING_DISCOVERY_CAP
+                                                                   : BINDING_REQUEST_LEN_MAX];
+    const uint16_t other_port = to->port == SIM_HUB_PORT ? SIM_HUB_PORT + 1 : SIM_HUB_PORT;
+    const struct binding_server server = {.at = *to,
+                                          .other = {to->address, other_port},
+                                          .ticket_key = hub->stun_key,
+                                          .now_s = (uint32_t)wall_s(hub)};
+    struct binding_route route;
+    struct endpoint self = *to, back = *from;
     struct writer w;
     writer_init(&w, answer, sizeof(answer));
-    if (!hub->is_running || binding_answer(data, len, from, &w) != ERR_OK)
+    if (!hub->is_running || to->port < SIM_HUB_PORT || to->port >= SIM_HUB_PORT + STUN_PORTS ||
+        binding_discover(data, len, from, &server, &w, &route) != ERR_OK)
         return;
     if (!hub_has_seen(hub, &from->address) && hub->seen_count < SEEN_MAX)
         hub->seen[hub->seen_count++] = from->address;
-    sim_send(hub->sim, HUB_LINK, &self, from, -1, answer, w.len, ORIGIN_HOST);
+    if (route.port != 0)
+        back.port = route.port;
+    if (route.change_port)
+        self.port = other_port;
+    sim_send(hub->sim, HUB_LINK, &self, &back, -1, answer, w.len, ORIGIN_HOST);
 }
 
 bool hub_has_seen(const struct hub *hub, const struct address *address)
@@ -433,9 +510,21 @@ const struct public_key *hub_key(const struct hub *hub)
     return identity_public(hub->identity);
 }
 
-struct endpoint hub_endpoint(const struct hub *hub)
+struct endpoint hub_endpoint(const struct hub *hub, enum address_family family)
 {
-    return (struct endpoint){hub->sim->net.links[HUB_LINK].ipv4, SIM_HUB_PORT};
+    const struct link *link = &hub->sim->net.links[HUB_LINK];
+    return (struct endpoint){family == ADDRESS_IPV6 ? link->ipv6 : link->ipv4, SIM_HUB_PORT};
+}
+
+bool hub_is_at(const struct hub *hub, const struct address *address)
+{
+    const struct link *link = &hub->sim->net.links[HUB_LINK];
+    return address_is_equal(address, &link->ipv4) || address_is_equal(address, &link->ipv6);
+}
+
+const struct zone *hub_zone(const struct hub *hub)
+{
+    return hub->zone;
 }
 
 size_t hub_session_count(const struct hub *hub)

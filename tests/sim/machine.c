@@ -57,22 +57,24 @@ struct machine *machine_add(struct sim *sim, int link)
 static void configure(const struct machine *machine, struct host_config *config)
 {
     const struct sim *sim = machine->sim;
+    const struct habits *habits = &machine->habits;
     *config = (struct host_config){
         .file = "detec.conf",
         .zone = SIM_ZONE,
-        .connector = hub_endpoint(sim->hub),
         .has_connector_key = true,
         .connector_key = *hub_key(sim->hub),
         .port = SIM_PORT,
         .pool = {.address = address_from_ipv4(0), .bits = 8},
         .dns = DNS_MODE_OFF,
-        .relay = RELAY_MODE_YES,
-        .idle_us = 600 * SECOND_US,
+        .relay = habits->is_relay_forced ? RELAY_MODE_ALWAYS : RELAY_MODE_YES,
+        .has_birthday = habits->has_birthday,
+        .idle_us = habits->idle_us,
         .attempt_us = 5 * SECOND_US,
         .keepalive_us = 20 * SECOND_US,
-        .rekey_us = 3600 * SECOND_US,
+        .rekey_us = habits->rekey_us,
         .mtu = 1500,
-        .suites = {SPUT_AES128_GCM, SPUT_PAPER},
+        .suites = {habits->is_paper_first ? SPUT_PAPER : SPUT_AES128_GCM,
+                   habits->is_paper_first ? SPUT_AES128_GCM : SPUT_PAPER},
         .suite_count = 2,
         .accept = TRUST_LEVEL_CONNECTOR,
     };
@@ -184,6 +186,15 @@ void machine_stop(struct machine *machine)
     machine_leave(before);
 }
 
+/* Those at rest are silent, and go with their table. */
+static unsigned count_awake(struct ike_table *table)
+{
+    unsigned count = 0;
+    for (struct ike_sa *sa = NULL; (sa = ike_table_walk(table, sa)) != NULL;)
+        count += !ike_sa_is_resting(sa);
+    return count;
+}
+
 void machine_finish(struct machine *machine)
 {
     struct host *host = machine->host;
@@ -191,9 +202,9 @@ void machine_finish(struct machine *machine)
     if (host == NULL)
         return;
     struct machine *before = machine_enter(machine);
-    if (ike_table_count(host->ike) != 0 || ike_table_count(host->ike_tcp) != 0)
+    if (count_awake(host->ike) != 0 || ike_table_count(host->ike_tcp) != 0)
         core_break(core, "%s has %u IKE SAs left with hosts, %u with connectors", machine->name,
-                   ike_table_count(host->ike), ike_table_count(host->ike_tcp));
+                   count_awake(host->ike), ike_table_count(host->ike_tcp));
     if (punch_table_count(host->punches) != 0)
         core_break(core, "%s has %zu punches left", machine->name,
                    punch_table_count(host->punches));
@@ -223,9 +234,23 @@ void machine_on_network(struct machine *machine)
     machine_leave(before);
 }
 
+void machine_sleep(struct machine *machine)
+{
+    machine->is_asleep = true;
+    machine->slept_us = machine->sim->core.now_us;
+}
+
 void machine_wake(struct machine *machine)
 {
+    const uint64_t for_us = machine->sim->core.now_us - machine->slept_us;
+    struct host *host = machine->host;
     machine->is_asleep = false;
+    if (host != NULL && for_us > TASK_LATE_US) {
+        struct machine *before = machine_enter(machine);
+        mobility_on_late(&host->tasks, for_us, machine->sim->core.now_us + machine->offset_us);
+        machine_settle(machine);
+        machine_leave(before);
+    }
     machine_on_network(machine); /* the link comes up again */
 }
 
@@ -294,6 +319,7 @@ void machine_take_datagram(struct machine *machine, const struct endpoint *from,
     packet->len = (uint32_t)len;
     packet->peer = *from;
     dp->now_us = machine->sim->core.now_us + machine->offset_us;
+    sput_batch_foresee(dp->tags, dp->config.tunnels, &packet, 1);
     inbound(dp, packet);
     machine_settle(machine);
     machine_leave(before);
@@ -345,7 +371,7 @@ static uint64_t heard(struct ike_table *table)
 uint64_t machine_belief(const struct machine *machine)
 {
     const struct host *host = machine->host;
-    uint64_t sum = heard(host->ike) + heard(host->ike_tcp);
+    uint64_t sum = heard(host->ike); /* connectors speak by TCP */
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;) {
         const struct call *call = CONTAINER_OF(node, struct call, by_number);
         if (call->punch != NULL)

@@ -36,8 +36,15 @@ static void drop_old(struct router *router, uint64_t now_us)
     for (size_t i = 0; i < router->count; i++) {
         if (router->mappings[i].expires_us > now_us)
             router->mappings[kept++] = router->mappings[i];
+        else
+            free(router->mappings[i].seen);
     }
     router->count = kept;
+}
+
+void nat_forget(struct router *router)
+{
+    drop_old(router, UINT64_MAX);
 }
 
 static struct mapping *add(struct router *router)
@@ -71,16 +78,20 @@ static bool is_free(const struct router *router, const struct endpoint *outer,
     return true;
 }
 
+const struct address *nat_outside(const struct router *router, const struct address *inner)
+{
+    unsigned which = 0;
+    for (size_t i = 0; i < sizeof(inner->bytes); i++)
+        which = which * 31 + inner->bytes[i];
+    return &router->wan[which % router->wan_count];
+}
+
 static struct endpoint choose_outer(struct net *net, struct router *router,
                                     const struct endpoint *inner, const struct endpoint *remote)
 {
     struct endpoint outer = {.port = inner->port};
-    unsigned which = 0;
-    for (size_t i = 0; i < sizeof(inner->address.bytes); i++)
-        which = which * 31 + inner->address.bytes[i];
-    if (router->kind.is_unpaired)
-        which = (unsigned)rng_next(&net->rng);
-    outer.address = router->wan[which % router->wan_count];
+    outer.address = router->kind.is_unpaired ? router->wan[rng_below(&net->rng, router->wan_count)]
+                                             : *nat_outside(router, &inner->address);
     /* A kernel keeps to what it has chosen for this source, where that is unambiguous. */
     for (size_t i = 0; i < router->count && router->kind.is_kernel; i++) {
         const struct mapping *other = &router->mappings[i];
@@ -105,9 +116,13 @@ static void note_seen(struct mapping *mapping, const struct endpoint *remote)
         if (endpoint_is_equal(&mapping->seen[i], remote))
             return;
     }
-    mapping->seen[mapping->seen_count % NET_SEEN_MAX] = *remote;
-    if (mapping->seen_count < NET_SEEN_MAX)
-        mapping->seen_count++;
+    if (mapping->seen_count == mapping->seen_cap) {
+        mapping->seen_cap = mapping->seen_cap > 0 ? mapping->seen_cap * 2 : 4;
+        mapping->seen = realloc(mapping->seen, mapping->seen_cap * sizeof(*mapping->seen));
+        if (mapping->seen == NULL)
+            abort();
+    }
+    mapping->seen[mapping->seen_count++] = *remote;
 }
 
 static struct mapping *map_out(struct net *net, struct router *router, const struct endpoint *inner,

@@ -14,8 +14,10 @@ void net_init(struct net *net, uint64_t seed)
 
 void net_done(struct net *net)
 {
-    for (size_t i = 0; i < NET_ROUTERS_MAX; i++)
+    for (size_t i = 0; i < NET_ROUTERS_MAX; i++) {
+        nat_forget(&net->routers[i]);
         free(net->routers[i].mappings);
+    }
     memset(net, 0, sizeof(*net));
 }
 
@@ -111,7 +113,7 @@ int net_add_router(struct net *net, int outer, const struct nat_kind *kind)
 
 void net_reboot(struct net *net, int router)
 {
-    net->routers[router].count = 0;
+    nat_forget(&net->routers[router]);
     net->routers[router].epoch++;
 }
 
@@ -188,14 +190,16 @@ bool net_is_torn(const struct net *net, int link, uint64_t now_us)
     return false;
 }
 
-struct address net_outside(const struct net *net, int link)
+struct address net_outside(const struct net *net, int link, enum address_family family)
 {
     struct address address = net->links[link].ipv4;
+    if (family == ADDRESS_IPV6)
+        return net->links[link].ipv6;
     int realm = net->links[link].realm;
     for (int gateway; (gateway = net->realms[realm].gateway) != NET_NONE;
          realm = net->routers[gateway].outer) {
         if (!net->routers[gateway].kind.is_firewall)
-            address = net->routers[gateway].wan[0];
+            address = *nat_outside(&net->routers[gateway], &address);
     }
     return address;
 }

@@ -14,7 +14,6 @@
 #define NET_INTERNET    0
 #define NET_NONE        (-1)
 #define NET_HOPS_MAX    64
-#define NET_SEEN_MAX    64 /* remotes that one mapping remembers */
 
 /* RFC 4787's words. */
 enum dependence { EI, AD, APD };
@@ -40,8 +39,8 @@ struct mapping {
     struct endpoint inner, outer;
     struct endpoint remote; /* mapped for this one alone: by address, or address and port */
     uint64_t expires_us;
-    struct endpoint seen[NET_SEEN_MAX]; /* remotes that were sent to */
-    unsigned seen_count;
+    struct endpoint *seen; /* remotes that were sent to */
+    unsigned seen_count, seen_cap;
     bool is_foreign; /* a kernel's entry of a stranger's packet to the NAT itself */
 };
 
@@ -132,7 +131,7 @@ bool net_has_kernel(const struct net *net, int link);
 /* Has one of those, at present, several ports for one inside? What it takes for the next remote is
  * anybody's guess then. */
 bool net_is_torn(const struct net *net, int link, uint64_t now_us);
-/* The address that the Internet sees of a connection (TCP) from this link; `own` with none. */
-struct address net_outside(const struct net *net, int link);
+/* The address that the Internet sees of a connection (TCP) of this family from this link. */
+struct address net_outside(const struct net *net, int link, enum address_family family);
 
 #endif

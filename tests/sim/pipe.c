@@ -1,6 +1,8 @@
 /* TCP as programs see it. */
 #include "pipe.h"
 
+#include "hub.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -29,9 +31,11 @@ static const struct link *client_link(const struct pipe *pipe)
 static bool has_way(const struct pipe *pipe)
 {
     const struct link *link = client_link(pipe);
-    return link->is_up && address_is_equal(&link->ipv4, &pipe->source) &&
+    const struct address *own =
+        pipe->target.address.family == ADDRESS_IPV6 ? &link->ipv6 : &link->ipv4;
+    return link->is_up && own->family != ADDRESS_NONE && address_is_equal(own, &pipe->source) &&
            net_epochs(&pipe->sim->net, link->realm) == pipe->epochs &&
-           hub_is_machine_up(pipe->sim->hub);
+           hub_is_machine_up(pipe->sim->hub) && hub_is_at(pipe->sim->hub, &pipe->target.address);
 }
 
 static void drop_segment(struct event *event)
@@ -145,22 +149,25 @@ static void post(struct pipe *pipe, enum what what, enum pipe_end to, uint64_t a
     core_add(&pipe->sim->core, &segment->event, at_us);
 }
 
-struct pipe *pipe_connect(struct machine *machine, void *user, uint16_t port)
+struct pipe *pipe_connect(struct machine *machine, void *user, const struct endpoint *to)
 {
     struct sim *sim = machine->sim;
     const struct link *link = &sim->net.links[machine->link];
     struct pipe *pipe = sim_new(sizeof(*pipe));
+    char text[ENDPOINT_TEXT_CAP];
     *pipe = (struct pipe){.next = sim->pipes,
                           .sim = sim,
                           .machine = machine,
-                          .source = link->ipv4,
+                          .target = *to,
+                          .source = to->address.family == ADDRESS_IPV6 ? link->ipv6 : link->ipv4,
                           .epochs = net_epochs(&sim->net, link->realm)};
     sim->pipes = pipe;
     pipe->is_open[PIPE_CLIENT] = true;
     pipe->user[PIPE_CLIENT] = user;
-    core_trace(&sim->core, "%s connects to port %u", machine->name, port);
+    core_trace(&sim->core, "%s connects to %s", machine->name,
+               endpoint_format(to, text, sizeof(text)));
     post(pipe, NOT_CONNECTED, PIPE_CLIENT, sim->core.now_us + CONNECT_US, NULL, 0);
-    if (port == SIM_HUB_PORT)
+    if (to->port == SIM_HUB_PORT)
         post(pipe, CONNECTED, PIPE_HUB, arrival_us(pipe, PIPE_HUB), NULL, 0);
     else
         post(pipe, REFUSED, PIPE_CLIENT, arrival_us(pipe, PIPE_CLIENT), NULL, 0);
@@ -175,6 +182,10 @@ void pipe_write(struct pipe *pipe, enum pipe_end from, const void *data, size_t 
         return;
     traffic_inspect(&sim->traffic, &sim->core, data, len);
     core_mix(&sim->core, data, len);
+    core_trace(&sim->core, "%s writes %zu bytes to %s%s",
+               from == PIPE_HUB ? "the connector" : pipe->machine->name, len,
+               from == PIPE_HUB ? pipe->machine->name : "the connector",
+               has_way(pipe) ? "" : ", in vain");
     if (has_way(pipe))
         post(pipe, DATA, to, arrival_us(pipe, to), data, len);
     else

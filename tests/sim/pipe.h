@@ -11,9 +11,10 @@ struct pipe {
     struct pipe *next;
     struct sim *sim;
     struct machine *machine; /* the client */
-    struct address source;   /* of the client, as it was when it connected */
-    unsigned epochs;         /* of the NATs before it, likewise */
-    bool is_open[2];         /* has a program at this end */
+    struct endpoint target;
+    struct address source; /* of the client, as it was when it connected */
+    unsigned epochs;       /* of the NATs before it, likewise */
+    bool is_open[2];       /* has a program at this end */
     bool is_connected;
     bool is_failing;     /* an end has been waiting for an answer that cannot come */
     uint64_t last_us[2]; /* when the last bytes towards this end arrive */
@@ -21,7 +22,7 @@ struct pipe {
 };
 
 /* The client asks for a connection to the hub; uv_on_connected reports. */
-struct pipe *pipe_connect(struct machine *machine, void *user, uint16_t port);
+struct pipe *pipe_connect(struct machine *machine, void *user, const struct endpoint *to);
 void pipe_write(struct pipe *pipe, enum pipe_end from, const void *data, size_t len);
 /* The program at this end is gone, or has closed; the other hears of it (unless the machine itself
  * is lost). */

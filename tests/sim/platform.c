@@ -2,7 +2,6 @@
  * files, policy. These functions take the place of src/io's and of a few of src/host's at link
  * time. */
 #include "host/depth.h"
-#include "host/lookup.h"
 #include "host/task.h"
 #include "io/clock.h"
 #include "io/route.h"
@@ -96,7 +95,7 @@ static int send_datagram(const struct udp *udp, const struct endpoint *to, int h
     const struct address *own = source_for(link, &to->address);
     if (machine->is_dying)
         return ERR_OK;
-    traffic_count(sim, machine, to, data, len, is_opener);
+    traffic_count(sim, machine, udp->port, to, data, len, is_opener);
     if (own == NULL)
         return ERR_IO;
     const struct endpoint src = {*own, udp->port};
@@ -217,17 +216,6 @@ unsigned depth_get(struct host *host)
 }
 
 void depth_stop(struct host *host)
-{
-}
-
-/* There is one zone, and its connector is configured. */
-int lookup_start(uv_loop_t *loop, uint32_t mark, const char *name, uint16_t type, lookup_done *done,
-                 void *context, struct lookup **ret_lookup)
-{
-    return ERR_IO;
-}
-
-void lookup_cancel(struct lookup *lookup)
 {
 }
 

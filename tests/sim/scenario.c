@@ -4,6 +4,7 @@
 #include "host/peer.h"
 #include "host/relay.h"
 #include "hub.h"
+#include "places.h"
 #include "raider.h"
 #include "sim.h"
 #include "theory.h"
@@ -18,12 +19,16 @@
  * minutes, lets the next attempt begin anew; and that one may meet losses. In this time after the
  * last blow all must be well. */
 #define SETTLE_US (1100 * SECOND_US)
-#define CLOSE_US  (40 * SECOND_US) /* goodbyes that are lost are repeated */
-#define QUIET_US  (8 * SECOND_US)  /* a pair that talks hears something in this time */
-#define REST_US   (2 * SECOND_US)  /* a path that has rested works at once */
+#define CLOSE_US  (40 * SECOND_US)  /* goodbyes that are lost are repeated */
+#define QUIET_US  (8 * SECOND_US)   /* a pair that talks hears something in this time */
+#define REST_US   (2 * SECOND_US)   /* a path that has rested works at once */
+#define WAKE_US   (10 * SECOND_US)  /* a tunnel that was closed for idleness is there again */
+#define CLOSED_US (30 * SECOND_US)  /* after its idle time, with losses */
+#define LEASE_US  (180 * SECOND_US) /* of a name whose host could not say that it goes */
 
 enum blow {
     BLOW_MOVE,
+    BLOW_SWITCH, /* all move at once */
     BLOW_NAT_REBOOT,
     BLOW_NAT_RENUMBER,
     BLOW_HUB_CRASH,
@@ -41,7 +46,8 @@ static const struct scenario scenarios[] = {
     {"still", "two hosts, nothing happens", 2, 0, 0, 0, false},
     {"lossy", "two hosts, much is lost", 2, 0, 0, 150, false},
     {"moves", "addresses and NATs change", 3, 4,
-     1u << BLOW_MOVE | 1u << BLOW_NAT_REBOOT | 1u << BLOW_NAT_RENUMBER, 50, false},
+     1u << BLOW_MOVE | 1u << BLOW_SWITCH | 1u << BLOW_NAT_REBOOT | 1u << BLOW_NAT_RENUMBER, 50,
+     false},
     {"crashes", "hosts and the connector die and come back", 3, 4,
      1u << BLOW_HUB_CRASH | 1u << BLOW_HOST_CRASH | 1u << BLOW_SLEEP | 1u << BLOW_BLACKOUT, 50,
      false},
@@ -82,139 +88,15 @@ struct coming {
     bool is_second; /* what it did is undone now */
 };
 
-/* ---- places ---- */
-
-static void draw_kind(struct rng *rng, struct nat_kind *ret_kind)
+/* What owners configure. */
+static void draw_habits(struct rng *rng, struct habits *ret_habits)
 {
-    static const struct {
-        enum dependence mapping, filtering;
-        enum port_choice ports;
-        bool is_kernel, is_firewall, blocks_udp;
-        unsigned weight;
-    } kinds[] = {
-        {EI, EI, PORTS_PRESERVED, false, false, false, 2},
-        {EI, AD, PORTS_RANDOM, false, false, false, 2},
-        {EI, APD, PORTS_PRESERVED, false, false, false, 3},
-        {EI, APD, PORTS_SEQUENTIAL, false, false, false, 1},
-        {EI, APD, PORTS_PRESERVED, true, false, false, 4},
-        {AD, AD, PORTS_RANDOM, false, false, false, 1},
-        {AD, APD, PORTS_SEQUENTIAL, false, false, false, 1},
-        {APD, EI, PORTS_RANDOM, false, false, false, 1},
-        {APD, AD, PORTS_RANDOM, false, false, false, 1},
-        {APD, APD, PORTS_RANDOM, false, false, false, 2},
-        {APD, APD, PORTS_SEQUENTIAL, false, false, false, 2},
-        {EI, APD, PORTS_PRESERVED, false, true, false, 2},
-        {EI, EI, PORTS_PRESERVED, false, true, false, 1},
-        {EI, APD, PORTS_PRESERVED, false, false, true, 1},
-    };
-    unsigned total = 0, i = 0;
-    for (size_t j = 0; j < sizeof(kinds) / sizeof(kinds[0]); j++)
-        total += kinds[j].weight;
-    for (uint64_t at = rng_below(rng, total); at >= kinds[i].weight; at -= kinds[i++].weight)
-        ;
-    *ret_kind = (struct nat_kind){.mapping = kinds[i].mapping,
-                                  .filtering = kinds[i].filtering,
-                                  .ports = kinds[i].ports,
-                                  .is_kernel = kinds[i].is_kernel,
-                                  .is_firewall = kinds[i].is_firewall,
-                                  .blocks_udp = kinds[i].blocks_udp,
-                                  .lifetime_us = rng_between(rng, 30, 180) * SECOND_US,
-                                  .does_inbound_refresh = rng_chance(rng, 500),
-                                  .has_hairpin = !kinds[i].is_kernel && rng_chance(rng, 400),
-                                  .address_count = 1};
-}
-
-/* A home network, behind a carrier's NAT once in a while; returns its realm. */
-static int add_site(struct world *world)
-{
-    struct net *net = &world->sim.net;
-    struct rng *rng = &world->sim.core.rng;
-    struct nat_kind kind;
-    int outer = NET_INTERNET;
-    if (rng_chance(rng, 120)) {
-        int carrier = NET_NONE;
-        for (int i = 0; i < NET_ROUTERS_MAX && rng_chance(rng, 900); i++) {
-            if (net->routers[i].is_used && net->routers[i].kind.address_count > 1)
-                carrier = i;
-        }
-        if (carrier == NET_NONE) {
-            draw_kind(rng, &kind);
-            kind.is_firewall = kind.blocks_udp = kind.is_kernel = false;
-            kind.address_count = (unsigned)rng_between(rng, 2, NET_ADDRESS_MAX);
-            kind.is_unpaired = rng_chance(rng, 150);
-            carrier = net_add_router(net, NET_INTERNET, &kind);
-        }
-        outer = net->routers[carrier].inner;
-    }
-    do
-        draw_kind(rng, &kind);
-    while (kind.is_firewall && outer != NET_INTERNET);
-    const int router = net_add_router(net, outer, &kind);
-    net->routers[router].has_ipv6 = outer == NET_INTERNET && rng_chance(rng, 300);
-    return net->routers[router].inner;
-}
-
-static int draw_realm(struct world *world)
-{
-    struct net *net = &world->sim.net;
-    struct rng *rng = &world->sim.core.rng;
-    size_t used = 0;
-    for (size_t i = 0; i < NET_ROUTERS_MAX; i++)
-        used += net->routers[i].is_used;
-    if (rng_chance(rng, 60))
-        return NET_INTERNET;
-    if (used + 2 > NET_ROUTERS_MAX || rng_chance(rng, 200)) {
-        /* Beside somebody who is there. */
-        const size_t which = (size_t)rng_below(rng, world->sim.machine_count + 1);
-        const struct link *link = &net->links[MACHINE_LINK + which];
-        if (link->is_used)
-            return link->realm;
-        if (used + 2 > NET_ROUTERS_MAX)
-            return NET_INTERNET;
-    }
-    return add_site(world);
-}
-
-static void place(struct world *world, struct link *link, int realm)
-{
-    struct net *net = &world->sim.net;
-    link->realm = realm;
-    link->ipv4 = net_new_ipv4(net, realm);
-    link->ipv6 =
-        realm == NET_INTERNET ? (struct address){.family = ADDRESS_NONE} : net_new_ipv6(net, realm);
-}
-
-static void draw_quality(struct world *world, struct quality *quality)
-{
-    struct rng *rng = &world->sim.core.rng;
-    const unsigned loss_max = world->scenario->loss_max;
-    *quality = (struct quality){.delay_us = rng_between(rng, 1, 60) * MS_US, .mtu = 1500};
-    if (rng_chance(rng, 500))
-        quality->jitter_us = rng_below(rng, quality->delay_us);
-    if (rng_chance(rng, 50))
-        quality->delay_us += rng_below(rng, 300) * MS_US;
-    if (loss_max > 0 && rng_chance(rng, 500))
-        quality->loss = (unsigned)rng_below(rng, rng_chance(rng, 300) ? loss_max : loss_max / 5);
-    if (loss_max > 0 && rng_chance(rng, 300))
-        quality->repeat = (unsigned)rng_below(rng, 50);
-    if (loss_max > 0 && rng_chance(rng, 300))
-        quality->swap = (unsigned)rng_below(rng, 100);
-}
-
-static void describe(struct world *world, size_t index)
-{
-    const struct net *net = &world->sim.net;
-    const struct link *link = &net->links[MACHINE_LINK + index];
-    char *text = world->kinds[index];
-    const int gateway = net->realms[link->realm].gateway;
-    if (gateway == NET_NONE)
-        strcpy(text, "public");
-    else
-        nat_kind_text(&net->routers[gateway].kind, text, sizeof(world->kinds[index]) - 12);
-    if (gateway != NET_NONE && net->routers[gateway].outer != NET_INTERNET)
-        strcat(text, " + CGN");
-    if (link->ipv6.family != ADDRESS_NONE)
-        strcat(text, ", IPv6");
+    *ret_habits = (struct habits){
+        .idle_us = rng_chance(rng, 500) ? 600 * SECOND_US : rng_between(rng, 20, 100) * SECOND_US,
+        .rekey_us = rng_chance(rng, 500) ? 3600 * SECOND_US : rng_between(rng, 30, 300) * SECOND_US,
+        .has_birthday = rng_chance(rng, 800),
+        .is_relay_forced = rng_chance(rng, 20),
+        .is_paper_first = rng_chance(rng, 300)};
 }
 
 static void draw_machines(struct world *world)
@@ -225,15 +107,19 @@ static void draw_machines(struct world *world)
     const size_t count = max > 2 && rng_chance(rng, 250) ? (size_t)rng_between(rng, 3, max) : 2;
     for (size_t i = 0; i < count; i++) {
         struct link *link = &sim->net.links[MACHINE_LINK + i];
-        const int realm = draw_realm(world);
+        const int realm = place_draw_realm(&sim->net, rng, i);
         link->is_used = link->is_up = true;
-        place(world, link, realm);
-        draw_quality(world, &link->quality);
-        (void)!machine_add(sim, (int)(MACHINE_LINK + i));
-        describe(world, i);
-        core_trace(&sim->core, "%s is behind %s: loss %u permille, delay %u ms",
-                   sim->machines[i].name, world->kinds[i], link->quality.loss,
-                   (unsigned)(link->quality.delay_us / MS_US));
+        place_put(&sim->net, rng, link, realm);
+        place_draw_quality(rng, world->scenario->loss_max, &link->quality);
+        struct machine *machine = machine_add(sim, (int)(MACHINE_LINK + i));
+        draw_habits(rng, &machine->habits);
+        (void)place_text(&sim->net, link, world->kinds[i], sizeof(world->kinds[i]));
+        core_trace(&sim->core,
+                   "%s is behind %s: loss %u permille, delay %u ms, idle %u s, rekey %u s",
+                   machine->name, world->kinds[i], link->quality.loss,
+                   (unsigned)(link->quality.delay_us / MS_US),
+                   (unsigned)(machine->habits.idle_us / SECOND_US),
+                   (unsigned)(machine->habits.rekey_us / SECOND_US));
     }
     /* Some may not call each other. */
     for (size_t i = 1; i < count; i++) {
@@ -285,17 +171,20 @@ static void move_machine(struct coming *coming)
 {
     struct world *world = coming->world;
     struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
     struct machine *machine = &sim->machines[coming->which % sim->machine_count];
     struct link *link = &sim->net.links[machine->link];
     if (!coming->is_second) {
-        const bool has_gap = rng_chance(&sim->core.rng, 500);
+        const bool has_gap = rng_chance(rng, 500);
         core_trace(&sim->core, "%s leaves its network", machine->name);
         link->is_up = false;
         machine_on_network(machine);
-        undo_later(coming, has_gap ? rng_below(&sim->core.rng, 8000) * MS_US : 5 * MS_US);
+        undo_later(coming, has_gap ? rng_below(rng, 8000) * MS_US : 5 * MS_US);
         return;
     }
-    place(world, link, rng_chance(&sim->core.rng, 250) ? link->realm : draw_realm(world));
+    place_put(&sim->net, rng, link,
+              rng_chance(rng, 250) ? link->realm
+                                   : place_draw_realm(&sim->net, rng, sim->machine_count));
     link->is_up = true;
     core_trace(&sim->core, "%s is in realm %d now", machine->name, link->realm);
     machine_on_network(machine);
@@ -341,7 +230,7 @@ static void strike_sleep(struct coming *coming)
         machine_wake(machine);
     } else if (!machine->is_asleep) {
         core_trace(&sim->core, "%s sleeps", machine->name);
-        machine->is_asleep = true;
+        machine_sleep(machine);
         undo_later(coming, rng_between(&sim->core.rng, 3, 200) * SECOND_US);
     }
 }
@@ -357,12 +246,18 @@ static void run_coming(struct event *event)
     case BLOW_MOVE:
         move_machine(coming);
         break;
+    case BLOW_SWITCH:
+        for (coming->which = 0; coming->which < sim->machine_count; coming->which++)
+            move_machine(coming);
+        break;
     case BLOW_NAT_REBOOT:
     case BLOW_NAT_RENUMBER:
         strike_nat(coming);
         break;
     case BLOW_HUB_CRASH:
         if (coming->is_second) {
+            if (!hub_is_running(sim->hub) && rng_chance(rng, 200))
+                hub_move(sim->hub);
             hub_start(sim->hub);
         } else if (hub_is_running(sim->hub)) {
             hub_crash(sim->hub, rng_chance(rng, 400));
@@ -451,6 +346,8 @@ static const char *fault_of(struct world *world, size_t i, size_t j)
         return "hears nothing";
     if (is_relayed(ab) != is_relayed(ba))
         return "disagrees about the path";
+    if (a->habits.is_relay_forced || b->habits.is_relay_forced)
+        return is_relayed(ab) ? "" : "is direct, which was forbidden";
     switch (theory_judge(&sim->net, a->link, b->link, HUB_LINK)) {
     case THEORY_DIRECT:
         return is_relayed(ab) && !is_spoiled(world, a, b) ? "is relayed, although it can be punched"
@@ -537,32 +434,123 @@ static void silence(struct world *world)
     }
 }
 
-static bool is_lossless(const struct world *world, size_t i)
+static bool is_lossless(const struct world *world, size_t i, size_t j)
 {
-    return world->sim.net.links[MACHINE_LINK + i].quality.loss == 0;
+    const struct link *links = &world->sim.net.links[MACHINE_LINK];
+    return links[i].quality.loss == 0 && links[j].quality.loss == 0;
 }
 
-/* Nobody says anything for longer than NATs remember: what is said then arrives at once, whoever
- * says it. */
+static bool is_direct(const struct world *world, size_t i, size_t j)
+{
+    const struct machine *machines = world->sim.machines;
+    const struct peer *ij = machine_peer(&machines[i], &machines[j]);
+    const struct peer *ji = machine_peer(&machines[j], &machines[i]);
+    return ij != NULL && ji != NULL && !is_relayed(ij) && !is_relayed(ji);
+}
+
+/* The connector is away for long: who is connected directly stays so. */
+static void live_alone(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    struct rng *rng = &sim->core.rng;
+    bool was_direct[MACHINES_MAX][MACHINES_MAX] = {{false}};
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = i + 1; j < sim->machine_count; j++)
+            was_direct[i][j] = is_direct(world, i, j) && is_lossless(world, i, j);
+    }
+    hub_crash(sim->hub, rng_chance(rng, 500));
+    sim_run(sim, sim->core.now_us + rng_between(rng, 100, 400) * SECOND_US);
+    for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++) {
+        for (size_t j = i + 1; j < sim->machine_count; j++) {
+            if (was_direct[i][j] &&
+                (!is_direct(world, i, j) ||
+                 sim->core.now_us - traffic_flow(sim, i, j)->last_us > QUIET_US ||
+                 sim->core.now_us - traffic_flow(sim, j, i)->last_us > QUIET_US))
+                core_break(&sim->core, "%s (%s) has lost %s (%s) while the connector was away",
+                           sim->machines[i].name, world->kinds[i], sim->machines[j].name,
+                           world->kinds[j]);
+        }
+    }
+    hub_start(sim->hub);
+    world->last_blow_us = sim->core.now_us;
+    settle(world);
+}
+
+/* How soon a packet has to arrive after a silence; 0: maybe never. Without a connector a tunnel
+ * that was closed comes back only to where anybody may send. */
+static uint64_t patience(struct world *world, size_t from, size_t to, bool was_direct)
+{
+    struct sim *sim = &world->sim;
+    const struct link *links = &sim->net.links[MACHINE_LINK];
+    const bool is_there = machine_peer(&sim->machines[from], &sim->machines[to]) != NULL &&
+                          machine_peer(&sim->machines[to], &sim->machines[from]) != NULL;
+    if (is_blocked(world, from, to) || !is_lossless(world, from, to))
+        return 0;
+    if (is_there)
+        return was_direct || hub_is_running(sim->hub) ? REST_US : 0;
+    if (hub_is_running(sim->hub))
+        return WAKE_US;
+    return was_direct && links[to].realm == NET_INTERNET && links[to].ipv6.family == ADDRESS_NONE &&
+                   links[from].ipv6.family == ADDRESS_NONE
+               ? WAKE_US
+               : 0;
+}
+
+/* Who had to look for another path in the silence has had use of the tunnel. */
+static void check_closed(struct world *world, uint64_t since_us)
+{
+    struct sim *sim = &world->sim;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = 0; j < sim->machine_count; j++) {
+            const struct machine *a = &sim->machines[i], *b = &sim->machines[j];
+            const struct peer *peer = i != j ? machine_peer(a, b) : NULL;
+            const uint64_t up_us = peer != NULL ? peer->up_since_us - a->offset_us : 0;
+            if (peer != NULL &&
+                (up_us > since_us ? up_us : since_us) + a->habits.idle_us + CLOSED_US <
+                    sim->core.now_us)
+                core_break(&sim->core, "%s keeps a tunnel to %s that nobody uses", a->name,
+                           b->name);
+        }
+    }
+}
+
+/* Nobody says anything for longer than NATs remember, or tunnels last: what is said then arrives,
+ * whoever says it, and mostly even while no connector is there. */
 static void rest(struct world *world)
 {
     struct sim *sim = &world->sim;
     struct rng *rng = &sim->core.rng;
+    bool was_direct[MACHINES_MAX][MACHINES_MAX] = {{false}};
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        for (size_t j = 0; j < sim->machine_count; j++)
+            was_direct[i][j] = i != j && is_direct(world, i, j);
+    }
     silence(world);
-    sim_run(sim, sim->core.now_us + rng_between(rng, 60, 200) * SECOND_US);
+    const uint64_t silent_us = rng_between(rng, 60, 200) * SECOND_US;
+    const bool is_alone = rng_chance(rng, 250);
+    sim_run(sim, sim->core.now_us + SLICE_US);
+    if (is_alone)
+        hub_crash(sim->hub, rng_chance(rng, 500));
+    sim_run(sim, sim->core.now_us + silent_us - SLICE_US);
+    check_closed(world, sim->core.now_us - silent_us);
     for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++) {
         for (size_t j = i + 1; j < sim->machine_count; j++) {
             const bool is_forth = rng_chance(rng, 500);
             const size_t from = is_forth ? i : j, to = is_forth ? j : i;
-            if (is_blocked(world, i, j) || !is_lossless(world, i) || !is_lossless(world, j))
+            const uint64_t patience_us = patience(world, from, to, was_direct[i][j]);
+            if (patience_us == 0)
                 continue;
             traffic_set(sim, from, to, 300 * MS_US);
-            sim_run(sim, sim->core.now_us + REST_US);
+            sim_run(sim, sim->core.now_us + patience_us);
             if (traffic_flow(sim, from, to)->first_us == 0)
                 core_break(&sim->core, "%s (%s) is not heard by %s (%s) after a silence",
                            sim->machines[from].name, world->kinds[from], sim->machines[to].name,
                            world->kinds[to]);
         }
+    }
+    if (is_alone) {
+        hub_start(sim->hub);
+        sim_run(sim, sim->core.now_us + 60 * SECOND_US);
     }
 }
 
@@ -588,17 +576,21 @@ static void live(struct world *world)
         return;
     if (world->rows != NULL)
         print_rows(world);
-    if (rng_chance(rng, 300) && !raider_has_begun(sim->raider))
+    if (rng_chance(rng, 200))
+        live_alone(world);
+    if (rng_chance(rng, 500) && !raider_has_begun(sim->raider) && sim->core.why[0] == '\0')
         rest(world);
     silence(world);
     for (size_t i = 0; i < sim->machine_count; i++)
         machine_stop(&sim->machines[i]);
     sim_run(sim, sim->core.now_us + CLOSE_US);
+    for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++)
+        machine_finish(&sim->machines[i]);
+    if (hub_session_count(sim->hub) != 0)
+        sim_run(sim, sim->core.now_us + LEASE_US);
     if (hub_session_count(sim->hub) != 0 || hub_channel_count(sim->hub) != 0)
         core_break(&sim->core, "the connector has %zu sessions and %zu channels left",
                    hub_session_count(sim->hub), hub_channel_count(sim->hub));
-    for (size_t i = 0; i < sim->machine_count && sim->core.why[0] == '\0'; i++)
-        machine_finish(&sim->machines[i]);
 }
 
 void scenario_run(const struct scenario *scenario, uint64_t seed, bool has_trace, FILE *rows,

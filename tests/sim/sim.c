@@ -69,8 +69,8 @@ static void deliver(struct event *event)
     core_trace(&sim->core, "    %s gets %zu bytes from %s",
                machine != NULL ? machine->name : "the connector", datagram->len,
                endpoint_format(&datagram->passage.src, from, sizeof(from)));
-    if (datagram->link == HUB_LINK && to->port == SIM_HUB_PORT)
-        hub_take_datagram(sim->hub, &datagram->passage.src, datagram->data, datagram->len);
+    if (datagram->link == HUB_LINK)
+        hub_take_datagram(sim->hub, &datagram->passage.src, to, datagram->data, datagram->len);
     else if (machine != NULL && machine->host != NULL && !machine->is_asleep)
         give(machine, datagram);
     free(datagram);
@@ -168,6 +168,7 @@ static void add_public_link(struct sim *sim, int index)
     link->is_used = link->is_up = true;
     link->realm = NET_INTERNET;
     link->ipv4 = net_new_ipv4(&sim->net, NET_INTERNET);
+    link->ipv6 = net_new_ipv6(&sim->net, NET_INTERNET);
     link->quality = (struct quality){.delay_us = 5 * MS_US, .mtu = 1500};
 }
 

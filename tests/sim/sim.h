@@ -35,6 +35,14 @@ struct sim_socket {
     struct waiting *waiting; /* datagrams, oldest first */
 };
 
+/* What its owner has configured. */
+struct habits {
+    uint64_t idle_us, rekey_us;
+    bool has_birthday;
+    bool is_relay_forced;
+    bool is_paper_first; /* the paper's suite is wanted most */
+};
+
 /* A computer and, while it runs, its daemon. */
 struct machine {
     struct sim *sim;
@@ -51,6 +59,8 @@ struct machine {
     uint64_t offset_us;
     int64_t wall_offset_s;
     unsigned blocks; /* bit: that machine may not call */
+    uint64_t slept_us;
+    struct habits habits;
     char *pool_text, *trust_text;
     size_t pool_len, trust_len;
     struct uv_stream_state *streams;
@@ -86,6 +96,7 @@ void machine_stop(struct machine *machine);
 void machine_finish(struct machine *machine);
 /* Its address, link or route has changed. */
 void machine_on_network(struct machine *machine);
+void machine_sleep(struct machine *machine);
 void machine_wake(struct machine *machine);
 /* The data path and what it hands over, until nothing is left to do. */
 void machine_settle(struct machine *machine);

@@ -19,6 +19,7 @@
  * of a few addresses. */
 #define ATTEMPTS_PER_MINUTE 60
 #define PLAIN_CHECKS        50
+#define ADDRESS_CHECKS_MAX  (PUNCH_ADDRESS_CHECKS + PUNCH_PREDICT_ROUNDS) /* beside a sweep's */
 /* In peace a message now and then; some dozens while everything moves at once, hundreds if two
  * hosts kept each other busy. */
 #define IKE_WINDOW_US    (10 * SECOND_US)
@@ -177,10 +178,10 @@ static struct attempt *find_attempt(struct traffic *traffic, size_t machine, con
     return attempt;
 }
 
-static uint32_t count_probe(struct attempt *attempt, const struct endpoint *to)
+static uint32_t count_probe(struct attempt *attempt, uint16_t port, const struct endpoint *to)
 {
     for (size_t i = 0; i < attempt->count; i++) {
-        if (endpoint_is_equal(&attempt->probed[i].to, to))
+        if (attempt->probed[i].port == port && endpoint_is_equal(&attempt->probed[i].to, to))
             return ++attempt->probed[i].checks;
     }
     if (attempt->count == attempt->cap) {
@@ -189,7 +190,7 @@ static uint32_t count_probe(struct attempt *attempt, const struct endpoint *to)
         if (attempt->probed == NULL)
             abort();
     }
-    attempt->probed[attempt->count++] = (struct probed){*to, 1};
+    attempt->probed[attempt->count++] = (struct probed){*to, port, 1};
     return 1;
 }
 
@@ -207,8 +208,8 @@ static void count_ike(struct sim *sim, const struct machine *machine)
                    machine->name, IKE_MESSAGES_MAX, (unsigned)(IKE_WINDOW_US / SECOND_US));
 }
 
-void traffic_count(struct sim *sim, const struct machine *machine, const struct endpoint *to,
-                   const uint8_t *data, size_t len, bool is_opener)
+void traffic_count(struct sim *sim, const struct machine *machine, uint16_t port,
+                   const struct endpoint *to, const uint8_t *data, size_t len, bool is_opener)
 {
     struct stun_message message;
     char text[ENDPOINT_TEXT_CAP];
@@ -221,9 +222,9 @@ void traffic_count(struct sim *sim, const struct machine *machine, const struct 
         return;
     struct attempt *attempt = find_attempt(&sim->traffic, index, message.username);
     const bool is_seen = hub_has_seen(sim->hub, &to->address);
-    if (count_probe(attempt, to) > PUNCH_ADDRESS_CHECKS)
+    if (count_probe(attempt, port, to) > ADDRESS_CHECKS_MAX)
         core_break(&sim->core, "%s probes %s more than %d times in one attempt", machine->name,
-                   endpoint_format(to, text, sizeof(text)), PUNCH_ADDRESS_CHECKS);
+                   endpoint_format(to, text, sizeof(text)), ADDRESS_CHECKS_MAX);
     /* Bursts go to where the connector has seen a host, and nowhere else. */
     attempt->seen += is_seen;
     attempt->unseen += !is_seen;

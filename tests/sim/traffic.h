@@ -33,6 +33,7 @@ struct attempt {
     size_t count, cap;
     struct probed {
         struct endpoint to;
+        uint16_t port; /* own */
         uint32_t checks;
     } * probed;
 };
@@ -56,8 +57,8 @@ struct flow *traffic_flow(struct sim *sim, size_t from, size_t to);
 void traffic_inspect(struct traffic *traffic, struct core *core, const void *data, size_t len);
 /* A datagram that a host sends: counts checks and IKE messages, and breaks where they are too many.
  */
-void traffic_count(struct sim *sim, const struct machine *machine, const struct endpoint *to,
-                   const uint8_t *data, size_t len, bool is_opener);
+void traffic_count(struct sim *sim, const struct machine *machine, uint16_t port,
+                   const struct endpoint *to, const uint8_t *data, size_t len, bool is_opener);
 /* An IP packet that a machine's daemon gives to its stack. */
 void traffic_take(struct machine *machine, const uint8_t *packet, size_t len);
 

@@ -147,12 +147,14 @@ int uv_tcp_connect(uv_connect_t *request, uv_tcp_t *tcp, const struct sockaddr *
     struct endpoint to;
     if (endpoint_from_sockaddr(address, &to) != ERR_OK || state->pipe != NULL)
         return UV_EINVAL;
-    if (!state->machine->sim->net.links[state->machine->link].is_up)
+    const struct link *link = &state->machine->sim->net.links[state->machine->link];
+    const bool is_ipv6 = to.address.family == ADDRESS_IPV6;
+    if (!link->is_up || (is_ipv6 ? link->ipv6.family : link->ipv4.family) == ADDRESS_NONE)
         return UV_ENETUNREACH;
     request->handle = (uv_stream_t *)tcp;
     request->cb = done;
     state->connect = request;
-    state->pipe = pipe_connect(state->machine, state, to.port);
+    state->pipe = pipe_connect(state->machine, state, &to);
     return 0;
 }
 

@@ -369,6 +369,36 @@ static void test_what_was_agreed(void **state)
     (void)state;
 }
 
+/* A path so slow that each request is repeated before its answer comes: the round-trip time is
+ * known all the same, at once where nothing was known, and in the end where it was shorter before.
+ */
+static void test_slow_path(void **state)
+{
+    struct pair pair;
+    for (unsigned side = 0; side < 2; side++) {
+        open_pair(&pair, side);
+        const struct watch *w = side == 0 ? pair.a : pair.b;
+        assert_int_equal(ike_sa_round_trip_us(w->sa) != 0, side == 0);
+        pair.net.delay_us = NET_MS(400);
+        for (unsigned i = 0; i < 6; i++) {
+            ike_sa_check_alive(w->sa);
+            net_drive((struct watch *)w);
+            net_run(&pair.net, NET_SECOND(10));
+            if (side == 1)
+                assert_in_range(ike_sa_round_trip_us(w->sa), NET_MS(800), NET_MS(801));
+        }
+        assert_in_range(ike_sa_round_trip_us(w->sa), NET_MS(800), NET_MS(801));
+        /* A bound gives way to the first sample. */
+        pair.net.delay_us = NET_MS(10);
+        ike_sa_check_alive(w->sa);
+        net_drive((struct watch *)w);
+        net_run(&pair.net, NET_SECOND(10));
+        assert_true(ike_sa_round_trip_us(w->sa) < NET_MS(800));
+        net_done(&pair.net);
+    }
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,7 +407,7 @@ int main(void)
         cmocka_unit_test(test_stolen_messages),        cmocka_unit_test(test_replayed_messages),
         cmocka_unit_test(test_unchallenged_answer),    cmocka_unit_test(test_what_was_agreed),
         cmocka_unit_test(test_answers_from_elsewhere), cmocka_unit_test(test_restless_peer),
-        cmocka_unit_test(test_restless_questions),
+        cmocka_unit_test(test_restless_questions),     cmocka_unit_test(test_slow_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
