@@ -5,12 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Wipes. */
+static void done_keys(struct child *child)
+{
+    if (child->is_esp) {
+        esp_receiver_done(&child->esp.receiver);
+        esp_sender_done(&child->esp.sender);
+    } else {
+        sput_receiver_done(&child->sput.receiver);
+        sput_sender_done(&child->sput.sender);
+    }
+}
+
 static void free_child(struct rcu_head *head)
 {
     struct child *child = CONTAINER_OF(head, struct child, head);
     rcu_order_after(&rcu_grace_period);
-    sput_receiver_done(&child->receiver); /* wipes the keys */
-    sput_sender_done(&child->sender);
+    done_keys(child);
     free(child);
 }
 
@@ -53,6 +64,12 @@ static bool is_kept(const struct child_set *set, const struct child *child)
     return set != NULL && (set->outbound == child || is_inbound(set, child));
 }
 
+static void drop_child(struct child *child)
+{
+    child_leave(child);
+    rcu_defer(&child->head, free_child);
+}
+
 /* Puts set (NULL: none) in the place of the old one; children that are in neither direction of it
  * go. The old set stays as it is: readers still look at it. */
 static void publish_set(struct tunnel *tunnel, struct child_set *set)
@@ -62,10 +79,10 @@ static void publish_set(struct tunnel *tunnel, struct child_set *set)
         return;
     for (unsigned int i = 0; i < old->count; i++) {
         if (!is_kept(set, old->inbound[i]))
-            rcu_defer(&old->inbound[i]->head, free_child);
+            drop_child(old->inbound[i]);
     }
     if (old->outbound != NULL && !is_inbound(old, old->outbound) && !is_kept(set, old->outbound))
-        rcu_defer(&old->outbound->head, free_child);
+        drop_child(old->outbound);
     rcu_defer(&old->head, free_set);
 }
 
@@ -80,32 +97,76 @@ static struct child *find_child(const struct child_set *set, uint64_t id)
     return set->outbound != NULL && set->outbound->id == id ? set->outbound : NULL;
 }
 
-static int child_new(const struct tunnel *tunnel, const struct tunnel_child *config,
+static int init_sput(struct child *child, const struct tunnel_child *config)
+{
+    const uint32_t window = config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT;
+    const uint32_t rekey_at =
+        config->rekey_at != 0 ? (uint32_t)config->rekey_at : SPUT_REKEY_AT_DEFAULT;
+    int result = sput_receiver_init(&child->sput.receiver, config->suite, config->key_in,
+                                    config->key_len, window);
+
+    if (result != ERR_OK)
+        return result;
+    return sput_sender_init(&child->sput.sender, config->suite, config->key_out, config->key_len,
+                            rekey_at);
+}
+
+static enum translate_form form_of(const struct tunnel_child *config)
+{
+    if (config->mode == CHILD_TUNNEL)
+        return TRANSLATE_WHOLE;
+    return config->has_commands ? TRANSLATE_ESP : TRANSLATE_BARE;
+}
+
+static int init_esp(struct child *child, const struct tunnel_child *config)
+{
+    const uint32_t window = config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT;
+    struct esp_terms terms = {
+        .suite = config->suite, .spi = config->spi_in, .has_esn = config->has_esn};
+
+    if (config->spi_in < ESP_SPI_MIN || config->spi_out < ESP_SPI_MIN)
+        return ERR_INVALID;
+    child->spi_in = config->spi_in;
+    child->spi_out = config->spi_out;
+    child->mode = config->mode;
+    child->has_commands = config->has_commands;
+    child->translation.form = form_of(config);
+    child->translation.wire = config->wire;
+    if (config->selectors != NULL) {
+        child->selectors = *config->selectors;
+        child->translation.selectors = &child->selectors;
+    }
+    int result =
+        esp_receiver_init(&child->esp.receiver, &terms, config->key_in, config->key_len, window);
+    if (result != ERR_OK)
+        return result;
+    terms.spi = config->spi_out;
+    return esp_sender_init(&child->esp.sender, &terms, config->key_out, config->key_len,
+                           config->rekey_at);
+}
+
+static int child_new(struct tunnel *tunnel, const struct tunnel_child *config,
                      struct child **ret_child)
 {
     struct child *child = (struct child *)calloc(1, sizeof(*child));
     if (child == NULL)
         return ERR_NOMEM;
     child->id = config->id;
+    child->tunnel = tunnel;
     child->suite = config->suite;
+    child->is_esp = suite_is_esp(config->suite);
     child->translation.local = tunnel->local;
     child->translation.remote = config->remote;
-    int result =
-        sput_receiver_init(&child->receiver, config->suite, config->key_in, config->key_len,
-                           config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT);
-    if (result != ERR_OK)
-        goto free_child;
-    result = sput_sender_init(&child->sender, config->suite, config->key_out, config->key_len,
-                              config->rekey_at != 0 ? config->rekey_at : SPUT_REKEY_AT_DEFAULT);
-    if (result != ERR_OK)
-        goto done_receiver;
+    int result = child->is_esp ? init_esp(child, config) : init_sput(child, config);
+    if (result == ERR_OK)
+        result = child_enter(child);
+    if (result != ERR_OK) {
+        done_keys(child);
+        free(child);
+        return result;
+    }
     *ret_child = child;
     return ERR_OK;
-done_receiver:
-    sput_receiver_done(&child->receiver);
-free_child:
-    free(child);
-    return result;
 }
 
 int tunnel_add_child(struct tunnel *tunnel, const struct tunnel_child *config)
@@ -208,7 +269,12 @@ void tunnel_get_status(const struct tunnel *tunnel, struct tunnel_status *ret_st
     if (outbound != NULL) {
         status.outbound_id = outbound->id;
         status.suite = outbound->suite;
-        status.is_rekey_due = sput_sender_is_rekey_due(&outbound->sender);
+        status.mode = outbound->mode;
+        status.spi_in = outbound->spi_in;
+        status.spi_out = outbound->spi_out;
+        status.has_esn = outbound->is_esp && outbound->esp.sender.keys.has_esn;
+        status.has_commands = !outbound->is_esp || outbound->has_commands;
+        status.is_rekey_due = child_is_rekey_due(outbound);
     }
     status.mtu = mtu_of(path, outbound);
     tunnel_read_end();
@@ -229,8 +295,7 @@ bool tunnel_is_rekey_due(const struct tunnel *tunnel)
 {
     urcu_memb_read_lock();
     const struct child_set *set = current_set(tunnel);
-    bool is_due =
-        set != NULL && set->outbound != NULL && sput_sender_is_rekey_due(&set->outbound->sender);
+    bool is_due = set != NULL && set->outbound != NULL && child_is_rekey_due(set->outbound);
     tunnel_read_end();
     return is_due;
 }

@@ -20,6 +20,9 @@ static const struct {
     [DROP_NO_PATH] = {"no-path", "no path to the peer yet"},
     [DROP_NO_CHILD] = {"no-child", "no keys for the tunnel yet"},
     [DROP_EXHAUSTED] = {"exhausted", "message numbers are used up and no new keys came"},
+    [DROP_NEEDS_HEADER] =
+        {"needs-header",
+         "a fragment, or one with options, which the peer takes in tunnel mode only"},
     [DROP_NO_TUNNEL] = {"no-tunnel", "from an endpoint that no tunnel leads to"},
     [DROP_LENGTH] = {"length", "no message of this suite has this length or number"},
     [DROP_REPLAY] = {"replay", "its number was seen before or is too old"},
@@ -30,6 +33,7 @@ static const struct {
     [DROP_QUOTE] = {"quote", "an ICMP error about a packet that this host did not send"},
     [DROP_ROUTER_MESSAGE] = {"router-message", "a redirect or another message of routers"},
     [DROP_CONGESTION] = {"congestion", "congestion was marked and the packet cannot say so"},
+    [DROP_DUMMY] = {"dummy", "empty on purpose: the peer hides its traffic among such"},
 };
 
 const char *drop_name(enum drop_reason reason)

@@ -23,6 +23,7 @@ enum drop_reason {
     DROP_NO_PATH,
     DROP_NO_CHILD,
     DROP_EXHAUSTED,
+    DROP_NEEDS_HEADER,
     /* in */
     DROP_NO_TUNNEL,
     DROP_LENGTH,
@@ -34,6 +35,7 @@ enum drop_reason {
     DROP_QUOTE,
     DROP_ROUTER_MESSAGE,
     DROP_CONGESTION,
+    DROP_DUMMY,
     DROP_REASON_COUNT,
 };
 

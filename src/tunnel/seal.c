@@ -10,6 +10,8 @@ static enum drop_reason drop_of(int error)
         return DROP_NO_ROOM;
     case ERR_STATE:
         return DROP_EXHAUSTED;
+    case ERR_UNSUPPORTED:
+        return DROP_COMMAND;
     default:
         return DROP_CRYPTO;
     }
@@ -67,11 +69,12 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, 
         packet->len = len;
         return DROP_TOO_BIG;
     }
-    const uint16_t flags = inner.is_ipv6 ? SPUT_FLAG_IPV6 : 0;
-    int error =
-        may_defer
-            ? sput_seal_deferring(&child->sender, packet, SPUT_DATA, inner.next_header, flags, NULL)
-            : sput_seal(&child->sender, packet, SPUT_DATA, inner.next_header, flags, NULL);
+    reason = translate_to_wire(&child->translation, packet, &inner);
+    if (reason != DROP_NONE)
+        return reason;
+    const struct message_header header = {
+        .command = SPUT_DATA, .next_header = inner.next_header, .is_ipv6 = inner.is_ipv6};
+    int error = child_seal(child, packet, &header, may_defer, NULL);
     if (error != ERR_OK)
         return drop_of(error);
     packet->peer = path->remote;
@@ -111,7 +114,8 @@ enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packe
     enum drop_reason reason = select_way(tunnel, &path, &child);
     if (reason != DROP_NONE)
         return finish(tunnel, reason, now_us);
-    int error = sput_seal(&child->sender, packet, (uint8_t)command, 0, 0, ret_number);
+    const struct message_header header = {.command = (uint8_t)command};
+    int error = child_seal(child, packet, &header, false, ret_number);
     if (error != ERR_OK)
         return finish(tunnel, drop_of(error), now_us);
     packet->peer = path->remote;
@@ -130,6 +134,8 @@ enum drop_reason tunnel_seal_probe(struct tunnel *tunnel, struct packet *packet,
     packet_reset(packet);
     packet->len =
         translate_payload_max(size, child->suite, (enum address_family)path->remote.address.family);
+    if (child->is_esp) /* the command goes in there, too */
+        packet->len -= packet->len < ESP_COMMAND_LEN ? packet->len : ESP_COMMAND_LEN;
     memset(packet->data, 0, packet->len);
     return tunnel_seal_command(tunnel, packet, SPUT_PROBE, now_us, ret_number);
 }

@@ -103,7 +103,7 @@ static const struct sput_keys *guess_keys(struct tunnel_table *table, const stru
     const struct child_set *set = atomic_load_explicit(&tunnel->children, memory_order_acquire);
     if (set == NULL || set->count == 0 || set->inbound[0]->suite != SPUT_PAPER)
         return NULL;
-    return &set->inbound[0]->receiver.keys;
+    return &set->inbound[0]->sput.receiver.keys;
 }
 
 void sput_batch_foresee(struct sput_batch *batch, struct tunnel_table *table,

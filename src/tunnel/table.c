@@ -68,7 +68,7 @@ int tunnel_table_new(const uint8_t seed[16], struct tunnel_table **ret_table)
     memcpy(table->seed, seed, sizeof(table->seed));
     table->by_peer = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_memb_flavor, NULL);
     table->by_endpoint = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_memb_flavor, NULL);
-    if (table->by_peer == NULL || table->by_endpoint == NULL) {
+    if (table->by_peer == NULL || table->by_endpoint == NULL || child_table_init(table) != ERR_OK) {
         tunnel_table_free(table);
         return ERR_NOMEM;
     }
@@ -88,6 +88,7 @@ void tunnel_table_free(struct tunnel_table *table)
         cds_lfht_destroy(table->by_peer, NULL);
     if (table->by_endpoint != NULL)
         cds_lfht_destroy(table->by_endpoint, NULL);
+    child_table_done(table);
     free(table);
 }
 
@@ -178,6 +179,7 @@ int tunnel_add(struct tunnel_table *table, const struct view *local, void *user,
     struct tunnel *tunnel = (struct tunnel *)calloc(1, sizeof(*tunnel));
     if (tunnel == NULL)
         return ERR_NOMEM;
+    tunnel->table = table;
     tunnel->user = user;
     tunnel->local = *local;
     tunnel->next = table->first;

@@ -2,14 +2,15 @@
  * know each other by different addresses, and most packets travel without their IP header. The
  * sender takes the header off and changes nothing else; the receiver builds one with its own
  * addresses and corrects checksums from the addresses that the sender's packets carried. Nothing is
- * ever forwarded: what comes in goes from the peer's address to this host's, or nowhere. No state.
- */
+ * ever forwarded: what comes in goes from the peer's address to this host's, or nowhere; but for
+ * tunnel form with a plain IPsec peer, which may name networks of both sides. No state. */
 #ifndef TUNNEL_TRANSLATE_H
 #define TUNNEL_TRANSLATE_H
 
 #include "base/address.h"
 #include "base/packet.h"
 #include "tunnel/drop.h"
+#include "wire/selector.h"
 #include "wire/suite.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -21,10 +22,24 @@ struct view {
     struct address own_ipv6, peer_ipv6;
 };
 
+/* How packets travel (docs/protocol.md, "Forms"). */
+enum translate_form {
+    TRANSLATE_SPUT,  /* without their header; those that need it whole. The wire says the family */
+    TRANSLATE_ESP,   /* the same, but it does not: one family goes bare, the other whole */
+    TRANSLATE_BARE,  /* never with their header; those that need it cannot travel */
+    TRANSLATE_WHOLE, /* always with their header */
+};
+
 /* Both ends' views of one tunnel. A family is carried only where both have it. */
 struct translation {
     struct view local;  /* this host: TUN address, peer address */
     struct view remote; /* the far end's, as its TS payloads say (docs/protocol.md) */
+    /* What our own TS payloads say, and packets are to carry on the wire. No family: as local, so
+     * that nothing is to be done on the way out. */
+    struct view wire;
+    enum translate_form form;
+    /* TRANSLATE_WHOLE: what passes as it is beside the addresses above. Borrowed; NULL: nothing. */
+    const struct selector_pair *selectors;
 };
 
 /* What SPUT's header and the outer header say of a payload. */
@@ -41,6 +56,15 @@ struct inner {
  * unchanged when dropped. */
 MUST_USE enum drop_reason translate_out(const struct translation *t, struct packet *packet,
                                         struct inner *ret_inner);
+
+/* After translate_out(), once its size is fine: gives it the addresses that it is to carry on the
+ * wire, or only their checksums where it has no header. Its content is undefined when dropped. */
+MUST_USE enum drop_reason translate_to_wire(const struct translation *t, struct packet *packet,
+                                            const struct inner *inner);
+
+/* The family of what comes without a header where the wire does not say it: IPv4 where the child
+ * carries it. */
+bool translate_bare_is_ipv6(const struct translation *t);
 
 /* Turns a payload into the IP packet for this host: from the peer's address to the own one, TTL 64,
  * without fragments atomic (DF, id 0: RFC 6864, 4.1), checksums corrected; ICMP errors together

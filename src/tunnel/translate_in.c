@@ -24,9 +24,8 @@ static enum drop_reason merge_ecn(uint8_t inner, uint8_t outer, uint8_t *ret_ecn
     return DROP_NONE;
 }
 
-/* The payload starts with a whole transport header, or at least with the start of one. */
-static enum drop_reason fix_transport(const struct address_map *map, const struct ip_view *v,
-                                      uint8_t *payload)
+enum drop_reason translate_transport(const struct address_map *map, const struct ip_view *v,
+                                     uint8_t *payload)
 {
     const bool is_ipv6 = v->version == 6;
 
@@ -45,19 +44,17 @@ static enum drop_reason fix_transport(const struct address_map *map, const struc
     return DROP_NONE;
 }
 
-/* Addresses, TTL and ECN of a whole packet. The header checksum is made anew: the tag has vouched
+/* TTL and ECN of a whole packet. The header checksum is made anew: the tag has vouched
  * for the bytes already. */
-static void rewrite_header(const struct address_map *map, const struct ip_view *v, uint8_t ecn,
-                           uint8_t *packet)
+static void rewrite_header(const struct ip_view *v, uint8_t ttl, uint8_t ecn, uint8_t *packet)
 {
-    ip_replace_addresses(packet, map->peer, map->own);
     if (v->version == 6) {
         packet[1] = (uint8_t)((packet[1] & ~(ECN_MASK << 4)) | ecn << 4);
-        packet[7] = IP_TTL_DEFAULT;
+        packet[7] = ttl;
         return;
     }
     packet[1] = (uint8_t)((packet[1] & ~ECN_MASK) | ecn);
-    packet[8] = IP_TTL_DEFAULT;
+    packet[8] = ttl;
     packet[IP4_CHECKSUM_AT] = packet[IP4_CHECKSUM_AT + 1] = 0;
     const uint16_t checksum = checksum_finish(checksum_add(0, packet, (packet[0] & 15) * 4u));
     packet[IP4_CHECKSUM_AT] = (uint8_t)(checksum >> 8);
@@ -72,6 +69,29 @@ static enum drop_reason check_fragment(const struct ip_view *v)
     return offset >= 0 && v->fragment_offset < offset + 2 ? DROP_TINY_FRAGMENT : DROP_NONE;
 }
 
+enum drop_reason translate_whole(const struct address_map *map, const struct ip_view *v,
+                                 uint8_t ttl, uint8_t ecn, uint8_t *packet)
+{
+    enum drop_reason reason =
+        v->fragment_offset > 0
+            ? check_fragment(v)
+            : translate_transport(map, v, packet + (v->payload - (const uint8_t *)packet));
+
+    if (reason != DROP_NONE)
+        return reason;
+    ip_replace_addresses(packet, map->peer, map->own);
+    rewrite_header(v, ttl, ecn, packet);
+    return DROP_NONE;
+}
+
+/* From a network of theirs to one of ours, as tunnel form allows. */
+static bool passes(const struct translation *t, const struct ip_view *v)
+{
+    return t->form == TRANSLATE_WHOLE && t->selectors != NULL &&
+           selectors_cover(&t->selectors->peer, v, true) &&
+           selectors_cover(&t->selectors->own, v, false);
+}
+
 static enum drop_reason whole_in(const struct translation *t, struct packet *packet,
                                  const struct inner *inner)
 {
@@ -79,26 +99,28 @@ static enum drop_reason whole_in(const struct translation *t, struct packet *pac
     struct ip_view v;
     uint8_t ecn = 0;
 
-    if (ip_parse(packet->data, packet->len, &v) != ERR_OK || v.total_len != packet->len ||
+    if (ip_parse(packet->data, packet->len, &v) != ERR_OK ||
         v.version != (inner->next_header == IP_IPV6 ? 6 : 4))
         return DROP_MALFORMED;
-    enum drop_reason reason = translate_select(t, v.version == 6, &map);
-    if (reason != DROP_NONE)
-        return reason;
-    if (!address_is_equal(&v.src, map.remote_own) || !address_is_equal(&v.dst, map.remote_peer))
-        return DROP_FOREIGN_ADDRESS;
+    if (t->form == TRANSLATE_WHOLE)
+        packet->len = v.total_len; /* behind it: TFC padding (RFC 4303, 2.7) */
+    if (v.total_len != packet->len)
+        return DROP_MALFORMED;
     if (v.has_source_route)
         return DROP_SOURCE_ROUTE;
-    reason = merge_ecn(v.tos & ECN_MASK, inner->tos & ECN_MASK, &ecn);
+    enum drop_reason reason = merge_ecn(v.tos & ECN_MASK, inner->tos & ECN_MASK, &ecn);
     if (reason != DROP_NONE)
         return reason;
-    if (v.fragment_offset > 0)
-        reason = check_fragment(&v);
-    else
-        reason = fix_transport(&map, &v, packet->data + (v.payload - packet->data));
-    if (reason == DROP_NONE)
-        rewrite_header(&map, &v, ecn, packet->data);
-    return reason;
+    reason = translate_select(t, v.version == 6, &map);
+    if (reason != DROP_NONE || !address_is_equal(&v.src, map.remote_own) ||
+        !address_is_equal(&v.dst, map.remote_peer)) {
+        if (passes(t, &v)) {
+            rewrite_header(&v, v.ttl, ecn, packet->data);
+            return DROP_NONE;
+        }
+        return reason != DROP_NONE ? reason : DROP_FOREIGN_ADDRESS;
+    }
+    return translate_whole(&map, &v, IP_TTL_DEFAULT, ecn, packet->data);
 }
 
 /* In a packet without its header these would become extension headers of the one built for it. */
@@ -121,7 +143,7 @@ static enum drop_reason bare_in(const struct translation *t, struct packet *pack
     const struct ip_view v = {.version = inner->is_ipv6 ? 6 : 4,
                               .protocol = inner->next_header,
                               .payload_len = packet->len};
-    reason = fix_transport(&map, &v, packet->data);
+    reason = translate_transport(&map, &v, packet->data);
     if (reason != DROP_NONE)
         return reason;
 
@@ -145,7 +167,12 @@ static enum drop_reason bare_in(const struct translation *t, struct packet *pack
 enum drop_reason translate_in(const struct translation *t, struct packet *packet,
                               const struct inner *inner)
 {
-    if (inner->next_header == IP_IPV4 || inner->next_header == IP_IPV6)
+    const bool is_whole = inner->next_header == IP_IPV4 || inner->next_header == IP_IPV6;
+
+    if (t->form == TRANSLATE_WHOLE && !is_whole)
+        return DROP_NEXT_HEADER;
+    /* Without whole packets these are what they say: a tunnel of the peer's own in its packet. */
+    if (is_whole && t->form != TRANSLATE_BARE)
         return whole_in(t, packet, inner);
     return bare_in(t, packet, inner);
 }

@@ -3,6 +3,7 @@
 #define TUNNEL_TRANSLATE_INTERNAL_H
 
 #include "tunnel/translate.h"
+#include "wire/ip.h"
 
 /* Both views of one family. */
 struct address_map {
@@ -10,9 +11,17 @@ struct address_map {
     const struct address *remote_own, *remote_peer; /* at the far end */
 };
 
-/* DROP_FAMILY where an end lacks one of them. */
+/* DROP_FAMILY where an end lacks one of them. That of what comes in. */
 MUST_USE enum drop_reason translate_select(const struct translation *t, bool is_ipv6,
                                            struct address_map *ret_map);
+
+/* A payload that starts with a whole transport header, or at least with the start of one: corrects
+ * its checksums from the far end's addresses to those here. */
+MUST_USE enum drop_reason translate_transport(const struct address_map *map,
+                                              const struct ip_view *v, uint8_t *payload);
+/* A whole packet: its transport's checksums, its addresses, TTL and ECN. */
+MUST_USE enum drop_reason translate_whole(const struct address_map *map, const struct ip_view *v,
+                                          uint8_t ttl, uint8_t ecn, uint8_t *packet);
 
 /* Corrects an ICMP or ICMPv6 message from the far end, which is whole: of errors the packet that
  * they quote, with all checksums but the pseudo-header's part of the message's own. */

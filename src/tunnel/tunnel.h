@@ -1,6 +1,7 @@
 /* Tunnels, and the table in which data threads find them without locks: by peer address for local
- * packets, by remote endpoint for datagrams. One control thread makes all changes; data threads
- * read. What they may still see is freed, and keys are wiped, after a grace period (liburcu).
+ * packets, by remote endpoint for datagrams, by SPI for ESP from elsewhere. One control thread
+ * makes all changes; data threads read. What they may still see is freed, and keys are wiped, after
+ * a grace period (liburcu).
  *
  * A data thread calls tunnel_thread_register() once, and brackets every use of a tunnel with
  * tunnel_read_begin() and tunnel_read_end(); between them no tunnel that it found goes away. The
@@ -10,6 +11,7 @@
 
 #include "base/packet.h"
 #include "tunnel/drop.h"
+#include "tunnel/esp.h"
 #include "tunnel/sput.h"
 #include "tunnel/translate.h"
 #include "wire/suite.h"
@@ -58,11 +60,21 @@ struct tunnel_child {
     size_t key_len;
     struct view remote; /* the addresses that the far end's packets carry under this child */
     uint32_t window;    /* 0: REPLAY_WINDOW_DEFAULT */
-    uint32_t rekey_at;  /* 0: SPUT_REKEY_AT_DEFAULT */
+    uint64_t rekey_at;  /* 0: SPUT_REKEY_AT_DEFAULT, or ESP's */
+
+    /* ESP only. */
+    uint32_t spi_in, spi_out;
+    bool has_esn;
+    enum child_mode mode;
+    /* The far end is a Detec host: commands are understood, and what needs its header goes whole in
+     * BEET mode too (docs/protocol.md, "ESP between Detec hosts"). */
+    bool has_commands;
+    struct view wire; /* what our packets are to carry on the wire; no family: what they carry */
+    const struct selector_pair *selectors; /* tunnel mode: copied; NULL: the addresses alone */
 };
 
 /* Receives with the child from now on, newest first; the oldest goes where there are more than
- * TUNNEL_CHILDREN_MAX. ERR_EXISTS: the id is in use. */
+ * TUNNEL_CHILDREN_MAX. ERR_EXISTS: the id, or spi_in in the whole table, is in use. */
 MUST_USE int tunnel_add_child(struct tunnel *tunnel, const struct tunnel_child *child);
 /* Sends with it from now on. ERR_NOT_FOUND. */
 MUST_USE int tunnel_set_outbound(struct tunnel *tunnel, uint64_t child_id);
@@ -79,6 +91,8 @@ struct drop_counters *tunnel_table_drops(struct tunnel_table *table);
 
 /* NULL if there is none. In a read section, or on the control thread. */
 struct tunnel *tunnel_find_by_peer(struct tunnel_table *table, const struct address *peer);
+/* The newest whose child in tunnel mode takes packets to this address; NULL if there is none. */
+struct tunnel *tunnel_find_by_selector(struct tunnel_table *table, const struct address *to);
 /* One of those on this endpoint; tunnel_open_any() tries all. */
 struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct endpoint *remote);
 void *tunnel_user(const struct tunnel *tunnel);
@@ -90,7 +104,11 @@ struct tunnel_status {
     uint32_t path_mtu;
     uint32_t mtu;         /* inner, as translate_mtu() */
     uint64_t outbound_id; /* child; 0: none */
-    enum suite suite;     /* of that child */
+    enum suite suite;     /* of that child, like the next five */
+    enum child_mode mode; /* ESP, like the SPIs */
+    uint32_t spi_in, spi_out;
+    bool has_esn;
+    bool has_commands; /* probes can be sent, and closing told */
     bool is_rekey_due;
     uint64_t packets_in, packets_out; /* data; commands are not counted */
     uint64_t bytes_in, bytes_out;     /* of inner packets, headers included */
@@ -154,6 +172,7 @@ struct tunnel_message {
     uint64_t child_id; /* that it came with */
     bool is_first;     /* the first authentic message of that child */
     bool is_outbound;  /* that child is the one sent with; else IKE may want to hear of it */
+    bool is_elsewhere; /* by its SPI, from packet->peer, which is no endpoint of the tunnel's */
 };
 
 /* A datagram from the tunnel's endpoint (packet->tos as received): tries the children newest first,
@@ -161,8 +180,8 @@ struct tunnel_message {
 MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,
                                       struct tunnel_message *ret_message);
 /* The same for a datagram from packet->peer: finds the tunnel (of several on one endpoint the one
- * whose keys fit). DROP_NO_TUNNEL: none; ret_tunnel is set with DROP_NONE only. Counted in the
- * table where no tunnel is found, else in the one found. */
+ * whose keys fit; else that of its SPI). DROP_NO_TUNNEL: none; ret_tunnel is set with DROP_NONE
+ * only. Counted in the table where no tunnel is found, else in the one found. */
 MUST_USE enum drop_reason tunnel_open_any(struct tunnel_table *table, struct packet *packet,
                                           uint64_t now_us, struct tunnel **ret_tunnel,
                                           struct tunnel_message *ret_message);

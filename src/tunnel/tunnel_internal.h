@@ -24,10 +24,27 @@ struct child {
     struct rcu_head head;
     uint64_t id;
     enum suite suite;
+    bool is_esp;
     struct translation translation;
-    struct sput_receiver receiver;
-    struct sput_sender sender;
+    union {
+        struct {
+            struct sput_receiver receiver;
+            struct sput_sender sender;
+        } sput;
+        struct {
+            struct esp_receiver receiver;
+            struct esp_sender sender;
+        } esp;
+    };
     _Atomic bool is_heard; /* an authentic message came */
+
+    /* ESP. In the table's by_spi under spi_in. */
+    struct cds_lfht_node spi_node;
+    struct tunnel *tunnel;
+    uint32_t spi_in, spi_out;
+    enum child_mode mode;
+    bool has_commands;
+    struct selector_pair selectors;
 };
 
 struct child_set {
@@ -46,6 +63,7 @@ struct peer_key {
 
 struct tunnel {
     struct rcu_head head;
+    struct tunnel_table *table;
     struct tunnel *next, **link; /* list of all; control thread */
     void *user;
     struct view local;
@@ -64,8 +82,10 @@ struct tunnel {
 };
 
 struct tunnel_table {
-    struct cds_lfht *by_peer;     /* struct peer_key */
-    struct cds_lfht *by_endpoint; /* struct path; several may have the same endpoint */
+    struct cds_lfht *by_peer;        /* struct peer_key */
+    struct cds_lfht *by_endpoint;    /* struct path; several may have the same endpoint */
+    struct cds_lfht *by_spi;         /* struct child */
+    _Atomic(struct routes *) routes; /* NULL: none */
     struct tunnel *first;
     uint8_t seed[16];
     struct drop_counters drops;
@@ -73,6 +93,42 @@ struct tunnel_table {
 
 /* This has happened. */
 void tunnel_wake(struct tunnel *tunnel, unsigned int wakes);
+/* The networks that children in tunnel mode reach, newest first. A change makes a new table. */
+struct route {
+    const struct child *child;
+    struct tunnel *tunnel;
+    struct selectors to;
+};
+struct routes {
+    struct rcu_head head;
+    unsigned int count;
+    struct route list[];
+};
+
+/* child_table.c: what the table knows of single children. Control thread. ERR_EXISTS, ERR_NOMEM. */
+MUST_USE int child_enter(struct child *child);
+/* Before its grace period. */
+void child_leave(struct child *child);
+/* NULL if there is none. In a read section. */
+struct child *child_find_by_spi(struct tunnel_table *table, uint32_t spi);
+MUST_USE int child_table_init(struct tunnel_table *table);
+void child_table_done(struct tunnel_table *table);
+
+/* child_message.c: the messages of either protocol. */
+struct message_header {
+    uint32_t number; /* of ESP's its low half */
+    uint8_t command; /* enum sput_command */
+    uint8_t next_header;
+    bool is_ipv6;
+};
+/* As sput_open() and esp_open(). ERR_NOT_FOUND: ESP, under another SPI. */
+MUST_USE int child_open(struct child *child, struct packet *packet,
+                        struct message_header *ret_header);
+/* As sput_seal() and esp_seal(). ERR_UNSUPPORTED: a command, to a peer that knows none. */
+MUST_USE int child_seal(struct child *child, struct packet *packet,
+                        const struct message_header *header, bool may_defer, uint32_t *ret_number);
+bool child_is_rekey_due(const struct child *child);
+
 /* Frees the children and all sets after a grace period. */
 void tunnel_children_clear(struct tunnel *tunnel);
 

@@ -17,9 +17,12 @@
 #define ESP_SPI_MIN 256
 
 enum esp_next_header {
-    ESP_NEXT_DUMMY = 59,  /* no payload at all: dropped by the receiver (2.6) */
-    ESP_NEXT_PROBE = 253, /* between Detec hosts: a command (docs/protocol.md); RFC 3692 */
+    ESP_NEXT_DUMMY = 59,    /* no payload at all: dropped by the receiver (2.6) */
+    ESP_NEXT_COMMAND = 253, /* between Detec hosts (docs/protocol.md); for experiments: RFC 3692 */
 };
+
+/* What such a payload begins with: the command (enum sput_command, not 0), three bytes of zero. */
+#define ESP_COMMAND_LEN 4
 
 struct esp_header {
     uint32_t spi;

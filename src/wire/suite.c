@@ -54,6 +54,13 @@ static bool row_is_esp(const struct row *row)
     return row->id >= ESP_AES128_GCM;
 }
 
+const char *child_mode_name(enum child_mode mode)
+{
+    static const char *const names[CHILD_MODE_COUNT] = {
+        [CHILD_TRANSPORT] = "transport", [CHILD_BEET] = "beet", [CHILD_TUNNEL] = "tunnel"};
+    return (unsigned int)mode < CHILD_MODE_COUNT ? names[mode] : "unknown";
+}
+
 bool suite_is_known(unsigned int id)
 {
     return find(id) != NULL;

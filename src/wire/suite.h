@@ -33,6 +33,16 @@ enum suite {
 #define ESP_SUITE_COUNT  10
 #define SUITE_COUNT      (SPUT_SUITE_COUNT + ESP_SUITE_COUNT)
 
+/* How the packets of an ESP child travel. */
+enum child_mode {
+    CHILD_TRANSPORT, /* RFC 4303, 3.1.1: without their header, which is the outer one */
+    CHILD_BEET,      /* without their header, whose addresses are those of the SA */
+    CHILD_TUNNEL,    /* RFC 4303, 3.1.2: whole */
+};
+#define CHILD_MODE_COUNT 3
+/* "transport", "beet", "tunnel". */
+const char *child_mode_name(enum child_mode mode);
+
 /* Longest key material of one direction: AES-256 key 32, CTR nonce 4, MAC key 32. */
 #define SUITE_KEY_CAP 68
 /* SPUT: `paper` has AES key 16, MAC key 32, salt 11; the AEAD suites a key and this salt. */

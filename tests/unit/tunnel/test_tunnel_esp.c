@@ -1,0 +1,478 @@
+/* Tunnels with ESP: every suite and form, look-up by SPI, commands between Detec hosts, plain
+ * peers' addresses, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "samples.h"
+#include "tunnel/tunnel.h"
+#include "wire/ip.h"
+
+#define NOW   1000000
+#define SPI_A 0x5a000001u /* that a receives with */
+#define SPI_B 0x5b000001u
+
+static const uint8_t seed[16] = {1, 2, 3};
+static const uint8_t key_forth[SUITE_KEY_CAP] = {1, 2, [17] = 3, [40] = 4, [60] = 5};
+static const uint8_t key_back[SUITE_KEY_CAP] = {9, 8, [17] = 7, [40] = 6, [60] = 5};
+
+struct end {
+    struct tunnel_table *table;
+    struct tunnel *tunnel;
+    struct endpoint endpoint;
+    struct view view;
+};
+
+struct ends {
+    struct end a, b;
+};
+
+static struct endpoint endpoint_of(const char *text)
+{
+    struct endpoint e;
+    assert_int_equal(endpoint_parse(text, 0, &e), ERR_OK);
+    return e;
+}
+
+static void end_init(struct end *end, const struct view *view, const char *endpoint)
+{
+    end->view = *view;
+    end->endpoint = endpoint_of(endpoint);
+    assert_int_equal(tunnel_table_new(seed, &end->table), ERR_OK);
+    assert_int_equal(tunnel_add(end->table, view, NULL, &end->tunnel), ERR_OK);
+}
+
+static void ends_init(struct ends *e)
+{
+    const struct translation t = sample_translation();
+    end_init(&e->a, &t.local, "192.0.2.1:32589");
+    end_init(&e->b, &t.remote, "198.51.100.9:40000");
+    assert_int_equal(tunnel_set_path(e->a.table, e->a.tunnel, &e->b.endpoint, 1500), ERR_OK);
+    assert_int_equal(tunnel_set_path(e->b.table, e->b.tunnel, &e->a.endpoint, 1500), ERR_OK);
+}
+
+static void ends_done(struct ends *e)
+{
+    tunnel_table_free(e->a.table);
+    tunnel_table_free(e->b.table);
+}
+
+/* A child of both ends as `form` says; its SPIs count with its id. */
+static void add_child(struct ends *e, uint64_t id, const struct tunnel_child *form)
+{
+    struct tunnel_child child = *form;
+    child.id = id;
+    child.key_len = suite_key_len(form->suite);
+    child.key_in = key_back;
+    child.key_out = key_forth;
+    child.spi_in = SPI_A + (uint32_t)id;
+    child.spi_out = SPI_B + (uint32_t)id;
+    child.remote = e->b.view;
+    assert_int_equal(tunnel_add_child(e->a.tunnel, &child), ERR_OK);
+    child.key_in = key_forth;
+    child.key_out = key_back;
+    child.spi_in = SPI_B + (uint32_t)id;
+    child.spi_out = SPI_A + (uint32_t)id;
+    child.remote = form->wire.own_ipv4.family != ADDRESS_NONE ? form->wire : e->a.view;
+    child.wire = (struct view){0};
+    if (form->selectors != NULL) {
+        const struct selector_pair swapped = {form->selectors->peer, form->selectors->own};
+        child.selectors = &swapped;
+        assert_int_equal(tunnel_add_child(e->b.tunnel, &child), ERR_OK);
+    } else {
+        assert_int_equal(tunnel_add_child(e->b.tunnel, &child), ERR_OK);
+    }
+    assert_int_equal(tunnel_set_outbound(e->a.tunnel, id), ERR_OK);
+    assert_int_equal(tunnel_set_outbound(e->b.tunnel, id), ERR_OK);
+}
+
+static void udp_packet(struct packet *packet, const struct address *src, const struct address *dst,
+                       size_t payload_len)
+{
+    static uint8_t udp[4200], bytes[4300];
+    make_transport(udp, src, dst, 17, 8 + payload_len);
+    packet_fill(packet, bytes, make_ip(bytes, src, dst, 17, udp, 8 + payload_len));
+}
+
+static void send_from(struct end *from, struct packet *packet, const struct address *src,
+                      const struct address *dst, size_t payload_len)
+{
+    udp_packet(packet, src, dst, payload_len);
+    assert_int_equal(tunnel_seal(from->tunnel, packet, NOW), DROP_NONE);
+    packet->peer = from->endpoint;
+}
+
+static enum drop_reason receive(struct end *end, struct packet *packet,
+                                struct tunnel_message *message)
+{
+    struct tunnel *tunnel = NULL;
+    tunnel_read_begin();
+    enum drop_reason reason = tunnel_open_any(end->table, packet, NOW, &tunnel, message);
+    tunnel_read_end();
+    if (reason == DROP_NONE)
+        assert_ptr_equal(tunnel, end->tunnel);
+    return reason;
+}
+
+/* What came out is a right UDP packet between these. */
+static void check_packet(const struct packet *packet, const struct address *src,
+                         const struct address *dst, size_t payload_len)
+{
+    struct ip_view v;
+    assert_int_equal(ip_parse(packet->data, packet->len, &v), ERR_OK);
+    assert_true(address_is_equal(&v.src, src) && address_is_equal(&v.dst, dst));
+    assert_int_equal(v.payload_len, 8 + payload_len);
+    assert_int_equal(v.protocol, 17);
+    assert_int_equal(transport_sum(src, dst, 17, v.payload, v.payload_len, v.payload_len), 0xffff);
+    if (v.version == 4)
+        assert_int_equal(naive_sum(packet->data, 20, 0), 0xffff);
+}
+
+static void check_both_ways(struct ends *e)
+{
+    struct packet packet;
+    struct tunnel_message message;
+    for (int is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+        const struct view *a = &e->a.view, *b = &e->b.view;
+        send_from(&e->a, &packet, is_ipv6 ? &a->own_ipv6 : &a->own_ipv4,
+                  is_ipv6 ? &a->peer_ipv6 : &a->peer_ipv4, 100);
+        assert_int_equal(receive(&e->b, &packet, &message), DROP_NONE);
+        assert_int_equal(message.kind, TUNNEL_DATA);
+        assert_false(message.is_elsewhere);
+        check_packet(&packet, is_ipv6 ? &b->peer_ipv6 : &b->peer_ipv4,
+                     is_ipv6 ? &b->own_ipv6 : &b->own_ipv4, 100);
+        send_from(&e->b, &packet, is_ipv6 ? &b->own_ipv6 : &b->own_ipv4,
+                  is_ipv6 ? &b->peer_ipv6 : &b->peer_ipv4, 33);
+        assert_int_equal(receive(&e->a, &packet, &message), DROP_NONE);
+        check_packet(&packet, is_ipv6 ? &a->peer_ipv6 : &a->peer_ipv4,
+                     is_ipv6 ? &a->own_ipv6 : &a->own_ipv4, 33);
+    }
+}
+
+/* Between Detec hosts, and in tunnel mode: both families in one child, every suite. */
+static void test_suites(void **state)
+{
+    for (unsigned s = 0; s < ESP_SUITE_COUNT; s++) {
+        for (int is_tunnel = 0; is_tunnel < 2; is_tunnel++) {
+            struct ends e;
+            struct tunnel_status status;
+            struct packet packet;
+            const enum suite suite = (enum suite)(ESP_AES128_GCM + s);
+            ends_init(&e);
+            add_child(&e, 1,
+                      &(struct tunnel_child){.suite = suite,
+                                             .has_esn = s % 2 == 0,
+                                             .mode = is_tunnel ? CHILD_TUNNEL : CHILD_BEET,
+                                             .has_commands = true});
+            check_both_ways(&e);
+            tunnel_get_status(e.a.tunnel, &status);
+            assert_int_equal(status.spi_in, SPI_A + 1);
+            assert_int_equal(status.spi_out, SPI_B + 1);
+            assert_int_equal(status.mode, is_tunnel ? CHILD_TUNNEL : CHILD_BEET);
+            assert_int_equal(status.has_esn, s % 2 == 0);
+            /* The largest packet that is said to go is one outer packet of the path, and whole. */
+            const size_t headers = is_tunnel ? 28 : 8;
+            send_from(&e.a, &packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, status.mtu - headers);
+            assert_true(packet.len <= 1472);
+            assert_true(packet.len > 1472 - suite_alignment(suite));
+            udp_packet(&packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, status.mtu - headers + 1);
+            assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_TOO_BIG);
+            ends_done(&e);
+        }
+    }
+}
+
+/* A NAT has given the peer another port: its packets are taken by their SPI, and say so. */
+static void test_by_spi(void **state)
+{
+    struct ends e;
+    struct packet packet, copy;
+    struct tunnel_message message;
+    struct tunnel *none = NULL;
+    ends_init(&e);
+    add_child(&e, 1, &(struct tunnel_child){.suite = ESP_AES128_GCM_IIV, .has_commands = true});
+    e.a.endpoint = endpoint_of("192.0.2.1:777");
+    send_from(&e.a, &packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, 5);
+    memcpy(&copy, &packet, sizeof(copy));
+    copy.data = copy.storage + (packet.data - packet.storage);
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    assert_true(message.is_elsewhere);
+    packet_fill(&packet, copy.data, copy.len);
+    packet.peer = e.a.endpoint;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_REPLAY);
+    packet_fill(&packet, copy.data, copy.len);
+    packet.data[9] ^= 1;
+    packet.data[7] = 9; /* another number */
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NOT_AUTHENTIC);
+    packet.data[0] ^= 1;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NO_TUNNEL);
+    for (uint32_t len = 0; len < 26; len++) {
+        packet_fill(&packet, copy.data, len);
+        const enum drop_reason reason = receive(&e.b, &packet, &message);
+        assert_int_equal(reason, len < 8 ? DROP_NO_TUNNEL : DROP_LENGTH);
+    }
+    (void)none;
+    ends_done(&e);
+}
+
+static void test_spi_once(void **state)
+{
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    ends_init(&e);
+    add_child(&e, 1, &(struct tunnel_child){.suite = ESP_AES256_GCM, .has_commands = true});
+    struct tunnel_child child = {.id = 2,
+                                 .suite = ESP_AES256_GCM,
+                                 .key_in = key_forth,
+                                 .key_out = key_back,
+                                 .key_len = 36,
+                                 .remote = e.b.view,
+                                 .spi_in = SPI_A + 1,
+                                 .spi_out = SPI_B + 7};
+    assert_int_equal(tunnel_add_child(e.a.tunnel, &child), ERR_EXISTS);
+    child.spi_in = 255; /* reserved */
+    assert_int_equal(tunnel_add_child(e.a.tunnel, &child), ERR_INVALID);
+    child.spi_in = SPI_A + 2;
+    child.spi_out = 0; /* would read as the marker of IKE */
+    assert_int_equal(tunnel_add_child(e.a.tunnel, &child), ERR_INVALID);
+    check_both_ways(&e);
+    assert_int_equal(tunnel_drop_child(e.a.tunnel, 1), ERR_OK);
+    send_from(&e.b, &packet, &e.b.view.own_ipv4, &e.b.view.peer_ipv4, 5);
+    assert_int_equal(receive(&e.a, &packet, &message), DROP_NO_CHILD);
+    child.spi_in = SPI_A + 1; /* free again */
+    child.spi_out = SPI_B + 1;
+    child.key_in = key_back;
+    child.key_out = key_forth;
+    assert_int_equal(tunnel_add_child(e.a.tunnel, &child), ERR_OK);
+    ends_done(&e);
+}
+
+/* During a rekey all of them are received with, and they may be of two protocols. */
+static void test_rekeys(void **state)
+{
+    static const enum suite suites[] = {SPUT_PAPER, ESP_AES128_CTR_SHA256, ESP_AES128_GCM,
+                                        SPUT_AES128_GCM, ESP_CHACHA20_POLY1305_IIV};
+    struct ends e;
+    struct packet late[5];
+    struct tunnel_message message;
+    ends_init(&e);
+    for (size_t i = 0; i < 5; i++) {
+        add_child(&e, i + 1, &(struct tunnel_child){.suite = suites[i], .has_commands = true});
+        check_both_ways(&e);
+        send_from(&e.a, &late[i], &e.a.view.own_ipv4, &e.a.view.peer_ipv4, i);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(receive(&e.b, &late[i], &message), DROP_NONE);
+        assert_int_equal(message.child_id, i + 1);
+        assert_int_equal(message.is_outbound, i == 4);
+    }
+    ends_done(&e);
+}
+
+static void test_commands(void **state)
+{
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    uint32_t number = 0;
+    ends_init(&e);
+    add_child(&e, 1,
+              &(struct tunnel_child){
+                  .suite = ESP_AES256_CBC_SHA256, .has_esn = true, .has_commands = true});
+    for (uint32_t size = 1000; size < 1100; size++) {
+        packet_reset(&packet);
+        assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, size, NOW, &number), DROP_NONE);
+        assert_true(packet.len + 28 <= size && packet.len + 28 + 16 > size);
+        packet.peer = e.a.endpoint;
+        assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+        assert_int_equal(message.kind, TUNNEL_PROBE);
+        assert_int_equal(message.number, number);
+        assert_int_equal(tunnel_seal_reply(e.b.tunnel, &packet, number, NOW), DROP_NONE);
+        packet.peer = e.b.endpoint;
+        assert_int_equal(receive(&e.a, &packet, &message), DROP_NONE);
+        assert_int_equal(message.kind, TUNNEL_PROBE_REPLY);
+        assert_int_equal(message.number, number);
+    }
+    packet_reset(&packet);
+    assert_int_equal(tunnel_seal_command(e.a.tunnel, &packet, SPUT_CLOSE, NOW, NULL), DROP_NONE);
+    packet.peer = e.a.endpoint;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    assert_int_equal(message.kind, TUNNEL_CLOSE);
+    ends_done(&e);
+
+    /* A plain peer knows none. */
+    ends_init(&e);
+    add_child(&e, 1, &(struct tunnel_child){.suite = ESP_AES128_GCM, .mode = CHILD_TRANSPORT});
+    packet_reset(&packet);
+    assert_int_equal(tunnel_seal_command(e.a.tunnel, &packet, SPUT_CLOSE, NOW, NULL), DROP_COMMAND);
+    assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, 900, NOW, &number), DROP_COMMAND);
+    ends_done(&e);
+}
+
+/* b stands for a plain peer: it knows us by the addresses of our TS payloads, and verifies. */
+static void test_plain_addresses(void **state)
+{
+    static const enum child_mode modes[] = {CHILD_TRANSPORT, CHILD_BEET, CHILD_TUNNEL};
+    for (size_t m = 0; m < 3; m++) {
+        struct ends e;
+        struct packet packet;
+        struct tunnel_message message;
+        const struct view wire = {.own_ipv4 = address_of("192.168.1.7"),
+                                  .peer_ipv4 = address_of("198.51.100.9")};
+        ends_init(&e);
+        add_child(&e, 1,
+                  &(struct tunnel_child){.suite = ESP_AES128_GCM, .mode = modes[m], .wire = wire});
+        for (size_t len = 0; len < 50; len++) {
+            send_from(&e.a, &packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, len);
+            /* b corrects from the addresses of the wire: right only if they were there. */
+            assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+            check_packet(&packet, &e.b.view.peer_ipv4, &e.b.view.own_ipv4, len);
+        }
+        ends_done(&e);
+    }
+}
+
+static void test_needs_header(void **state)
+{
+    for (int has_commands = 0; has_commands < 2; has_commands++) {
+        struct ends e;
+        struct packet packet;
+        struct tunnel_message message;
+        ends_init(&e);
+        add_child(&e, 1,
+                  &(struct tunnel_child){
+                      .suite = ESP_AES128_GCM, .mode = CHILD_BEET, .has_commands = has_commands});
+        udp_packet(&packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, 64);
+        packet.data[6] = 0x20; /* more fragments */
+        const uint16_t sum = naive_sum(packet.data, 10, naive_sum(packet.data + 12, 8, 0));
+        put_u16(packet.data + 10, 0xffffu ^ sum);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW),
+                         has_commands ? DROP_NONE : DROP_NEEDS_HEADER);
+        packet.peer = e.a.endpoint;
+        if (has_commands)
+            assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+        udp_packet(&packet, &e.a.view.own_ipv6, &e.a.view.peer_ipv6, 64);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW),
+                         has_commands ? DROP_NONE : DROP_FAMILY);
+        ends_done(&e);
+    }
+}
+
+static struct selectors network(const char *first, const char *last)
+{
+    const struct address a = address_of(first), b = address_of(last);
+    return (struct selectors){.count = 1, .list = {selector_of(&a, &b)}};
+}
+
+/* Tunnel mode between networks: what both sides agreed upon passes as it is, nothing else. */
+static void test_networks(void **state)
+{
+    const struct selector_pair pair = {network("10.1.0.0", "10.1.255.255"),
+                                       network("10.2.0.0", "10.2.0.255")};
+    const struct address here = address_of("10.1.2.3"), there = address_of("10.2.0.9"),
+                         outside = address_of("10.2.1.0");
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    ends_init(&e);
+    add_child(
+        &e, 1,
+        &(struct tunnel_child){.suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL, .selectors = &pair});
+    assert_ptr_equal(tunnel_find_by_selector(e.a.table, &there), e.a.tunnel);
+    assert_null(tunnel_find_by_selector(e.a.table, &outside));
+    assert_null(tunnel_find_by_selector(e.a.table, &here));
+    send_from(&e.a, &packet, &here, &there, 40);
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    check_packet(&packet, &here, &there, 40);
+    assert_int_equal(packet.data[8], 61); /* not forwarded by us: its TTL stays */
+    check_both_ways(&e);                  /* the peer address leads there, too */
+    udp_packet(&packet, &here, &outside, 4);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
+    udp_packet(&packet, &outside, &there, 4);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
+
+    /* A hostile peer: from and to wherever it likes. */
+    const struct esp_terms terms = {.suite = ESP_AES256_GCM, .spi = SPI_B + 1};
+    struct esp_sender sender;
+    assert_int_equal(esp_sender_init(&sender, &terms, key_forth, 36, 0), ERR_OK);
+    atomic_store(&sender.next, 1000);
+    const struct address *const pairs[][2] = {
+        {&outside, &there}, {&here, &outside}, {&there, &here}, {&here, &here}};
+    for (size_t i = 0; i < 4; i++) {
+        udp_packet(&packet, pairs[i][0], pairs[i][1], 4);
+        assert_int_equal(esp_seal(&sender, &packet, IP_IPV4, NULL), ERR_OK);
+        packet.peer = e.a.endpoint;
+        assert_int_equal(receive(&e.b, &packet, &message), DROP_FOREIGN_ADDRESS);
+    }
+    packet_fill(&packet, "no header", 9);
+    assert_int_equal(esp_seal(&sender, &packet, 17, NULL), ERR_OK);
+    packet.peer = e.a.endpoint;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NEXT_HEADER);
+    /* TFC padding goes (RFC 4303, 2.7), dummies too (2.6). */
+    udp_packet(&packet, &here, &there, 40);
+    memset(packet.data + packet.len, 0x77, 500);
+    packet.len += 500;
+    assert_int_equal(esp_seal(&sender, &packet, IP_IPV4, NULL), ERR_OK);
+    packet.peer = e.a.endpoint;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    check_packet(&packet, &here, &there, 40);
+    packet_fill(&packet, "nothing", 7);
+    assert_int_equal(esp_seal(&sender, &packet, ESP_NEXT_DUMMY, NULL), ERR_OK);
+    packet.peer = e.a.endpoint;
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_DUMMY);
+    esp_sender_done(&sender);
+
+    assert_int_equal(tunnel_drop_child(e.a.tunnel, 1), ERR_OK);
+    assert_null(tunnel_find_by_selector(e.a.table, &there));
+    ends_done(&e);
+}
+
+/* RFC 6040: what the outer header says of congestion reaches the inner one. */
+static void test_congestion(void **state)
+{
+    struct ends e;
+    struct packet packet;
+    struct tunnel_message message;
+    ends_init(&e);
+    add_child(&e, 1, &(struct tunnel_child){.suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL});
+    udp_packet(&packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, 10);
+    packet.data[1] = 0xba; /* EF, ECT(0) */
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_NONE);
+    assert_int_equal(packet.tos, 0xba);
+    packet.peer = e.a.endpoint;
+    packet.tos = 0x03; /* CE on the way, and its DSCP erased */
+    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+    assert_int_equal(packet.data[1], 0xbb);
+    assert_int_equal(naive_sum(packet.data, 20, 0), 0xffff);
+    ends_done(&e);
+}
+
+static int setup(void **state)
+{
+    tunnel_thread_register();
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    tunnel_thread_unregister();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_suites),       cmocka_unit_test(test_by_spi),
+        cmocka_unit_test(test_spi_once),     cmocka_unit_test(test_rekeys),
+        cmocka_unit_test(test_commands),     cmocka_unit_test(test_plain_addresses),
+        cmocka_unit_test(test_needs_header), cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_congestion),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
