@@ -94,8 +94,7 @@ struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint
     return call;
 }
 
-/* Drops what belongs to one attempt. */
-static void drop_attempt(struct call *call)
+void call_drop_attempt(struct call *call)
 {
     if (call->session != NULL && !call->is_incoming)
         login_client_withdraw(session_login(call->session), call->number);
@@ -105,6 +104,7 @@ static void drop_attempt(struct call *call)
     call->lookup = NULL;
     call->finder = NULL;
     task_clear(&call->host->tasks, &call->keys_task);
+    task_clear(&call->host->tasks, &call->anew_task);
     nat_wait_cancel(call->host, &call->nat_wait);
     sockets_release(call->host, call, 0);
     punch_table_close(call->host->punches, call->punch);
@@ -120,14 +120,14 @@ static void drop_attempt(struct call *call)
     call->profile = NULL;
     crypto_wipe(&call->credentials, sizeof(call->credentials));
     task_clear(&call->host->tasks, &call->relay_task);
-    call->has_relay = call->is_relaying = false;
+    call->has_relay = call->is_relaying = call->is_unrelayed = false;
     call->nominated = (struct endpoint){.port = 0};
 }
 
 void call_free(struct call *call)
 {
     struct host *host = call->host;
-    drop_attempt(call);
+    call_drop_attempt(call);
     task_clear(&host->tasks, &call->task);
     map_remove(&host->calls_by_number, &call->by_number);
     host->call_count--;
@@ -270,7 +270,7 @@ void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
     call->attempt++;
     log_debug("call %s: attempt %u failed (%s), next one", call->peer->name, call->attempt - 1,
               why);
-    drop_attempt(call);
+    call_drop_attempt(call);
     call_out_begin(call, now_us);
 }
 
@@ -387,6 +387,7 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     const bool is_relayed = relay_is_endpoint(ike_sa_remote(sa));
     if (call == NULL || call->sa != sa)
         return;
+    const bool is_stale = is_relayed && call_is_stale(call);
     snprintf(detail, sizeof(detail), "%s over %s", suite_name(ike_sa_suite(sa)),
              relay_format(peer->host, ike_sa_remote(sa), text));
     call_step(call, CALL_KEYING, CALL_STEP_KEYS, detail, now_us);
@@ -399,8 +400,14 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     log_info("%s: tunnel up (%s, %s), in %llu ms", peer->name, detail,
              call->is_incoming ? "it called" : "we called",
              (unsigned long long)((now_us - call->started_us) / MS_US));
-    if (!call_go_on(call, is_relayed, now_us))
+    const bool is_caller = !call->is_incoming;
+    const bool goes_on = call_go_on(call, is_relayed, now_us);
+    if (!goes_on)
         call_free(call);
+    if (is_stale && goes_on)
+        call_anew(call, now_us);
+    else if (is_stale && is_caller)
+        call_start_upgrade(peer, now_us);
     peer_stage_flush(peer);
     tell_done(peer, NULL, NULL, NULL);
 }

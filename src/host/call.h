@@ -29,6 +29,9 @@ void call_start(struct peer *peer, bool checks_name, uint64_t now_us);
 void call_renew(struct peer *peer, uint64_t now_us);
 /* A tunnel is relayed: looks for a direct path, which replaces it once it carries. */
 void call_start_upgrade(struct peer *peer, uint64_t now_us);
+/* More is known of how others reach this host than calls have told: those for which it makes a
+ * difference begin anew, soon. */
+void calls_on_news(struct host *host, uint64_t now_us);
 /* Ends it without a verdict: given up here, or overtaken. */
 void call_cancel(struct call *call);
 enum call_state call_state(const struct call *call);

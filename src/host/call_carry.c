@@ -189,6 +189,16 @@ bool call_carry_try_again(struct call *call)
     return true;
 }
 
+/* What the punch knows of our NAT may have been found out since, or be so in a moment. */
+static bool leads_back(const struct call *call, const struct endpoint *from)
+{
+    const struct address origin = nat64_origin(call->host, &from->address);
+    const bool is_doubtful = origin.family == ADDRESS_IPV4 &&
+                             !call_is_neighbour(call->host, &from->address) &&
+                             nat_may_map_anew(call->host);
+    return is_doubtful ? punch_is_answered(call->punch, from) : punch_leads_back(call->punch, from);
+}
+
 /* The caller begins its tunnel where the answer comes from: that has to be where the message went,
  * or where a check was answered from. Behind some NATs an answer comes from an address that leads
  * back nowhere; the called host behind such a one waits for a way that leads back, too. */
@@ -196,8 +206,8 @@ bool call_carry_is_way(const struct call *call, const struct endpoint *from)
 {
     return (call->has_relay && endpoint_is_equal(&call->relay, from)) ||
            (call->has_direct && endpoint_is_equal(&call->direct, from)) ||
-           (call->punch != NULL && (call->is_incoming ? punch_leads_back(call->punch, from)
-                                                      : punch_is_answered(call->punch, from)));
+           (call->punch != NULL &&
+            (call->is_incoming ? leads_back(call, from) : punch_is_answered(call->punch, from)));
 }
 
 bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
@@ -222,11 +232,17 @@ static void say_path(struct peer *peer, uint64_t now_us)
         host_pump_ike(peer->host, peer->sa, now_us);
 }
 
+void call_carry_settle(struct call *call, uint64_t now_us)
+{
+    const bool is_unsaid = call->is_unsaid;
+    call->is_unsaid = false;
+    if (is_unsaid && call->nominated.port == 0 && relay_is_endpoint(&call->peer->path))
+        say_path(call->peer, now_us);
+}
+
 static void on_unsaid(struct task *task, uint64_t now_us)
 {
-    struct call *call = CONTAINER_OF(task, struct call, keys_task);
-    if (call->nominated.port == 0 && relay_is_endpoint(&call->peer->path))
-        say_path(call->peer, now_us);
+    call_carry_settle(CONTAINER_OF(task, struct call, keys_task), now_us);
 }
 
 void call_carry_on_tunnel(struct call *call, uint64_t now_us)
@@ -253,6 +269,7 @@ void call_carry_on_tunnel(struct call *call, uint64_t now_us)
     if (!call->is_carried)
         return;
     if (relay_is_endpoint(&path)) {
+        call->is_unsaid = true;
         call->keys_task.run = on_unsaid;
         task_set(&host->tasks, &call->keys_task, now_us + UNSAID_US);
     } else {

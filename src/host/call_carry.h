@@ -46,6 +46,8 @@ bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
 /* The tunnel is up: where the other host was answered first, its data may come from, too, until the
  * caller has said which of the ways it is. */
 void call_carry_on_tunnel(struct call *call, uint64_t now_us);
+/* … if that goes on to be the relay: said now, as the call ends. */
+void call_carry_settle(struct call *call, uint64_t now_us);
 /* One that was taken: the SA is where its peer was heard first. */
 void call_carry_on_ike(struct ike_sa *sa, const struct endpoint *from);
 

@@ -26,6 +26,8 @@ static void accept_call(struct call *call, const struct notify_call *notify, uin
     struct candidate_list own;
     struct notify_ike ike;
     task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
+    call->view = host->view;
+    call->is_unrelayed = !notify->wants_relay;
     host_candidates(host, &own);
     session_stun_prove(session, &own);
     int error = call_make_profile(call);
@@ -84,6 +86,11 @@ static bool yields_to_incoming(struct peer *peer, const struct notify_call *noti
     if (call->is_incoming)
         return true; /* a newer attempt of the same caller */
     const struct public_key *own = identity_public(peer->host->identity);
+    /* It has answered ours and knows more by now (call_anew.c). Without a tunnel or a hope of one
+     * by the relay that is all there is. */
+    if (call->state == CALL_PUNCHING && !call->is_renewal &&
+        (call->is_upgrade || call->is_unrelayed || peer->host->config.relay == RELAY_MODE_NO))
+        return true;
     return !call->is_asked || call_renew_gives_way(call, now_us) ||
            memcmp(own->bytes, notify->caller_key, PUBLIC_KEY_LEN) > 0;
 }

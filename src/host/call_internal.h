@@ -49,10 +49,15 @@ struct call {
     struct endpoint nominated; /* by punching */
     uint64_t keys_wait_us;     /* for an answer to what is sent again */
     uint8_t no_relay;          /* enum answer_relay: why there is no channel */
+    bool is_unseen;            /* the other one has not been told how we are seen over IPv4 */
+    bool is_unrelayed;         /* nor will there be one */
+    uint32_t view;             /* the host's, as the other one has been told it */
+    struct task anew_task;     /* to begin anew, as more is known */
     bool wakes;                /* an SA at rest is being woken (host/wake.h) */
     uint64_t woken_us;         /* when that was asked of the last address; 0: not */
     bool has_last;
     struct endpoint last; /* that address */
+    bool is_unsaid;       /* the other host may have the tunnel on another way (call_carry.c) */
     bool is_doomed;       /* has failed, but for what comes from there */
     bool is_upgrade;      /* of a tunnel that is up: for a better path, or for none */
     bool is_renewal;      /* such a one, whose path is dead */
@@ -102,6 +107,17 @@ void call_refuse(struct host *host, const struct notify_call *notify, const char
                  uint64_t now_us);
 /* call_out.c: begins (another) attempt. */
 void call_out_begin(struct call *call, uint64_t now_us);
+/* … the same attempt once more, as if nothing had been asked yet. */
+void call_out_restart(struct call *call, uint64_t now_us);
+/* call_anew.c: has the other host been told less than is known by now? */
+bool call_is_stale(const struct call *call);
+/* Then another call takes this one's place, unless it is better off with what it has. May free it.
+ */
+void call_anew(struct call *call, uint64_t now_us);
+/* Is it worth waiting for all that can be known soon, as nothing begins without? */
+bool call_wants_all(const struct call *call);
+/* call.c: drops what belongs to one attempt. */
+void call_drop_attempt(struct call *call);
 /* call_relay.c: punching has failed. True: the call goes on by its relay channel. */
 bool call_try_relay(struct call *call, const char *why, uint64_t now_us);
 /* call_renew.c: CALL has been sent, or answered. */
@@ -127,10 +143,15 @@ MUST_USE int call_punch_open(struct call *call, const struct candidate_list *own
  * probed, whatever the candidates. */
 MUST_USE int call_punch_at(struct call *call, const struct credentials *credentials,
                            const struct candidate_list *candidates, uint64_t now_us);
+/* The other side's candidates as this host reaches them, and those alone that may be sent to. */
+void call_reach(const struct call *call, const struct candidate_list *candidates,
+                struct candidate_list *ret_reached);
 /* The tunnel moves to the nominated path. */
 void call_move(struct call *call, uint64_t now_us);
 /* Keys that are under way have until then; after that they begin anew over this path. */
 void call_carry_wait(struct call *call, const struct endpoint *path, uint64_t until_us);
+/* In a network that is attached, and not our own? */
+bool call_is_neighbour(const struct host *host, const struct address *address);
 /* The candidate that will most likely be nominated; NULL: none is likely. */
 const struct endpoint *call_guess_path(const struct call *call,
                                        const struct candidate_list *candidates);

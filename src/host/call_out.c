@@ -33,6 +33,7 @@ static void send_call(struct call *call, uint64_t now_us)
     struct candidate_list own;
     struct notify_ike ike;
     call->is_asked = true;
+    call->view = host->view;
     host_candidates(host, &own);
     session_stun_prove(call->session, &own);
     int error = credentials_generate(&call->credentials);
@@ -192,6 +193,18 @@ void call_out_begin(struct call *call, uint64_t now_us)
     find_connector(call, now_us);
 }
 
+void call_out_restart(struct call *call, uint64_t now_us)
+{
+    call_drop_attempt(call);
+    call->why[0] = '\0';
+    if (renumber(call) != ERR_OK) {
+        call_fail(call, "out of memory", NULL, now_us);
+        return;
+    }
+    call->checks_name = false;
+    call_out_begin(call, now_us);
+}
+
 /* The calls that wait for this session; walking the map itself would not survive what is done to
  * them. */
 static size_t collect_waiting(struct session *session, enum call_state state,
@@ -290,6 +303,7 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
         return;
     }
     call->no_relay = answer->relay;
+    call->is_unrelayed = answer->relay != ANSWER_RELAY_UNSAID;
     call_renew_on_answer(call, now_us);
     call_pump_punches(host, now_us);
     /* Right behind the checks that open the way: it saves their round trip. */
@@ -300,8 +314,8 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
             (void)wake_on_way(call, &call->relay, now_us);
         return;
     }
-    struct candidate_list reached = answer->candidates;
-    nat64_reach_candidates(host, &reached);
+    struct candidate_list reached;
+    call_reach(call, &answer->candidates, &reached);
     const struct endpoint *likeliest = call_guess_path(call, &reached);
     call_carry_finish(call, &answer->ike, likeliest, now_us);
     if (call->sa == NULL)

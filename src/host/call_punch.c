@@ -20,6 +20,36 @@
 #define ANSWER_US                                                                                  \
     (20 * MS_US) /* at least, for the answer to keys begun early, after the nomination */
 
+static bool is_natted(const struct host *host, const struct candidate *candidate)
+{
+    const struct address origin = nat64_origin(host, &candidate->endpoint.address);
+    return origin.family == ADDRESS_IPV4 && !address_is_private(&origin) &&
+           candidate->type != CANDIDATE_HOST;
+}
+
+/* Will the peer not know where we come from over IPv4, as we do not either, but for a moment? */
+static bool is_unseen(const struct host *host, const struct candidate_list *own)
+{
+    for (size_t i = 0; i < own->count; i++) {
+        const struct address *address = &own->items[i].endpoint.address;
+        if (address->family == ADDRESS_IPV4 && !address_is_private(address))
+            return false;
+    }
+    return sessions_expect_ipv4(host);
+}
+
+/* What we send to its NAT before the peer has sent anything to us gets stuck there (path/punch.h),
+ * and spoils what comes later. */
+static void leave_natted(const struct host *host, struct candidate_list *list)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        if (!is_natted(host, &list->items[i]))
+            list->items[count++] = list->items[i];
+    }
+    list->count = count;
+}
+
 int call_punch_open(struct call *call, const struct candidate_list *own, uint64_t now_us)
 {
     struct punch_config config = {
@@ -32,6 +62,7 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
         .nat64 = call->host->nat64.prefixes,
         .ipv6 = sessions_ipv6(call->host),
     };
+    call->is_unseen = is_unseen(call->host, own);
     /* There is a relayed tunnel: a long way to the connector must not spoil it every time. */
     if (call->peer->tunnel != NULL)
         config.hold_us = deadline_min(PUNCH_HOLD_LONG_US, config.timeout_us / 4);
@@ -40,13 +71,22 @@ int call_punch_open(struct call *call, const struct candidate_list *own, uint64_
     return punch_table_open(call->host->punches, &config, call, now_us, &call->punch);
 }
 
+void call_reach(const struct call *call, const struct candidate_list *candidates,
+                struct candidate_list *ret_reached)
+{
+    *ret_reached = *candidates;
+    if (call->host->config.relay == RELAY_MODE_ALWAYS)
+        ret_reached->count = 0;
+    nat64_reach_candidates(call->host, ret_reached);
+    if (call->is_unseen)
+        leave_natted(call->host, ret_reached);
+}
+
 int call_punch_at(struct call *call, const struct credentials *credentials,
                   const struct candidate_list *candidates, uint64_t now_us)
 {
-    struct candidate_list reached = *candidates;
-    if (call->host->config.relay == RELAY_MODE_ALWAYS)
-        reached.count = 0;
-    nat64_reach_candidates(call->host, &reached);
+    struct candidate_list reached;
+    call_reach(call, candidates, &reached);
     return punch_table_set_remote(call->host->punches, call->punch, credentials, &reached, now_us);
 }
 
@@ -70,7 +110,7 @@ int call_make_profile(struct call *call)
     return ike_profile_new(&config, &call->profile);
 }
 
-static bool is_neighbour(const struct host *host, const struct address *address)
+bool call_is_neighbour(const struct host *host, const struct address *address)
 {
     for (size_t i = 0; i < host->local_count; i++) {
         if (prefix_contains(&host->subnets[i], address) &&
@@ -93,7 +133,7 @@ const struct endpoint *call_guess_path(const struct call *call,
         const struct candidate *candidate = &candidates->items[i];
         if (!candidate_is_acceptable(candidate, &call->host->config.pool))
             continue;
-        if (is_neighbour(call->host, &candidate->endpoint.address))
+        if (call_is_neighbour(call->host, &candidate->endpoint.address))
             return &candidate->endpoint;
         const bool is_doubtful =
             candidate->endpoint.address.family == ADDRESS_IPV6 && is_ipv6_broken;
@@ -241,7 +281,7 @@ bool call_waits_for_port(struct call *call, void (*then)(struct call *call, uint
 {
     call->nat_wait.run = on_port;
     call->after_wait = then;
-    return nat_wait(call->host, &call->nat_wait, now_us);
+    return nat_wait(call->host, &call->nat_wait, call_wants_all(call), now_us);
 }
 
 static void give_sockets(struct call *call, unsigned count, uint64_t now_us)

@@ -100,8 +100,10 @@ struct host {
     struct tun tun;
     struct address own; /* own pool address */
     struct udp udp;
-    struct sockets sockets;                 /* beside that one */
-    struct nat *nat;                        /* NULL: nothing known yet */
+    struct sockets sockets; /* beside that one */
+    struct nat *nat;        /* NULL: nothing known yet */
+    uint32_t view;          /* another one whenever others can be told more of it */
+    struct task news_task;
     struct address locals[HOST_LOCALS_MAX]; /* of the other interfaces */
     struct prefix subnets[HOST_LOCALS_MAX]; /* that each of them lies in */
     size_t local_count;

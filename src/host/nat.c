@@ -5,6 +5,7 @@
 #include "crypto/memory.h"
 #include "host/call.h"
 #include "host/host.h"
+#include "host/portmap.h"
 #include "host/session.h"
 #include "io/clock.h"
 #include "path/reflexive.h"
@@ -49,11 +50,13 @@ struct nat {
     bool has_result;
     struct behaviour_result result;
     uint64_t learnt_us;
+    uint64_t began_us;      /* the present run */
     struct endpoint server; /* the connector's STUN */
     struct endpoint seen;   /* the tunnel socket, by that */
     uint16_t last;          /* port; 0: unknown */
     uint64_t last_us;
     struct nat_wait *waits;
+    struct nat_wait *due; /* those whose turn it is */
     struct deferred deferred[DEFERRED_MAX];
 };
 
@@ -142,16 +145,33 @@ static bool is_filtered(enum behaviour_kind filtering)
            filtering == BEHAVIOUR_ADDRESS_AND_PORT_DEPENDENT;
 }
 
-static void finish_learning(struct host *host, uint64_t now_us)
+static void run_waits(struct nat *nat, uint64_t now_us)
+{
+    struct nat_wait *wait, **link = &nat->due;
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = nat->waits;
+    nat->waits = NULL; /* where those come back that go on waiting */
+    while ((wait = nat->due) != NULL) {
+        nat->due = wait->next;
+        wait->is_waiting = false;
+        wait->run(wait, now_us);
+    }
+}
+
+/* True: what we have told others of it is not right any more. */
+static bool take_result(struct host *host, uint64_t now_us)
 {
     struct nat *nat = host->nat;
     struct behaviour_result result;
+    struct port_pattern before, after;
+    nat_pattern(host, &before);
     behaviour_get_result(nat->learning->behaviour, &result);
     end(nat->learning);
     nat->learning = NULL;
     nat->learnt_us = now_us;
     if (!result.is_udp_open)
-        return;
+        return false;
     /* The first run's word holds: by asking how ports are mapped, it has itself opened a filter
      * that looks at what the host as a whole has sent to. */
     if (nat->has_result && is_filtered(nat->result.filtering))
@@ -160,6 +180,28 @@ static void finish_learning(struct host *host, uint64_t now_us)
     nat->has_result = true;
     log_debug("NAT: mapping %s, ports %s, filtering %s", behaviour_kind_text(result.mapping),
               behaviour_ports_text(result.ports), behaviour_kind_text(result.filtering));
+    nat_pattern(host, &after);
+    return before.kind != after.kind || before.is_by_address != after.is_by_address ||
+           before.step != after.step;
+}
+
+static void finish_learning(struct host *host, uint64_t now_us)
+{
+    if (take_result(host, now_us))
+        calls_on_news(host, now_us);
+    run_waits(host->nat, now_us);
+}
+
+/* Until then the first run's result is waited for. */
+static uint64_t patience_ends_us(const struct host *host)
+{
+    return host->nat->began_us + deadline_min(NAT_LEARN_US, host->config.attempt_us / 4);
+}
+
+static bool is_worth_waiting(const struct host *host, uint64_t now_us)
+{
+    const struct nat *nat = host->nat;
+    return nat->learning != NULL && !nat->has_result && now_us < patience_ends_us(host);
 }
 
 static void pump_learning(struct run *run, uint64_t now_us)
@@ -172,10 +214,17 @@ static void pump_learning(struct run *run, uint64_t now_us)
          behaviour_transmit(run->behaviour, &w, &socket, &to, now_us) == ERR_OK;
          writer_init(&w, data, sizeof(data)))
         send_from(run, socket, &to, &w);
-    if (behaviour_is_done(run->behaviour))
+    struct nat *nat = run->host->nat;
+    if (behaviour_is_done(run->behaviour)) {
         finish_learning(run->host, now_us);
-    else
-        task_set(&run->host->tasks, &run->task, behaviour_deadline(run->behaviour));
+        return;
+    }
+    uint64_t at_us = behaviour_deadline(run->behaviour);
+    if (is_worth_waiting(run->host, now_us))
+        at_us = deadline_min(at_us, patience_ends_us(run->host));
+    task_set(&run->host->tasks, &run->task, at_us);
+    if (!is_worth_waiting(run->host, now_us) && nat->asking == NULL)
+        run_waits(nat, now_us);
 }
 
 static void on_learning_task(struct task *task, uint64_t now_us)
@@ -188,8 +237,10 @@ static void on_learning_task(struct task *task, uint64_t now_us)
 static void learn(struct host *host, uint64_t now_us)
 {
     struct nat *nat = host->nat;
-    struct behaviour_config config = {
-        .server = nat->server, .pool = &host->config.pool, .is_brief = true};
+    struct behaviour_config config = {.server = nat->server,
+                                      .pool = &host->config.pool,
+                                      .nat64 = host->nat64.prefixes,
+                                      .is_brief = true};
     struct run *run = new_run(host, BEHAVIOUR_SOCKETS);
     if (run == NULL)
         return;
@@ -205,18 +256,34 @@ static void learn(struct host *host, uint64_t now_us)
         return;
     }
     nat->learning = run;
+    nat->began_us = now_us;
     pump_learning(run, now_us);
+}
+
+static struct nat *get(struct host *host)
+{
+    if (host->nat == NULL)
+        host->nat = calloc(1, sizeof(*host->nat));
+    return host->nat;
+}
+
+void nat_on_server(struct host *host, const struct endpoint *server, uint64_t now_us)
+{
+    struct nat *nat = get(host);
+    if (nat == NULL || nat->learning != NULL || nat->has_result)
+        return;
+    nat->server = *server;
+    learn(host, now_us);
 }
 
 void nat_on_public(struct host *host, const struct endpoint *server, const struct endpoint *seen,
                    uint64_t now_us)
 {
-    if (host->nat == NULL)
-        host->nat = calloc(1, sizeof(*host->nat));
-    struct nat *nat = host->nat;
+    struct nat *nat = get(host);
     if (nat == NULL)
         return;
-    const bool is_same = address_is_equal(&seen->address, &nat->seen.address);
+    const bool is_first = nat->seen.port == 0 && endpoint_is_equal(server, &nat->server);
+    const bool is_same = is_first || address_is_equal(&seen->address, &nat->seen.address);
     nat->server = *server;
     nat->seen = *seen;
     if (nat->learning != NULL && is_same)
@@ -227,6 +294,8 @@ void nat_on_public(struct host *host, const struct endpoint *server, const struc
         return;
     nat->has_result = nat->has_result && is_same;
     learn(host, now_us);
+    if (nat->learning == NULL && nat->asking == NULL)
+        run_waits(nat, now_us); /* it could not begin */
 }
 
 const struct behaviour_result *nat_result(const struct host *host)
@@ -245,6 +314,25 @@ enum behaviour_kind nat_correct_filtering(const struct host *host, enum behaviou
 bool nat_is_learning(const struct host *host)
 {
     return host->nat != NULL && host->nat->learning != NULL;
+}
+
+static bool is_own_address(const struct host *host, const struct address *address)
+{
+    for (size_t i = 0; i < host->local_count; i++) {
+        if (address_is_equal(&host->locals[i], address))
+            return true;
+    }
+    return false;
+}
+
+bool nat_may_map_anew(const struct host *host)
+{
+    const struct nat *nat = host->nat;
+    struct endpoint mapped;
+    if (nat == NULL || (nat->seen.port != 0 && is_own_address(host, &nat->seen.address)) ||
+        portmap_endpoints(host->portmap, &mapped, 1) > 0)
+        return false;
+    return nat->has_result ? is_mapped_anew(nat->result.mapping) : nat->learning != NULL;
 }
 
 /* ---- which was given out last ---- */
@@ -284,17 +372,12 @@ void nat_pattern(const struct host *host, struct port_pattern *ret_pattern)
 static void finish_asking(struct host *host, const struct endpoint *seen, uint64_t now_us)
 {
     struct nat *nat = host->nat;
-    struct nat_wait *wait;
     if (seen != NULL)
         nat->last = seen->port;
     nat->last_us = now_us; /* also where no answer came: not once more for the same call */
     end(nat->asking);
     nat->asking = NULL;
-    while ((wait = nat->waits) != NULL) {
-        nat->waits = wait->next;
-        wait->is_waiting = false;
-        wait->run(wait, now_us);
-    }
+    run_waits(nat, now_us);
 }
 
 static void pump_asking(struct run *run, uint64_t now_us)
@@ -339,14 +422,20 @@ static bool ask(struct host *host, uint64_t now_us)
     return host->nat->asking != NULL;
 }
 
-bool nat_wait(struct host *host, struct nat_wait *wait, uint64_t now_us)
+static bool wants_last(const struct nat *nat, uint64_t now_us)
+{
+    return nat->has_result && is_mapped_anew(nat->result.mapping) &&
+           nat->result.ports == BEHAVIOUR_PORTS_SEQUENTIAL &&
+           (nat->last_us == 0 || now_us - nat->last_us >= FRESH_US);
+}
+
+bool nat_wait(struct host *host, struct nat_wait *wait, bool is_all, uint64_t now_us)
 {
     struct nat *nat = host->nat;
-    if (nat == NULL || !nat->has_result || !is_mapped_anew(nat->result.mapping) ||
-        nat->result.ports != BEHAVIOUR_PORTS_SEQUENTIAL || wait->is_waiting ||
-        (nat->last_us != 0 && now_us - nat->last_us < FRESH_US))
+    if (nat == NULL || wait->is_waiting)
         return wait->is_waiting;
-    if (nat->asking == NULL && !ask(host, now_us))
+    if (!(is_all && is_worth_waiting(host, now_us)) &&
+        (!wants_last(nat, now_us) || (nat->asking == NULL && !ask(host, now_us))))
         return false;
     wait->next = nat->waits;
     wait->is_waiting = true;
@@ -358,10 +447,14 @@ void nat_wait_cancel(struct host *host, struct nat_wait *wait)
 {
     if (!wait->is_waiting)
         return;
-    struct nat_wait **link = &host->nat->waits;
-    while (*link != wait)
-        link = &(*link)->next;
-    *link = wait->next;
+    struct nat_wait **const lists[2] = {&host->nat->waits, &host->nat->due};
+    for (size_t i = 0; i < 2; i++) {
+        struct nat_wait **link = lists[i];
+        while (*link != NULL && *link != wait)
+            link = &(*link)->next;
+        if (*link == wait)
+            *link = wait->next;
+    }
     wait->is_waiting = false;
 }
 
@@ -380,13 +473,14 @@ static void on_deferred(struct nat_wait *wait, uint64_t now_us)
 bool nat_defer_call(struct host *host, const struct notify_call *notify, uint64_t now_us)
 {
     struct nat *nat = host->nat;
+    const bool is_all = host->config.relay == RELAY_MODE_NO || !notify->wants_relay;
     for (size_t i = 0; nat != NULL && i < DEFERRED_MAX; i++) {
         struct deferred *deferred = &nat->deferred[i];
         if (deferred->is_used)
             continue;
         deferred->host = host;
         deferred->wait.run = on_deferred;
-        if (!nat_wait(host, &deferred->wait, now_us))
+        if (!nat_wait(host, &deferred->wait, is_all, now_us))
             return false;
         deferred->notify = *notify;
         deferred->is_used = true;

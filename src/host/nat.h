@@ -20,8 +20,9 @@ struct nat_wait {
 
 /* Ends whatever goes on, and forgets. Those that wait are not called. */
 void nat_free(struct host *host);
-/* The own zone's connector sees us there over IPv4: asks its STUN server, unless that was done just
- * now. */
+/* The own zone's connector may be asked there: begins, where nothing is known yet. */
+void nat_on_server(struct host *host, const struct endpoint *server, uint64_t now_us);
+/* It sees us there over IPv4: asks it, unless that was done just now. */
 void nat_on_public(struct host *host, const struct endpoint *server, const struct endpoint *seen,
                    uint64_t now_us);
 /* Kind NONE where nothing is known. */
@@ -33,10 +34,16 @@ const struct behaviour_result *nat_result(const struct host *host);
 enum behaviour_kind nat_correct_filtering(const struct host *host, enum behaviour_kind filtering);
 /* Nothing else should be asked of the connector's second address meanwhile. */
 bool nat_is_learning(const struct host *host);
-/* True: it has to be asked which port the NAT gave out last; run follows within NAT_WAIT_US. False:
- * what nat_pattern says is as good as it gets. */
-bool nat_wait(struct host *host, struct nat_wait *wait, uint64_t now_us);
-#define NAT_WAIT_US (400 * MS_US)
+/* Will what we send to a stranger leave from another port than the one that the connector sees, for
+ * all that is known? True also as long as that is being found out. */
+bool nat_may_map_anew(const struct host *host);
+/* True: it has to be asked which port the NAT gave out last; run follows within NAT_WAIT_US. Where
+ * nothing carries data until there is a direct path (is_all), what the NAT is like is waited for
+ * too, for NAT_LEARN_US or a quarter of an attempt at most. False: what nat_pattern says is as good
+ * as it gets. */
+bool nat_wait(struct host *host, struct nat_wait *wait, bool is_all, uint64_t now_us);
+#define NAT_WAIT_US  (400 * MS_US)
+#define NAT_LEARN_US (1500 * MS_US)
 void nat_wait_cancel(struct host *host, struct nat_wait *wait);
 /* The same for a CALL: true: call_on_call is called again with it, later. */
 bool nat_defer_call(struct host *host, const struct notify_call *notify, uint64_t now_us);

@@ -54,6 +54,8 @@ void sessions_on_addresses(struct host *host, uint64_t now_us);
 size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoints, size_t cap);
 /* Does IPv6 work, as far as own and foreign connectors show? */
 enum punch_ipv6 sessions_ipv6(const struct host *host);
+/* Is the own zone's connector about to say how it sees us over IPv4? */
+bool sessions_expect_ipv4(const struct host *host);
 struct session *sessions_first(const struct host *host);
 struct session *session_next(const struct session *session);
 const struct endpoint *session_connector(const struct session *session);

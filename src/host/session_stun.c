@@ -1,6 +1,7 @@
 /* How a connector sees this host: one STUN client for each family. */
 #include "host/session_stun.h"
 
+#include "host/call.h"
 #include "host/keeper.h"
 #include "host/mobility.h"
 #include "host/portmap.h"
@@ -85,6 +86,8 @@ static bool drive(struct session *session, struct stun_slot *slot, uint64_t now_
                 slot->public.port != 0 && !endpoint_is_equal(&slot->public, &event.endpoint);
             if (!is_changed)
                 slot->public = event.endpoint;
+            if (session->is_own)
+                calls_on_news(session->host, now_us);
         }
         if (event.type == REFLEXIVE_CHANGED) {
             portmap_on_public_address(session->host->portmap, now_us);
@@ -155,8 +158,11 @@ static void watch(struct session *session, struct stun_slot *slot, uint64_t now_
         log_error("%s: out of memory for the STUN client", session->zone);
         return;
     }
-    if (slot == &session->stun.slots[STUN_IPV4])
-        reflexive_want_ticket(slot->reflexive);
+    if (slot != &session->stun.slots[STUN_IPV4])
+        return;
+    reflexive_want_ticket(slot->reflexive);
+    if (session->is_own)
+        nat_on_server(host, &to, now_us);
 }
 
 static void watch_at(struct session *session, const struct endpoint *connector, uint64_t now_us)
@@ -349,6 +355,19 @@ size_t sessions_reflexive(const struct host *host, struct endpoint *ret_endpoint
         }
     }
     return count;
+}
+
+bool sessions_expect_ipv4(const struct host *host)
+{
+    const struct session *session = session_own(host);
+    if (session == NULL || !session_is_up(session))
+        return false;
+    const struct stun_slot *slot = &session->stun.slots[STUN_IPV4];
+    if (slot->reflexive == NULL)
+        return session->stun.finder != NULL &&
+               (has_way(host, STUN_IPV4) || host->nat64.lookup != NULL);
+    return reflexive_endpoint(slot->reflexive) == NULL &&
+           clock_now_us() - slot->began_us < DOUBT_US;
 }
 
 enum punch_ipv6 sessions_ipv6(const struct host *host)

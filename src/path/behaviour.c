@@ -143,24 +143,36 @@ static void begin_mtu(struct behaviour *b, uint64_t now_us)
         ask_mtu(b, most, now_us);
 }
 
+/* A call may be waiting for what a brief run finds. */
+static void hurry(const struct behaviour *b, struct question *q)
+{
+    if (!b->config.is_brief)
+        return;
+    q->tries_max = BEHAVIOUR_BRIEF_TRIES;
+    q->is_paced = true;
+    q->rto_us =
+        b->round_trip_us > 0 /* q->rto_us: twice that, or more */
+            ? deadline_min(BEHAVIOUR_BRIEF_WAIT_US + q->rto_us * 3 / 4, BEHAVIOUR_RTO_MAX_US)
+            : BEHAVIOUR_RTO_MAX_US;
+}
+
 /* Before anything is sent to the other address and port: some filters look at what the host as a
  * whole has sent to, not at each of its sockets. */
 static void begin_filtering(struct behaviour *b, uint64_t now_us)
 {
     const struct endpoint *server = &b->config.server;
-    const uint8_t tries_max = b->config.is_brief ? BEHAVIOUR_BRIEF_TRIES : BEHAVIOUR_TRIES;
     struct question *q;
     if (behaviour_has_alternate_address(b)) {
         q = ask(b, ASK_FROM_ELSEWHERE, SOCKET_FILTERING, server, now_us);
         if (q != NULL) {
             q->from = b->elsewhere;
-            q->tries_max = tries_max;
+            hurry(b, q);
         }
     }
     q = ask(b, ASK_FROM_OTHER_PORT, SOCKET_FILTERING, server, now_us);
     if (q != NULL) {
         q->from.port = b->elsewhere.port;
-        q->tries_max = tries_max;
+        hurry(b, q);
     }
 }
 
@@ -217,10 +229,28 @@ static void go_on_with_lifetime(struct behaviour *b, uint64_t now_us)
     }
 }
 
+/* The address beside the server's that the other one is reached at: behind a translator, which the
+ * server knows nothing of, not the one that it says. */
+static struct address reach_beside(const struct endpoint *server, const struct address *other,
+                                   const struct nat64_prefixes *nat64)
+{
+    struct address origin, reached;
+    for (size_t i = 0; nat64 != NULL && i < nat64->count; i++) {
+        if (other->family == ADDRESS_IPV4 &&
+            nat64_extract(&nat64->items[i], &server->address, &origin) == ERR_OK &&
+            nat64_embed(&nat64->items[i], other, &reached) == ERR_OK)
+            return reached;
+    }
+    return *other;
+}
+
 bool behaviour_find_elsewhere(const struct stun_message *m, const struct endpoint *server,
-                              const struct prefix *pool, struct endpoint *ret_elsewhere)
+                              const struct prefix *pool, const struct nat64_prefixes *nat64,
+                              struct endpoint *ret_elsewhere)
 {
     struct candidate other = {CANDIDATE_REFLEXIVE, m->other_address};
+    if (m->has_other_address && candidate_is_acceptable(&other, pool))
+        other.endpoint.address = reach_beside(server, &m->other_address.address, nat64);
     /* It is the connector that we are about to trust with a handful of packets, not any target it
      * likes: an address that must not be probed is none. */
     if (m->has_other_address && other.endpoint.address.family == server->address.family &&
@@ -239,7 +269,8 @@ bool behaviour_find_elsewhere(const struct stun_message *m, const struct endpoin
 static void learn_elsewhere(struct behaviour *b, const struct stun_message *m)
 {
     if (b->elsewhere.port == 0)
-        (void)behaviour_find_elsewhere(m, &b->config.server, b->config.pool, &b->elsewhere);
+        (void)behaviour_find_elsewhere(m, &b->config.server, b->config.pool, &b->config.nat64,
+                                       &b->elsewhere);
 }
 
 static void begin_tests(struct behaviour *b, uint64_t now_us)
@@ -343,7 +374,9 @@ static struct question *find_asked(struct behaviour *b, const uint8_t id[STUN_TR
 {
     for (size_t i = 0; i < b->count; i++) {
         struct question *q = &b->questions[i];
-        if (q->state == QUESTION_ASKING && q->tries > 0 && memcmp(q->id, id, sizeof q->id) == 0)
+        const bool is_open =
+            q->state == QUESTION_ASKING || (q->state == QUESTION_SILENT && q->is_paced);
+        if (is_open && q->tries > 0 && memcmp(q->id, id, sizeof q->id) == 0)
             return q;
     }
     return NULL;
@@ -419,7 +452,7 @@ int behaviour_receive(struct behaviour *b, unsigned socket, const void *data, si
         const int error = take_success(b, q, &m);
         if (error != ERR_OK)
             return error;
-        answer(b, q, QUESTION_ANSWERED, now_us);
+        answer(b, q, q->state == QUESTION_SILENT ? QUESTION_LATE : QUESTION_ANSWERED, now_us);
     }
     advance(b, now_us);
     return ERR_OK;
@@ -465,7 +498,10 @@ int behaviour_transmit(struct behaviour *b, struct writer *w, unsigned *ret_sock
         q->tries++;
         q->sent_us = now_us;
         q->at_us = now_us + q->rto_us;
-        q->rto_us = next_rto_us(b, q->rto_us);
+        if (!q->is_paced)
+            q->rto_us = next_rto_us(b, q->rto_us);
+        else if (q->tries < q->tries_max)
+            q->at_us = now_us + BEHAVIOUR_BRIEF_PACE_US;
         *ret_socket = q->socket;
         *ret_to = q->to;
         return ERR_OK;

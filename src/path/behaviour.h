@@ -6,6 +6,7 @@
 
 #include "base/address.h"
 #include "base/deadline.h"
+#include "base/nat64.h"
 #include "base/writer.h"
 
 #define BEHAVIOUR_SOCKETS      5 /* without the lifetime */
@@ -16,12 +17,16 @@
 #define BEHAVIOUR_MTU_MAX      1500 /* larger ones are not tried */
 /* Time-outs of a request: the first (or twice the round trip once that is known, within these
  * bounds), doubled up to the last; then the answer is taken as not coming. */
-#define BEHAVIOUR_RTO_US        (200 * MS_US)
-#define BEHAVIOUR_RTO_MIN_US    (100 * MS_US)
-#define BEHAVIOUR_RTO_MAX_US    (1600 * MS_US)
-#define BEHAVIOUR_RTO_NEAR_US   (400 * MS_US) /* the last where the round trip is below half */
-#define BEHAVIOUR_TRIES         5 /* at first contact: UDP is called blocked after 4.6 s */
-#define BEHAVIOUR_BRIEF_TRIES   4 /* of the filter, whose silence is an answer: 1.1 s nearby */
+#define BEHAVIOUR_RTO_US      (200 * MS_US)
+#define BEHAVIOUR_RTO_MIN_US  (100 * MS_US)
+#define BEHAVIOUR_RTO_MAX_US  (1600 * MS_US)
+#define BEHAVIOUR_RTO_NEAR_US (400 * MS_US) /* the last where the round trip is below half */
+#define BEHAVIOUR_TRIES       5 /* at first contact: UDP is called blocked after 4.6 s */
+/* Of the filter, whose silence is an answer, in a brief run: one close behind the other, then so
+ * long beyond one and a half round trips. Whatever comes later leaves the filter unknown. */
+#define BEHAVIOUR_BRIEF_TRIES   4
+#define BEHAVIOUR_BRIEF_PACE_US (40 * MS_US)
+#define BEHAVIOUR_BRIEF_WAIT_US (100 * MS_US)
 #define BEHAVIOUR_MTU_TRIES     3
 #define BEHAVIOUR_HAIRPIN_TRIES 3
 #define BEHAVIOUR_MTU_AT_A_TIME 8
@@ -51,10 +56,11 @@ struct behaviour_config {
     uint16_t ports[BEHAVIOUR_SOCKETS_MAX];       /* that the sockets are bound to, by number */
     struct address locals[BEHAVIOUR_LOCALS_MAX]; /* of this host */
     size_t local_count;
-    const struct prefix *pool; /* where no second address of a server can be; may be NULL */
-    uint32_t mtu;              /* of the interface or route: tried first; 0: BEHAVIOUR_MTU_MAX */
-    uint64_t lifetime_us;      /* the longest silence to try; 0: the lifetime is not looked for */
-    bool is_brief;             /* mapping, filtering and ports alone */
+    const struct prefix *pool;   /* where no second address of a server can be; may be NULL */
+    struct nat64_prefixes nat64; /* a server under one of them has its second address there, too */
+    uint32_t mtu;                /* of the interface or route: tried first; 0: BEHAVIOUR_MTU_MAX */
+    uint64_t lifetime_us;        /* the longest silence to try; 0: the lifetime is not looked for */
+    bool is_brief;               /* mapping, filtering and ports alone */
 };
 
 struct behaviour_result {

@@ -33,6 +33,7 @@ enum question_state {
     QUESTION_ANSWERED,
     QUESTION_SILENT,  /* no answer to any try */
     QUESTION_REFUSED, /* the server does not do that */
+    QUESTION_LATE,    /* answered when it had been taken for silent */
 };
 
 struct question {
@@ -45,6 +46,7 @@ struct question {
     uint16_t len;         /* of the request; 0: as short as it is */
     uint16_t response_port;
     uint8_t tries, tries_max;
+    bool is_paced; /* all tries close together, then one long wait */
     bool is_due;
     uint64_t at_us; /* next try, or the end of waiting */
     uint64_t rto_us;
@@ -84,9 +86,11 @@ struct behaviour {
 const struct question *behaviour_find(const struct behaviour *b, enum question_kind kind,
                                       unsigned at_socket);
 /* From where else the server answers, as it says in its answer: another address and port, or
- * another port. False: from nowhere. */
+ * another port. False: from nowhere. nat64: what IPv4 servers are reached through; NULL: nothing.
+ */
 bool behaviour_find_elsewhere(const struct stun_message *m, const struct endpoint *server,
-                              const struct prefix *pool, struct endpoint *ret_elsewhere);
+                              const struct prefix *pool, const struct nat64_prefixes *nat64,
+                              struct endpoint *ret_elsewhere);
 bool behaviour_has_alternate_address(const struct behaviour *b);
 
 #endif

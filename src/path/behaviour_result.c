@@ -87,6 +87,7 @@ static enum behaviour_kind conclude_filtering(const struct behaviour *b)
     }
     /* Silence is a filter's only if it is known that the connector's other port can be heard. */
     return port != NULL && port->state == QUESTION_SILENT &&
+                   (elsewhere == NULL || elsewhere->state == QUESTION_SILENT) &&
                    is_answered(behaviour_find(b, ASK_OTHER_PORT, SOCKET_MAPPING))
                ? BEHAVIOUR_ADDRESS_AND_PORT_DEPENDENT
                : BEHAVIOUR_UNKNOWN;

@@ -62,7 +62,7 @@ static void take_answer(struct openness *o, const struct stun_message *m, uint64
     switch (o->step) {
     case STEP_REACH:
         o->result.mapped = m->xor_mapped;
-        o->result.is_known = behaviour_find_elsewhere(m, &o->server, o->pool, &o->elsewhere);
+        o->result.is_known = behaviour_find_elsewhere(m, &o->server, o->pool, NULL, &o->elsewhere);
         begin(o, o->result.is_known ? STEP_UNASKED : STEP_DONE, now_us);
         break;
     case STEP_UNASKED:

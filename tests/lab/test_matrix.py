@@ -13,6 +13,7 @@ import matrix_world
 
 DELAY = 40
 FIRST_DIRECT, FIRST_RELAYED = 2.0, 2.0  # s from the look-up's answer to the first reply, at most
+MOVED = 5.0  # s until the path is direct, also where the call went out before the host knew its NAT
 KINDS = {kind.name: kind for kind in matrix.KINDS}
 CORE = [
     ("port-restricted", "port-restricted", matrix.DIRECT),
@@ -24,14 +25,14 @@ CORE = [
     ("IPv6 only", "public", matrix.RELAY),
     ("random, unfiltered", "random, unfiltered", matrix.RELAY),
     ("sequential, unfiltered", "sequential, unfiltered", matrix.DIRECT),
-    ("symmetric sequential", "firewall", matrix.DIRECT),
+    ("symmetric sequential", "symmetric sequential", matrix.DIRECT),
     ("symmetric random", "port-restricted", matrix.DIRECT),
     ("UDP blocked", "public", matrix.RELAY),
     ("only TLS", "port-restricted", matrix.RELAY),
     ("HTTP proxy", "symmetric random", matrix.RELAY),
     ("IPv6 firewall", "IPv6 only", matrix.DIRECT),
     ("IPv6 firewall", "port-restricted", matrix.DIRECT),
-    ("NAT64", "other port", matrix.DIRECT),
+    ("NAT64", "no filter", matrix.DIRECT),
     ("IPv6 broken", "port-restricted", matrix.DIRECT),
     ("symmetric, no relay", "symmetric random", matrix.REFUSED),
 ]
@@ -41,6 +42,8 @@ def check(result, expected):
     assert result.path == expected, result
     if expected != matrix.REFUSED:
         assert result.first_reply <= (FIRST_DIRECT if expected == matrix.DIRECT else FIRST_RELAYED), result
+    if expected == matrix.DIRECT:
+        assert result.direct_after <= MOVED, result
 
 
 @pytest.mark.parametrize("x, y, expected", CORE, ids=[f"{x} x {y}".replace(",", "").replace(" ", "-") for x, y, _ in CORE])
