@@ -75,7 +75,7 @@ static int hmac(const char *digest_name, const void *key, size_t key_len,
                 const struct piece *pieces, size_t count, uint8_t *ret_mac, size_t mac_len)
 {
     EVP_MAC_CTX *ctx = hmac_new(digest_name, key, key_len);
-    uint8_t mac[SHA256_LEN];
+    uint8_t mac[HASH_LEN_MAX];
     size_t len = 0;
     int result = ERR_CRYPTO;
 
@@ -103,22 +103,46 @@ int hmac_sha256(const void *key, size_t key_len, const struct piece *pieces, siz
     return hmac("SHA256", key, key_len, pieces, count, ret_mac, SHA256_LEN);
 }
 
-int prf_plus_sha256(const uint8_t *key, size_t key_len, const struct piece *seed, size_t count,
-                    uint8_t *ret_out, size_t len)
+static const char *hash_name(enum hash_algorithm algorithm)
 {
-    uint8_t block[SHA256_LEN];
+    static const char *const names[] = {NULL, "SHA256", "SHA384", "SHA512"};
+    return (size_t)algorithm < sizeof(names) / sizeof(names[0]) ? names[algorithm] : NULL;
+}
+
+size_t hash_len(enum hash_algorithm algorithm)
+{
+    static const size_t lens[] = {0, 32, 48, 64};
+    return (size_t)algorithm < sizeof(lens) / sizeof(lens[0]) ? lens[algorithm] : 0;
+}
+
+int hash_hmac(enum hash_algorithm algorithm, const void *key, size_t key_len,
+              const struct piece *pieces, size_t count, uint8_t *ret_mac)
+{
+    const char *name = hash_name(algorithm);
+    if (name == NULL)
+        return ERR_UNSUPPORTED;
+    return hmac(name, key, key_len, pieces, count, ret_mac, hash_len(algorithm));
+}
+
+int hash_prf_plus(enum hash_algorithm algorithm, const uint8_t *key, size_t key_len,
+                  const struct piece *seed, size_t count, uint8_t *ret_out, size_t len)
+{
+    uint8_t block[HASH_LEN_MAX];
+    const size_t block_len = hash_len(algorithm);
     size_t done = 0;
     int result = ERR_CRYPTO;
 
-    if (len > (size_t)255 * SHA256_LEN)
+    if (block_len == 0)
+        return ERR_UNSUPPORTED;
+    if (len > 255 * block_len)
         return ERR_LIMIT;
-    EVP_MAC_CTX *ctx = hmac_new("SHA256", key, key_len);
+    EVP_MAC_CTX *ctx = hmac_new(hash_name(algorithm), key, key_len);
     if (ctx == NULL)
         return ERR_CRYPTO;
     for (uint8_t counter = 1; done < len; counter++) {
-        size_t part = len - done < sizeof(block) ? len - done : sizeof(block);
-        if (counter > 1 && (EVP_MAC_init(ctx, NULL, 0, NULL) != 1 ||
-                            EVP_MAC_update(ctx, block, sizeof(block)) != 1))
+        size_t part = len - done < block_len ? len - done : block_len;
+        if (counter > 1 &&
+            (EVP_MAC_init(ctx, NULL, 0, NULL) != 1 || EVP_MAC_update(ctx, block, block_len) != 1))
             goto wipe;
         if (hmac_pieces(ctx, seed, count) != ERR_OK || EVP_MAC_update(ctx, &counter, 1) != 1 ||
             EVP_MAC_final(ctx, block, NULL, sizeof(block)) != 1)

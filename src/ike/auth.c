@@ -29,7 +29,7 @@ void ike_auth_build_hashes(struct ike_builder *b)
 }
 
 struct octets {
-    uint8_t bytes[IKE_INIT_LEN_MAX + IKE_NONCE_LEN_MAX + IKE_PRF_LEN];
+    uint8_t bytes[IKE_INIT_LEN_MAX + IKE_NONCE_LEN_MAX + IKE_PRF_LEN_MAX];
     size_t len;
 };
 
@@ -48,12 +48,13 @@ static int signed_octets(const struct ike_generation *g, bool is_initiator,
 {
     const struct ike_handshake *h = g->handshake;
     bool is_ours = is_initiator == g->is_initiator;
-    uint8_t maced_id[IKE_PRF_LEN];
+    uint8_t maced_id[IKE_PRF_LEN_MAX];
+    size_t key_len;
+    const uint8_t *key = ike_keys_part(&g->keys, is_initiator ? IKE_SK_PI : IKE_SK_PR, &key_len);
     const struct piece piece = {id_body, id_len};
     struct writer w;
 
-    int error =
-        hmac_sha256(is_initiator ? g->keys.sk_pi : g->keys.sk_pr, IKE_PRF_LEN, &piece, 1, maced_id);
+    int error = ike_keys_prf(&g->keys, key, key_len, &piece, 1, maced_id);
     if (error != ERR_OK)
         return error;
     writer_init(&w, ret_octets->bytes, sizeof(ret_octets->bytes));
@@ -62,7 +63,7 @@ static int signed_octets(const struct ike_generation *g, bool is_initiator,
         writer_bytes(&w, h->peer_nonce, h->peer_nonce_len);
     else
         writer_bytes(&w, h->own_nonce, sizeof(h->own_nonce));
-    writer_bytes(&w, maced_id, sizeof(maced_id));
+    writer_bytes(&w, maced_id, ike_keys_prf_len(&g->keys));
     crypto_wipe(maced_id, sizeof(maced_id));
     ret_octets->len = w.len;
     return w.error;

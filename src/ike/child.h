@@ -35,7 +35,7 @@ struct ike_child_birth {
     const struct ike_child_terms *terms;
     uint32_t spi_in;
     const struct ike_keys *keys;
-    const uint8_t *secret; /* of the exchange's own key exchange, or NULL */
+    const struct kex_secret *secret; /* of the exchange's own key exchange, or NULL */
     struct ike_nonces nonces;
     bool is_ours; /* we asked for it */
     uint32_t rekey_of;
@@ -49,7 +49,7 @@ MUST_USE int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *
  * (NULL: of none). ret_child is untouched where b says why there is none. */
 MUST_USE int ike_child_create(struct ike_generation *g, const struct ike_incoming *in,
                               struct ike_child *old, const struct ike_child_terms *terms,
-                              const uint8_t *peer_public, struct ike_builder *b,
+                              const struct ike_ke *peer, struct ike_builder *b,
                               struct ike_child **ret_child);
 /* Tells the owner to send with it, once. */
 MUST_USE int ike_child_use(struct ike_sa *sa, struct ike_child *child);

@@ -1,5 +1,6 @@
 /* Negotiating a child: SA, TSi and TSr payloads of offers and answers (RFC 7296, 2.9 and 2.17). */
 #include "ike/child.h"
+#include "ike/offer.h"
 #include <string.h>
 
 #define SELECTORS_MAX 8
@@ -100,6 +101,8 @@ static uint16_t read_terms(struct ike_sa *sa, const struct ike_message *message,
     struct ike_rule rule = child_rule(sa, has_ke);
     struct ike_child_terms terms = {0};
     struct reader r;
+
+    rule.ke_group = ike_offer_ke_group(message);
 
     if (message->sa.body == NULL || ike_rule_choose(&rule, message->sa.body, message->sa.len,
                                                     is_answer, &terms.choice) != ERR_OK)

@@ -8,6 +8,8 @@ void ike_config_init(struct ike_config *config, const struct identity *identity)
     *config = (struct ike_config){
         .identity = identity,
         .ciphers = {IKE_CIPHER_AES256_GCM, IKE_CIPHER_AES128_GCM, IKE_CIPHER_CHACHA20_POLY1305},
+        .prfs = {HASH_SHA256},
+        .groups = {KEX_X25519},
         .retransmit_first_us = 500 * MS_US,
         .retransmit_min_us = 200 * MS_US,
         .retransmit_factor_percent = 180,
@@ -28,15 +30,51 @@ void ike_config_init(struct ike_config *config, const struct identity *identity)
 /* A list ended by 0, each element once and known. */
 static bool ciphers_are_valid(const enum ike_cipher *list)
 {
-    enum aead_algorithm algorithm;
     for (size_t i = 0; i < IKE_CIPHER_COUNT && list[i] != IKE_CIPHER_NONE; i++) {
-        if (ike_cipher_algorithm(list[i], &algorithm) != ERR_OK)
+        if (ike_cipher_key_len(list[i]) == 0)
             return false;
         for (size_t j = 0; j < i; j++)
             if (list[j] == list[i])
                 return false;
     }
     return list[0] != IKE_CIPHER_NONE;
+}
+
+static bool hashes_are_valid(const enum hash_algorithm *list)
+{
+    for (size_t i = 0; i < IKE_HASH_COUNT && list[i] != HASH_NONE; i++) {
+        if (hash_len(list[i]) == 0)
+            return false;
+        for (size_t j = 0; j < i; j++)
+            if (list[j] == list[i])
+                return false;
+    }
+    return true;
+}
+
+static bool groups_are_valid(const enum kex_group *list)
+{
+    for (size_t i = 0; i < KEX_GROUP_COUNT && list[i] != KEX_NONE; i++) {
+        if (!kex_is_known(list[i]))
+            return false;
+        for (size_t j = 0; j < i; j++)
+            if (list[j] == list[i])
+                return false;
+    }
+    return list[0] != KEX_NONE;
+}
+
+/* Each cipher has what it needs. */
+static bool algorithms_are_valid(const struct ike_config *c)
+{
+    bool needs_integ = false;
+
+    if (!ciphers_are_valid(c->ciphers) || !hashes_are_valid(c->prfs) ||
+        !hashes_are_valid(c->integs) || !groups_are_valid(c->groups) || c->prfs[0] == HASH_NONE)
+        return false;
+    for (size_t i = 0; i < IKE_CIPHER_COUNT && c->ciphers[i] != IKE_CIPHER_NONE; i++)
+        needs_integ |= !ike_cipher_is_aead(c->ciphers[i]);
+    return !needs_integ || c->integs[0] != HASH_NONE;
 }
 
 static bool suites_are_valid(const enum suite *list)
@@ -72,7 +110,7 @@ int ike_profile_new(const struct ike_config *config, struct ike_profile **ret_pr
 {
     char name[NAME_TEXT_CAP];
 
-    if (config->identity == NULL || !ciphers_are_valid(config->ciphers) ||
+    if (config->identity == NULL || !algorithms_are_valid(config) ||
         !suites_are_valid(config->suites) || !times_are_valid(config))
         return ERR_INVALID;
     if (config->suites[0] != SUITE_NONE && !addresses_are_valid(&config->addresses))

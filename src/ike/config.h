@@ -5,17 +5,23 @@
 
 #include "base/address.h"
 #include "base/text.h"
+#include "crypto/hash.h"
 #include "crypto/identity.h"
+#include "crypto/kex.h"
 #include "wire/suite.h"
 
-/* Ciphers of the IKE SA itself, all AEADs (RFC 5282, RFC 7634). */
+/* Ciphers of the IKE SA itself: AEADs (RFC 5282, RFC 7634), and for peers that have none AES-CBC
+ * with an HMAC (RFC 3602, RFC 4868). */
 enum ike_cipher {
     IKE_CIPHER_NONE,
     IKE_CIPHER_AES256_GCM,
     IKE_CIPHER_AES128_GCM,
     IKE_CIPHER_CHACHA20_POLY1305,
+    IKE_CIPHER_AES256_CBC,
+    IKE_CIPHER_AES128_CBC,
 };
-#define IKE_CIPHER_COUNT 3
+#define IKE_CIPHER_COUNT 5
+#define IKE_HASH_COUNT   3
 
 /* The addresses that the packets of one side carry: `own` is that side's own address, `other` what
  * it calls the opposite side. They become TSi and TSr (RFC 7296, 2.9): each side's packets keep its
@@ -47,7 +53,12 @@ struct ike_config {
 
     /* The IKE SA. */
     enum ike_cipher ciphers[IKE_CIPHER_COUNT]; /* in order of preference; IKE_CIPHER_NONE ends it */
-    bool is_initial_contact;                   /* we know of no other SA with this peer (2.4) */
+    enum hash_algorithm prfs[IKE_HASH_COUNT];  /* likewise; HASH_NONE ends it */
+    enum hash_algorithm integs[IKE_HASH_COUNT]; /* for AES-CBC; HASH_NONE ends it */
+    /* Key exchange groups; the first one is tried first, and any other of them that the peer asks
+     * for. KEX_NONE ends it. Children are rekeyed in the group of the IKE SA. */
+    enum kex_group groups[KEX_GROUP_COUNT];
+    bool is_initial_contact; /* we know of no other SA with this peer (2.4) */
 
     /* Resumption (RFC 5723), over a reliable transport. Responders give and take tickets with
      * these, initiators ask for one. */

@@ -31,12 +31,12 @@ int ike_create_child_answer(struct ike_generation *g, const struct ike_incoming 
     return ERR_OK;
 }
 
-int ike_rekey_new(struct ike_rekey **ret_rekey)
+int ike_rekey_new(enum kex_group group, struct ike_rekey **ret_rekey)
 {
     struct ike_rekey *rekey = (struct ike_rekey *)calloc(1, sizeof(*rekey));
     if (rekey == NULL)
         return ERR_NOMEM;
-    int error = kex_init(&rekey->kex);
+    int error = kex_init(&rekey->kex, group);
     if (error == ERR_OK)
         error = crypto_random(rekey->nonce, sizeof(rekey->nonce));
     if (error != ERR_OK) {

@@ -26,10 +26,17 @@ MUST_USE int ike_init_accept(struct ike_table *table, struct ike_profile *profil
 void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
                          const struct ike_handshake *handshake, uint64_t spi_i, uint64_t spi_r);
 /* Derives the generation's keys from its handshake and the peer's public value. */
-MUST_USE int ike_init_derive(struct ike_generation *g, enum ike_cipher cipher,
-                             const uint8_t peer_public[KEX_PUBLIC_LEN]);
-/* A KE payload of our group. 0 or the notify to answer with. */
-uint16_t ike_read_ke(const struct ike_message *message, const uint8_t **ret_public);
+MUST_USE int ike_init_derive(struct ike_generation *g, const struct ike_algorithms *algorithms,
+                             const struct ike_ke *peer);
+/* Appends our KE payload. */
+void ike_build_own_ke(struct ike_builder *b, const struct kex *kex);
+/* A KE payload of this group. 0 or the notify to answer with. */
+uint16_t ike_read_ke(const struct ike_message *message, enum kex_group group,
+                     struct ike_ke *ret_ke);
+/* Says so; INVALID_KE_PAYLOAD with the group that we want instead (1.3). */
+void ike_refuse_ke(struct ike_builder *b, uint16_t notify, enum kex_group group);
+/* The group that an INVALID_KE_PAYLOAD notify asks for, if it is one of ours; else KEX_NONE. */
+enum kex_group ike_wanted_group(const struct ike_config *config, const struct ike_message *message);
 
 /* IKE_AUTH (ike/authenticate.c). */
 MUST_USE int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us);
@@ -59,7 +66,12 @@ MUST_USE int ike_rekey_ike_answer(struct ike_generation *g, const struct ike_inc
 MUST_USE int ike_rekey_ike_finish(struct ike_generation *g, struct ike_request *request,
                                   const struct ike_incoming *in);
 /* Shared by both: draws key pair and nonce. */
-MUST_USE int ike_rekey_new(struct ike_rekey **ret_rekey);
+MUST_USE int ike_rekey_new(enum kex_group group, struct ike_rekey **ret_rekey);
+/* The group to rekey in. */
+enum kex_group ike_rekey_group(const struct ike_generation *g);
+/* The peer refuses this rekey for its group: true where another one is to be tried at once. */
+bool ike_rekey_regroup(struct ike_generation *g, const struct ike_message *message,
+                       const struct ike_rekey *rekey);
 /* Notes that the peer rekeyed the same, with these nonces (the lower one counts). */
 void ike_rekey_note_rival(struct ike_rekey *rekey, const struct ike_nonces *nonces);
 /* Does the peer's exchange stand, and ours fall, because ours has the lowest nonce (2.8.1)? */

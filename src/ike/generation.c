@@ -94,6 +94,13 @@ void ike_generation_free_handshake(struct ike_generation *g)
         map_remove(&g->sa->table->half_open, &h->half_open_node);
     kex_done(&h->kex);
     free(h->init_request);
+    while (h->earlier != NULL) {
+        struct ike_attempt *attempt = h->earlier;
+        h->earlier = attempt->next;
+        kex_done(&attempt->kex);
+        free(attempt->request);
+        free(attempt);
+    }
     if (h->resumed != NULL)
         crypto_wipe(h->resumed, sizeof(*h->resumed));
     free(h->resumed);
@@ -198,7 +205,7 @@ void ike_generation_begin(struct ike_generation *g, struct ike_outgoing *out, ui
     writer_init(&out->w, g->sa->table->out, sizeof(g->sa->table->out));
     ike_build_begin(&out->b, &out->w, &header);
     if (exchange != IKE_EXCHANGE_SA_INIT && exchange != IKE_EXCHANGE_SESSION_RESUME)
-        ike_build_sk(&out->b, IKE_IV_LEN);
+        ike_build_sk(&out->b, ike_keys_iv_len(&g->keys), ike_keys_block_len(&g->keys));
 }
 
 /* Ends and seals; a copy of the message in ret_data. */
@@ -206,7 +213,7 @@ static int finish(struct ike_generation *g, struct ike_outgoing *out, uint8_t **
 {
     bool is_sealed = out->b.sk_at != 0;
 
-    ike_build_end(&out->b, is_sealed ? AEAD_TAG_LEN : 0);
+    ike_build_end(&out->b, is_sealed ? ike_keys_tag_len(&g->keys) : 0);
     if (!writer_is_ok(&out->w))
         return out->w.error;
     if (is_sealed) {

@@ -7,45 +7,33 @@
 #include "ike/exchange.h"
 #include "ike/life.h"
 #include "ike/nat.h"
+#include "ike/offer.h"
 #include <stdlib.h>
 #include <string.h>
 
 void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
                          const struct ike_handshake *handshake, uint64_t spi_i, uint64_t spi_r)
 {
-    ike_build_ke(b, IKE_GROUP_CURVE25519, handshake->kex.public_key, KEX_PUBLIC_LEN);
+    ike_build_own_ke(b, &handshake->kex);
     ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
     ike_nat_build(sa, b, spi_i, spi_r, &sa->remote);
     ike_auth_build_hashes(b);
 }
 
-uint16_t ike_read_ke(const struct ike_message *message, const uint8_t **ret_public)
-{
-    struct ike_ke ke;
-
-    if (message->ke.body == NULL || ike_ke_parse(message->ke.body, message->ke.len, &ke) != ERR_OK)
-        return IKE_NOTIFY_INVALID_SYNTAX;
-    if (ke.group != IKE_GROUP_CURVE25519)
-        return IKE_NOTIFY_INVALID_KE_PAYLOAD;
-    if (ke.len != KEX_PUBLIC_LEN)
-        return IKE_NOTIFY_INVALID_SYNTAX;
-    *ret_public = ke.data;
-    return 0;
-}
-
-int ike_init_derive(struct ike_generation *g, enum ike_cipher cipher,
-                    const uint8_t peer_public[KEX_PUBLIC_LEN])
+int ike_init_derive(struct ike_generation *g, const struct ike_algorithms *algorithms,
+                    const struct ike_ke *peer)
 {
     const struct ike_handshake *h = g->handshake;
     struct ike_nonces nonces = {h->own_nonce, IKE_NONCE_LEN, h->peer_nonce, h->peer_nonce_len};
-    uint8_t secret[KEX_SECRET_LEN];
+    struct kex_secret secret;
 
     if (!g->is_initiator)
         nonces = (struct ike_nonces){h->peer_nonce, h->peer_nonce_len, h->own_nonce, IKE_NONCE_LEN};
-    int error = kex_derive(&h->kex, peer_public, secret);
-    if (error == ERR_OK)
-        error = ike_keys_derive(cipher, secret, &nonces, g->spi_i, g->spi_r, &g->keys);
-    crypto_wipe(secret, sizeof(secret));
+    int error = kex_derive(&h->kex, peer->data, peer->len, &secret);
+    if (error != ERR_OK)
+        return error;
+    error = ike_keys_derive(algorithms, &secret, &nonces, g->spi_i, g->spi_r, &g->keys);
+    kex_secret_done(&secret);
     return error;
 }
 
@@ -55,14 +43,12 @@ static int send_init(struct ike_generation *g, uint64_t now_us)
     struct ike_sa *sa = g->sa;
     struct ike_handshake *h = g->handshake;
     struct ike_outgoing out;
-    const struct ike_rule rule = {
-        .config = ike_sa_config(sa), .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
 
     g->send_id = 0; /* each try is message 0 (2.6) */
     ike_generation_begin(g, &out, IKE_EXCHANGE_SA_INIT, false, 0);
     if (h->cookie_len > 0)
         ike_build_notify(&out.b, IKE_NOTIFY_COOKIE, h->cookie, h->cookie_len);
-    ike_rule_offer(&rule, &out.b, NULL);
+    ike_offer_build(ike_sa_config(sa), &out.b, NULL);
     ike_init_build_rest(sa, &out.b, h, g->spi_i, 0);
     int error = ike_generation_request(g, &out, IKE_REQUEST_INIT, now_us);
     if (error != ERR_OK)
@@ -91,7 +77,7 @@ int ike_init_begin(struct ike_sa *sa, uint64_t now_us)
     g->handshake = (struct ike_handshake *)calloc(1, sizeof(*g->handshake));
     if (g->handshake == NULL)
         return ERR_NOMEM;
-    error = kex_init(&g->handshake->kex);
+    error = kex_init(&g->handshake->kex, ike_sa_config(sa)->groups[0]);
     if (error == ERR_OK)
         error = crypto_random(g->handshake->own_nonce, IKE_NONCE_LEN);
     if (error == ERR_OK)
@@ -99,9 +85,28 @@ int ike_init_begin(struct ike_sa *sa, uint64_t now_us)
     return error != ERR_OK ? error : send_init(g, now_us);
 }
 
+/* What of ours an answer in this group belongs to. */
+static bool find_attempt(const struct ike_handshake *h, unsigned group,
+                         struct ike_attempt *ret_attempt)
+{
+    if ((unsigned)h->kex.group == group) {
+        *ret_attempt = (struct ike_attempt){
+            .kex = h->kex, .request = h->init_request, .len = h->init_request_len};
+        return true;
+    }
+    for (const struct ike_attempt *a = h->earlier; a != NULL; a = a->next) {
+        if ((unsigned)a->kex.group != group)
+            continue;
+        *ret_attempt = *a;
+        return true;
+    }
+    return false;
+}
+
 /* A generation of its own for one answer, with a copy of what we sent and of what came. */
-static int branch(struct ike_generation *g, uint64_t spi_r, const uint8_t *message, size_t len,
-                  const struct ike_payload *nonce, struct ike_generation **ret_branch)
+static int branch(struct ike_generation *g, const struct ike_attempt *attempt, uint64_t spi_r,
+                  const uint8_t *message, size_t len, const struct ike_payload *nonce,
+                  struct ike_generation **ret_branch)
 {
     const struct ike_handshake *from = g->handshake;
     struct ike_generation *b;
@@ -114,16 +119,16 @@ static int branch(struct ike_generation *g, uint64_t spi_r, const uint8_t *messa
     b->handshake = h;
     if (h == NULL)
         goto free_branch;
-    h->kex = from->kex;
+    h->kex = attempt->kex;
     h->child_spi = from->child_spi;
     memcpy(h->own_nonce, from->own_nonce, IKE_NONCE_LEN);
     memcpy(h->peer_nonce, nonce->body, nonce->len);
     h->peer_nonce_len = nonce->len;
-    h->init_request = (uint8_t *)malloc(from->init_request_len);
+    h->init_request = (uint8_t *)malloc(attempt->len);
     if (h->init_request == NULL || ike_handshake_keep_answer(h, message, len) != ERR_OK)
         goto free_branch;
-    memcpy(h->init_request, from->init_request, from->init_request_len);
-    h->init_request_len = from->init_request_len;
+    memcpy(h->init_request, attempt->request, attempt->len);
+    h->init_request_len = attempt->len;
     *ret_branch = b;
     return ERR_OK;
 
@@ -154,8 +159,7 @@ static int check_rivals(const struct ike_sa *sa, const uint8_t *message, size_t 
 static struct ike_generation *find_twin(const struct ike_generation *born)
 {
     for (struct ike_generation *g = born->sa->generations; g != NULL; g = g->next)
-        if (g != born && g->spi_r == born->spi_r && g->keys.cipher == born->keys.cipher &&
-            crypto_is_equal(g->keys.sk_d, born->keys.sk_d, sizeof(born->keys.sk_d)))
+        if (g != born && g->spi_r == born->spi_r && ike_keys_are_equal(&g->keys, &born->keys))
             return g;
     return NULL;
 }
@@ -199,18 +203,52 @@ static int take_cookie(struct ike_generation *g, const struct ike_notify *cookie
     return send_init(g, now_us);
 }
 
+/* Another group is wanted, as somebody says. The private keys of both stay: whose word it was, no
+ * answer to what has been sent before is lost by it. */
+static int take_group(struct ike_generation *g, enum kex_group group, uint64_t now_us)
+{
+    struct ike_handshake *h = g->handshake;
+    struct ike_attempt **at = &h->earlier;
+
+    if (h->regroup_count >= IKE_REGROUPS_MAX)
+        return ERR_LIMIT;
+    while (*at != NULL && (*at)->kex.group != group)
+        at = &(*at)->next;
+    struct ike_attempt *attempt = *at;
+    if (attempt == NULL) {
+        attempt = (struct ike_attempt *)calloc(1, sizeof(*attempt));
+        int error = attempt != NULL ? kex_init(&attempt->kex, group) : ERR_NOMEM;
+        if (error != ERR_OK) {
+            free(attempt);
+            return error;
+        }
+        attempt->next = h->earlier;
+        h->earlier = attempt;
+    }
+    const struct kex kex = attempt->kex;
+    attempt->kex = h->kex;
+    h->kex = kex;
+    free(attempt->request);
+    attempt->request = h->init_request;
+    attempt->len = h->init_request_len;
+    h->init_request = NULL;
+    h->init_request_len = 0;
+    h->regroup_count++;
+    return send_init(g, now_us);
+}
+
 int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
                     const uint8_t *message, size_t len, const struct endpoint *remote,
                     uint64_t now_us)
 {
     struct ike_sa *sa = g->sa;
     const struct ike_config *config = ike_sa_config(sa);
-    const struct ike_rule rule = {.config = config, .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
     struct ike_message m;
     struct ike_notify cookie;
-    struct ike_choice choice;
+    struct ike_offer_choice choice;
+    struct ike_attempt attempt;
     struct ike_generation *b;
-    const uint8_t *peer_public;
+    struct ike_ke peer;
 
     if (len > IKE_INIT_LEN_MAX)
         return ERR_LIMIT;
@@ -222,22 +260,29 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
         return ERR_UNSUPPORTED;
     if (m.sa.body == NULL && ike_message_find_notify(&m, IKE_NOTIFY_COOKIE, &cookie))
         return config->is_reliable ? ERR_STATE : take_cookie(g, &cookie, now_us);
-    if (m.sa.body == NULL && ike_message_error(&m) != 0)
+    if (m.sa.body == NULL && ike_message_error(&m) != 0) {
+        const enum kex_group group = ike_wanted_group(config, &m);
+        if (group != KEX_NONE && group != g->handshake->kex.group)
+            return take_group(g, group, now_us);
         return take_hint(sa, ike_message_error(&m));
-    if (header->spi_r == 0 || m.nonce.body == NULL || ike_read_ke(&m, &peer_public) != 0)
+    }
+    if (header->spi_r == 0 || m.nonce.body == NULL || m.sa.body == NULL || m.ke.body == NULL)
         return ERR_INVALID;
-    if (ike_rule_choose(&rule, m.sa.body, m.sa.len, true, &choice) != ERR_OK ||
-        !ike_auth_is_possible(&m))
+    if (ike_offer_read(config, &m.sa, 0, &choice) != ERR_OK || !ike_auth_is_possible(&m))
         return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN);
+    if (ike_read_ke(&m, choice.algorithms.group, &peer) != 0 ||
+        !find_attempt(g->handshake, peer.group, &attempt))
+        return ERR_INVALID;
     if (config->suites[0] == SUITE_NONE &&
         !ike_message_find_notify(&m, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL))
         return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN); /* RFC 6023, 3 */
     error = check_rivals(sa, message, len);
     if (error == ERR_OK)
-        error = branch(g, header->spi_r, message, len, &m.nonce, &b);
+        error = branch(g, &attempt, header->spi_r, message, len, &m.nonce, &b);
+    crypto_wipe(&attempt.kex, sizeof(attempt.kex));
     if (error != ERR_OK)
         return error;
-    error = ike_init_derive(b, (enum ike_cipher)choice.value, peer_public);
+    error = ike_init_derive(b, &choice.algorithms, &peer);
     if (error != ERR_OK) {
         ike_generation_free(b);
         return error;

@@ -6,6 +6,7 @@
 #include "ike/init_half.h"
 #include "ike/life.h"
 #include "ike/nat.h"
+#include "ike/offer.h"
 #include "ike/reply.h"
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +25,8 @@ static int repeat_answer(struct ike_sa *sa)
 /* What a request is after it has passed all checks that need no state. */
 struct accepted {
     struct ike_message message;
-    struct ike_choice choice;
-    const uint8_t *peer_public;
+    struct ike_offer_choice choice;
+    struct ike_ke peer;
 };
 
 /* ERR_OK: no cookie is needed, or a valid one came. ERR_AGAIN: one was asked for. */
@@ -63,8 +64,6 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
                          const struct endpoint *remote, uint64_t now_us,
                          struct accepted *ret_accepted)
 {
-    static const uint8_t our_group[] = {0, IKE_GROUP_CURVE25519};
-    const struct ike_rule rule = {.config = config, .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
     struct accepted a;
 
     int error = ike_message_parse(header->next_payload, message + IKE_HEADER_LEN,
@@ -85,10 +84,12 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
     error = ike_half_open_check(table, remote);
     if (error != ERR_OK)
         return error;
-    if (ike_rule_choose(&rule, m->sa.body, m->sa.len, false, &a.choice) != ERR_OK ||
+    if (ike_offer_choose(config, &m->sa, 0, ike_offer_ke_group(m), &a.choice) != ERR_OK ||
         !ike_auth_is_possible(m))
         return refuse(table, header, remote, IKE_NOTIFY_NO_PROPOSAL_CHOSEN, NULL, 0, now_us);
-    uint16_t notify = ike_read_ke(m, &a.peer_public);
+    const enum kex_group group = a.choice.algorithms.group;
+    const uint8_t our_group[] = {(uint8_t)(group >> 8), (uint8_t)group};
+    uint16_t notify = ike_read_ke(m, group, &a.peer);
     if (notify == IKE_NOTIFY_INVALID_KE_PAYLOAD)
         return refuse(table, header, remote, notify, our_group, sizeof(our_group), now_us);
     if (notify != 0)
@@ -97,16 +98,14 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
     return ERR_OK;
 }
 
-static int answer(struct ike_generation *g, const struct ike_choice *choice,
+static int answer(struct ike_generation *g, const struct ike_offer_choice *choice,
                   const struct endpoint *remote, uint64_t hash)
 {
     struct ike_handshake *h = g->handshake;
     struct ike_outgoing out;
-    const struct ike_rule rule = {
-        .config = ike_sa_config(g->sa), .protocol = IKE_PROTOCOL_IKE, .has_ke = true};
 
     ike_generation_begin(g, &out, IKE_EXCHANGE_SA_INIT, true, 0);
-    ike_rule_answer(&rule, &out.b, choice, NULL);
+    ike_offer_answer(&out.b, choice, NULL);
     ike_init_build_rest(g->sa, &out.b, h, g->spi_i, g->spi_r);
     ike_build_notify(&out.b, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL, 0);
     ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
@@ -125,9 +124,9 @@ static int open_half(struct ike_sa *sa, const struct ike_header *header,
 
     int error = ike_half_open_new(sa, header, &accepted->message.nonce, message, len, &g);
     if (error == ERR_OK)
-        error = kex_init(&g->handshake->kex);
+        error = kex_init(&g->handshake->kex, accepted->choice.algorithms.group);
     if (error == ERR_OK)
-        error = ike_init_derive(g, (enum ike_cipher)accepted->choice.value, accepted->peer_public);
+        error = ike_init_derive(g, &accepted->choice.algorithms, &accepted->peer);
     if (error == ERR_OK)
         error = answer(g, &accepted->choice, &sa->remote, hash);
     return error == ERR_OK ? ike_half_open_insert(g, hash) : error;

@@ -1,6 +1,7 @@
-/* Keys of IKE SAs and children; see ike/keys.h. */
+/* Keys of IKE SAs and children; see ike/keys.h. What seals with them: ike/seal.c. */
 #include "ike/keys.h"
 #include "crypto/memory.h"
+#include <stdlib.h>
 #include <string.h>
 
 static void put_u64(uint8_t *bytes, uint64_t value)
@@ -9,72 +10,105 @@ static void put_u64(uint8_t *bytes, uint64_t value)
         bytes[i] = (uint8_t)(value >> (56 - 8 * i));
 }
 
-/* {SK_d | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr); an AEAD has no
- * SK_a (RFC 5282, 7.1). */
-static int expand(enum ike_cipher cipher, const uint8_t *skeyseed, const struct ike_nonces *nonces,
-                  uint64_t spi_i, uint64_t spi_r, struct ike_keys *ret_keys)
+static size_t part_len(const struct ike_algorithms *a, enum ike_key_part part)
 {
-    enum aead_algorithm algorithm;
-    uint8_t spis[16];
-    uint8_t out[3 * IKE_PRF_LEN + 2 * (AEAD_KEY_LEN_MAX + IKE_SALT_LEN)];
+    switch (part) {
+    case IKE_SK_AI:
+    case IKE_SK_AR:
+        return hash_len(a->integ); /* none with an AEAD (RFC 5282, 7.1) */
+    case IKE_SK_EI:
+    case IKE_SK_ER:
+        return ike_cipher_key_len(a->cipher);
+    default:
+        return hash_len(a->prf);
+    }
+}
 
-    int error = ike_cipher_algorithm(cipher, &algorithm);
-    if (error != ERR_OK)
-        return error;
-    size_t key_len = aead_key_len(algorithm) + IKE_SALT_LEN;
+const uint8_t *ike_keys_part(const struct ike_keys *keys, enum ike_key_part part, size_t *ret_len)
+{
+    const uint8_t *at = keys->material;
+
+    for (unsigned p = IKE_SK_D; p < (unsigned)part; p++)
+        at += part_len(&keys->algorithms, (enum ike_key_part)p);
+    if (ret_len != NULL)
+        *ret_len = part_len(&keys->algorithms, part);
+    return at;
+}
+
+static size_t material_len(const struct ike_algorithms *a)
+{
+    size_t len = 0;
+    for (unsigned p = IKE_SK_D; p <= IKE_SK_PR; p++)
+        len += part_len(a, (enum ike_key_part)p);
+    return len;
+}
+
+/* {SK_d | SK_ai | SK_ar | SK_ei | SK_er | SK_pi | SK_pr} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr).
+ */
+static int expand(const struct ike_algorithms *algorithms, const uint8_t *skeyseed,
+                  size_t skeyseed_len, const struct ike_nonces *nonces, uint64_t spi_i,
+                  uint64_t spi_r, struct ike_keys *ret_keys)
+{
+    uint8_t spis[16];
+    const size_t len = material_len(algorithms);
+    const bool is_aead = ike_cipher_is_aead(algorithms->cipher);
+
+    if (ike_cipher_key_len(algorithms->cipher) == 0 || hash_len(algorithms->prf) == 0 ||
+        is_aead != (algorithms->integ == HASH_NONE))
+        return ERR_UNSUPPORTED;
     put_u64(spis, spi_i);
     put_u64(spis + 8, spi_r);
     const struct piece seed[] = {{nonces->initiator, nonces->initiator_len},
                                  {nonces->responder, nonces->responder_len},
                                  {spis, sizeof(spis)}};
-    error = prf_plus_sha256(skeyseed, IKE_PRF_LEN, seed, 3, out, 3 * IKE_PRF_LEN + 2 * key_len);
-    if (error == ERR_OK) {
-        struct reader r;
-        reader_init(&r, out, sizeof(out));
-        memset(ret_keys, 0, sizeof(*ret_keys));
-        ret_keys->cipher = cipher;
-        reader_copy(&r, ret_keys->sk_d, IKE_PRF_LEN);
-        reader_copy(&r, ret_keys->sk_ei, key_len);
-        reader_copy(&r, ret_keys->sk_er, key_len);
-        reader_copy(&r, ret_keys->sk_pi, IKE_PRF_LEN);
-        reader_copy(&r, ret_keys->sk_pr, IKE_PRF_LEN);
+    uint8_t *material = (uint8_t *)malloc(len);
+    if (material == NULL)
+        return ERR_NOMEM;
+    int error = hash_prf_plus(algorithms->prf, skeyseed, skeyseed_len, seed, 3, material, len);
+    if (error != ERR_OK) {
+        free(material);
+        return error;
     }
-    crypto_wipe(out, sizeof(out));
-    return error;
+    *ret_keys = (struct ike_keys){.algorithms = *algorithms, .material = material};
+    return ERR_OK;
 }
 
-int ike_keys_derive(enum ike_cipher cipher, const uint8_t secret[KEX_SECRET_LEN],
+int ike_keys_derive(const struct ike_algorithms *algorithms, const struct kex_secret *secret,
                     const struct ike_nonces *nonces, uint64_t spi_i, uint64_t spi_r,
                     struct ike_keys *ret_keys)
 {
     uint8_t key[2 * IKE_NONCE_LEN_MAX];
-    uint8_t skeyseed[IKE_PRF_LEN];
-    const struct piece pieces[] = {{secret, KEX_SECRET_LEN}};
+    uint8_t skeyseed[IKE_PRF_LEN_MAX];
+    const struct piece piece = {secret->bytes, secret->len};
 
     if (nonces->initiator_len > IKE_NONCE_LEN_MAX || nonces->responder_len > IKE_NONCE_LEN_MAX)
         return ERR_INVALID;
     memcpy(key, nonces->initiator, nonces->initiator_len);
     memcpy(key + nonces->initiator_len, nonces->responder, nonces->responder_len);
-    int error =
-        hmac_sha256(key, nonces->initiator_len + nonces->responder_len, pieces, 1, skeyseed);
+    int error = hash_hmac(algorithms->prf, key, nonces->initiator_len + nonces->responder_len,
+                          &piece, 1, skeyseed);
     if (error == ERR_OK)
-        error = expand(cipher, skeyseed, nonces, spi_i, spi_r, ret_keys);
+        error =
+            expand(algorithms, skeyseed, hash_len(algorithms->prf), nonces, spi_i, spi_r, ret_keys);
     crypto_wipe(skeyseed, sizeof(skeyseed));
     return error;
 }
 
-int ike_keys_rekey(enum ike_cipher cipher, const struct ike_keys *old,
-                   const uint8_t secret[KEX_SECRET_LEN], const struct ike_nonces *nonces,
-                   uint64_t spi_i, uint64_t spi_r, struct ike_keys *ret_keys)
+int ike_keys_rekey(const struct ike_algorithms *algorithms, const struct ike_keys *old,
+                   const struct kex_secret *secret, const struct ike_nonces *nonces, uint64_t spi_i,
+                   uint64_t spi_r, struct ike_keys *ret_keys)
 {
-    uint8_t skeyseed[IKE_PRF_LEN];
-    const struct piece pieces[] = {{secret, KEX_SECRET_LEN},
+    uint8_t skeyseed[IKE_PRF_LEN_MAX];
+    size_t sk_d_len;
+    const uint8_t *sk_d = ike_keys_part(old, IKE_SK_D, &sk_d_len);
+    const struct piece pieces[] = {{secret->bytes, secret->len},
                                    {nonces->initiator, nonces->initiator_len},
                                    {nonces->responder, nonces->responder_len}};
 
-    int error = hmac_sha256(old->sk_d, IKE_PRF_LEN, pieces, 3, skeyseed);
+    int error = hash_hmac(old->algorithms.prf, sk_d, sk_d_len, pieces, 3, skeyseed);
     if (error == ERR_OK)
-        error = expand(cipher, skeyseed, nonces, spi_i, spi_r, ret_keys);
+        error = expand(algorithms, skeyseed, hash_len(old->algorithms.prf), nonces, spi_i, spi_r,
+                       ret_keys);
     crypto_wipe(skeyseed, sizeof(skeyseed));
     return error;
 }
@@ -84,32 +118,36 @@ int ike_keys_resume(enum ike_cipher cipher, const uint8_t sk_d[IKE_PRF_LEN],
                     struct ike_keys *ret_keys)
 {
     static const char label[] = "Resumption";
-    uint8_t skeyseed[IKE_PRF_LEN];
+    const struct ike_algorithms algorithms = {
+        .cipher = cipher, .prf = HASH_SHA256, .group = KEX_X25519};
+    uint8_t skeyseed[IKE_PRF_LEN_MAX];
     const struct piece pieces[] = {{label, sizeof(label) - 1},
                                    {nonces->initiator, nonces->initiator_len},
                                    {nonces->responder, nonces->responder_len}};
 
-    int error = hmac_sha256(sk_d, IKE_PRF_LEN, pieces, 3, skeyseed);
+    int error = hash_hmac(HASH_SHA256, sk_d, IKE_PRF_LEN, pieces, 3, skeyseed);
     if (error == ERR_OK)
-        error = expand(cipher, skeyseed, nonces, spi_i, spi_r, ret_keys);
+        error = expand(&algorithms, skeyseed, IKE_PRF_LEN, nonces, spi_i, spi_r, ret_keys);
     crypto_wipe(skeyseed, sizeof(skeyseed));
     return error;
 }
 
-int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
+int ike_keys_child(const struct ike_keys *keys, const struct kex_secret *secret,
                    const struct ike_nonces *nonces, enum suite suite, uint8_t *ret_initiator,
                    uint8_t *ret_responder)
 {
     uint8_t out[2 * SUITE_KEY_CAP];
     size_t key_len = suite_key_len(suite);
-    const struct piece seed[] = {{secret, secret != NULL ? KEX_SECRET_LEN : 0},
-                                 {nonces->initiator, nonces->initiator_len},
-                                 {nonces->responder, nonces->responder_len}};
-    size_t skip = secret != NULL ? 0 : 1;
+    size_t sk_d_len;
+    const uint8_t *sk_d = ike_keys_part(keys, IKE_SK_D, &sk_d_len);
+    const struct piece seed[] = {
+        {secret != NULL ? secret->bytes : NULL, secret != NULL ? secret->len : 0},
+        {nonces->initiator, nonces->initiator_len},
+        {nonces->responder, nonces->responder_len}};
 
     if (key_len == 0)
         return ERR_UNSUPPORTED;
-    int error = prf_plus_sha256(keys->sk_d, IKE_PRF_LEN, seed + skip, 3 - skip, out, 2 * key_len);
+    int error = hash_prf_plus(keys->algorithms.prf, sk_d, sk_d_len, seed, 3, out, 2 * key_len);
     if (error == ERR_OK) {
         memcpy(ret_initiator, out, key_len);
         memcpy(ret_responder, out + key_len, key_len);
@@ -120,70 +158,28 @@ int ike_keys_child(const struct ike_keys *keys, const uint8_t *secret,
 
 void ike_keys_wipe(struct ike_keys *keys)
 {
+    if (keys->material != NULL)
+        crypto_wipe(keys->material, material_len(&keys->algorithms));
+    free(keys->material);
     crypto_wipe(keys, sizeof(*keys));
 }
 
-/* A context per message: IKE messages are rare, and an idle SA then holds its keys and no more. */
-static int context_new(const struct ike_keys *keys, bool is_initiator, struct aead **ret_aead,
-                       const uint8_t **ret_salt)
+bool ike_keys_are_equal(const struct ike_keys *a, const struct ike_keys *b)
 {
-    enum aead_algorithm algorithm;
-    const uint8_t *key = is_initiator ? keys->sk_ei : keys->sk_er;
+    const struct ike_algorithms *x = &a->algorithms, *y = &b->algorithms;
 
-    int error = ike_cipher_algorithm(keys->cipher, &algorithm);
-    if (error != ERR_OK)
-        return error;
-    *ret_salt = key + aead_key_len(algorithm);
-    return aead_new(algorithm, key, ret_aead);
+    return a->material != NULL && b->material != NULL && x->cipher == y->cipher &&
+           x->prf == y->prf && x->integ == y->integ &&
+           crypto_is_equal(a->material, b->material, material_len(x));
 }
 
-int ike_keys_seal(const struct ike_keys *keys, bool is_initiator, uint64_t counter,
-                  uint8_t *message, size_t len)
+int ike_keys_prf(const struct ike_keys *keys, const void *key, size_t key_len,
+                 const struct piece *pieces, size_t count, uint8_t *ret_mac)
 {
-    struct ike_sk sk;
-    struct aead *aead;
-    const uint8_t *salt;
-    uint8_t nonce[AEAD_NONCE_LEN];
-
-    int error = ike_sk_locate(message, len, IKE_IV_LEN, AEAD_TAG_LEN, &sk);
-    if (error == ERR_OK)
-        error = context_new(keys, is_initiator, &aead, &salt);
-    if (error != ERR_OK)
-        return error;
-    put_u64(message + sk.iv_at, counter);
-    memcpy(nonce, salt, IKE_SALT_LEN);
-    memcpy(nonce + IKE_SALT_LEN, message + sk.iv_at, IKE_IV_LEN);
-    error = aead_seal(aead, nonce, message, sk.ad_len, message + sk.data_at, sk.data_len,
-                      message + sk.tag_at);
-    aead_free(aead);
-    return error;
+    return hash_hmac(keys->algorithms.prf, key, key_len, pieces, count, ret_mac);
 }
 
-int ike_keys_open(const struct ike_keys *keys, bool is_initiator, uint8_t *message, size_t len,
-                  uint8_t *ret_first, const uint8_t **ret_data, size_t *ret_len)
+size_t ike_keys_prf_len(const struct ike_keys *keys)
 {
-    struct ike_sk sk;
-    struct aead *aead;
-    const uint8_t *salt;
-    uint8_t nonce[AEAD_NONCE_LEN];
-
-    int error = ike_sk_locate(message, len, IKE_IV_LEN, AEAD_TAG_LEN, &sk);
-    if (error == ERR_OK)
-        error = context_new(keys, is_initiator, &aead, &salt);
-    if (error != ERR_OK)
-        return error;
-    memcpy(nonce, salt, IKE_SALT_LEN);
-    memcpy(nonce + IKE_SALT_LEN, message + sk.iv_at, IKE_IV_LEN);
-    error = aead_open(aead, nonce, message, sk.ad_len, message + sk.data_at, sk.data_len,
-                      message + sk.tag_at);
-    aead_free(aead);
-    size_t payloads_len;
-    if (error == ERR_OK)
-        error = ike_sk_strip(message + sk.data_at, sk.data_len, &payloads_len);
-    if (error != ERR_OK)
-        return error;
-    *ret_first = sk.inner;
-    *ret_data = message + sk.data_at;
-    *ret_len = payloads_len;
-    return ERR_OK;
+    return hash_len(keys->algorithms.prf);
 }

@@ -13,7 +13,7 @@ int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child, uin
     struct ike_rekey *rekey;
 
     child->wants_rekey = false;
-    int error = ike_rekey_new(&rekey);
+    int error = ike_rekey_new(ike_rekey_group(g), &rekey);
     if (error != ERR_OK)
         return error;
     g->request.rekey = rekey;
@@ -25,7 +25,7 @@ int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child, uin
     ike_build_child_notify(&out.b, IKE_NOTIFY_REKEY_SA, IKE_PROTOCOL_SPUT, child->spi_in);
     ike_child_offer(sa, &out.b, rekey->spi_in, true);
     ike_build_nonce(&out.b, rekey->nonce, sizeof(rekey->nonce));
-    ike_build_ke(&out.b, IKE_GROUP_CURVE25519, rekey->kex.public_key, KEX_PUBLIC_LEN);
+    ike_build_own_ke(&out.b, &rekey->kex);
     ike_child_offer_ts(sa, &out.b);
     return ike_generation_request(g, &out, IKE_REQUEST_REKEY_CHILD, now_us);
 }
@@ -56,23 +56,23 @@ static void replace(struct ike_generation *g, struct ike_child *old, const struc
 }
 
 int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, struct ike_child *old,
-                     const struct ike_child_terms *terms, const uint8_t *peer_public,
+                     const struct ike_child_terms *terms, const struct ike_ke *peer,
                      struct ike_builder *b, struct ike_child **ret_child)
 {
     struct ike_sa *sa = g->sa;
     const struct ike_payload *peer_nonce = &in->message->nonce;
     struct ike_rekey *rekey;
     struct ike_child *child;
-    uint8_t secret[KEX_SECRET_LEN];
+    struct kex_secret secret;
 
-    int error = ike_rekey_new(&rekey);
+    int error = ike_rekey_new(terms->choice.group, &rekey);
     if (error != ERR_OK)
         return error;
     struct ike_request ours = {.rekey = rekey};
     error = ike_child_draw_spi(sa, &rekey->spi_in);
     if (error != ERR_OK)
         goto done;
-    if (kex_derive(&rekey->kex, peer_public, secret) != ERR_OK) {
+    if (kex_derive(&rekey->kex, peer->data, peer->len, &secret) != ERR_OK) {
         ike_build_notify(b, IKE_NOTIFY_INVALID_SYNTAX, NULL, 0);
         goto done;
     }
@@ -80,7 +80,7 @@ int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, st
         .terms = terms,
         .spi_in = rekey->spi_in,
         .keys = &g->keys,
-        .secret = secret,
+        .secret = &secret,
         .nonces = {peer_nonce->body, peer_nonce->len, rekey->nonce, sizeof(rekey->nonce)},
         .rekey_of = old != NULL ? old->number : 0,
         .is_outbound = old == NULL, /* there is no other one, and the answer is on its way */
@@ -97,11 +97,11 @@ int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, st
         replace(g, old, child, &birth.nonces);
     ike_child_answer(sa, b, terms, rekey->spi_in, true);
     ike_build_nonce(b, rekey->nonce, sizeof(rekey->nonce));
-    ike_build_ke(b, IKE_GROUP_CURVE25519, rekey->kex.public_key, KEX_PUBLIC_LEN);
+    ike_build_own_ke(b, &rekey->kex);
     ike_child_answer_ts(sa, b, terms);
     *ret_child = child;
 done:
-    crypto_wipe(secret, sizeof(secret));
+    kex_secret_done(&secret);
     ike_request_done(&ours);
     return error;
 }
@@ -109,10 +109,9 @@ done:
 int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *in,
                            const struct ike_notify *rekey, struct ike_builder *b)
 {
-    static const uint8_t our_group[] = {0, IKE_GROUP_CURVE25519};
     struct ike_child_terms terms;
     struct reader r;
-    const uint8_t *peer_public;
+    struct ike_ke peer;
 
     reader_init(&r, rekey->spi, rekey->spi_len);
     uint32_t spi = reader_u32(&r);
@@ -129,17 +128,13 @@ int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *
     }
     uint16_t notify = ike_child_read_offer(g->sa, in->message, true, &terms);
     if (notify == 0)
-        notify = ike_read_ke(in->message, &peer_public);
-    if (notify == IKE_NOTIFY_INVALID_KE_PAYLOAD) {
-        ike_build_notify(b, notify, our_group, sizeof(our_group));
-        return ERR_OK;
-    }
+        notify = ike_read_ke(in->message, terms.choice.group, &peer);
     if (notify != 0) {
-        ike_build_notify(b, notify, NULL, 0);
+        ike_refuse_ke(b, notify, terms.choice.group);
         return ERR_OK;
     }
     struct ike_child *child;
-    return ike_child_create(g, in, old, &terms, peer_public, b, &child);
+    return ike_child_create(g, in, old, &terms, &peer, b, &child);
 }
 
 /* The peer did not rekey. It may have lost the child; else we try again, until its hard lifetime.
@@ -196,30 +191,35 @@ int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request
     struct ike_child *old = ike_child_find(sa, rekey->child);
     struct ike_child_terms terms;
     struct ike_child *born;
-    const uint8_t *peer_public;
-    uint8_t secret[KEX_SECRET_LEN];
+    struct ike_ke peer;
+    struct kex_secret secret;
 
+    if (m->sa.body == NULL && ike_rekey_regroup(g, m, rekey) && old != NULL) {
+        old->wants_rekey = old->state == IKE_CHILD_LIVE;
+        return ERR_OK;
+    }
     if (m->sa.body == NULL)
         return finish_refused(sa, old, ike_message_error(m), in->now_us);
     if (m->nonce.body == NULL || ike_child_read_answer(sa, m, true, &terms) != 0 ||
-        ike_read_ke(m, &peer_public) != 0 ||
-        kex_derive(&rekey->kex, peer_public, secret) != ERR_OK) {
+        ike_read_ke(m, rekey->kex.group, &peer) != 0 || terms.choice.group != rekey->kex.group ||
+        kex_derive(&rekey->kex, peer.data, peer.len, &secret) != ERR_OK) {
         ike_sa_part(sa, IKE_REASON_PROTOCOL, in->now_us);
         return ERR_OK;
     }
+    sa->regroup_count = 0;
     bool loses = ike_rekey_loses(rekey, m->nonce.body, m->nonce.len);
     const struct ike_child_birth birth = {
         .terms = &terms,
         .spi_in = rekey->spi_in,
         .keys = &g->keys,
-        .secret = secret,
+        .secret = &secret,
         .nonces = {rekey->nonce, sizeof(rekey->nonce), m->nonce.body, m->nonce.len},
         .is_ours = true,
         .rekey_of = rekey->child,
         .is_outbound = !loses,
     };
     int error = ike_child_install(sa, &birth, in->now_us, &born);
-    crypto_wipe(secret, sizeof(secret));
+    kex_secret_done(&secret);
     if (error != ERR_OK)
         return error;
     /* The old one may have made room for it. */

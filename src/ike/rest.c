@@ -1,7 +1,6 @@
 /* See ike/rest.h. The request that wakes an SA may go several ways at once and for several times,
  * each copy the same: its number in the window is used up only when it has been answered. */
 #include "ike/rest.h"
-#include "crypto/memory.h"
 #include "ike/child.h"
 #include "ike/life.h"
 #include "ike/timer.h"
@@ -69,7 +68,7 @@ static int begin(struct ike_generation *g, uint64_t now_us)
     struct ike_outgoing out;
     struct ike_rekey *ours;
 
-    int error = ike_rekey_new(&ours);
+    int error = ike_rekey_new(ike_rekey_group(g), &ours);
     if (error != ERR_OK)
         return error;
     g->request.rekey = ours;
@@ -79,7 +78,7 @@ static int begin(struct ike_generation *g, uint64_t now_us)
     ike_generation_begin(g, &out, IKE_EXCHANGE_CREATE_CHILD_SA, false, g->send_id);
     ike_child_offer(sa, &out.b, ours->spi_in, true);
     ike_build_nonce(&out.b, ours->nonce, sizeof(ours->nonce));
-    ike_build_ke(&out.b, IKE_GROUP_CURVE25519, ours->kex.public_key, KEX_PUBLIC_LEN);
+    ike_build_own_ke(&out.b, &ours->kex);
     ike_child_offer_ts(sa, &out.b);
     return ike_generation_request(g, &out, IKE_REQUEST_WAKE, now_us);
 }
@@ -148,10 +147,9 @@ static void wake_up(struct ike_sa *sa, uint64_t now_us)
 
 int ike_wake_answer(struct ike_generation *g, const struct ike_incoming *in, struct ike_builder *b)
 {
-    static const uint8_t our_group[] = {0, IKE_GROUP_CURVE25519};
     struct ike_sa *sa = g->sa;
     struct ike_child_terms terms;
-    const uint8_t *peer_public;
+    struct ike_ke peer;
 
     /* Where both sides wake it at once, each by its own request, that of the first exchange's
      * initiator stands. Of carried ones the calls have decided. */
@@ -163,17 +161,13 @@ int ike_wake_answer(struct ike_generation *g, const struct ike_incoming *in, str
     }
     uint16_t notify = ike_child_read_offer(sa, in->message, true, &terms);
     if (notify == 0)
-        notify = ike_read_ke(in->message, &peer_public);
-    if (notify == IKE_NOTIFY_INVALID_KE_PAYLOAD) {
-        ike_build_notify(b, notify, our_group, sizeof(our_group));
-        return ERR_OK;
-    }
+        notify = ike_read_ke(in->message, terms.choice.group, &peer);
     if (notify != 0) {
-        ike_build_notify(b, notify, NULL, 0);
+        ike_refuse_ke(b, notify, terms.choice.group);
         return ERR_OK;
     }
     struct ike_child *child = NULL;
-    const int error = ike_child_create(g, in, NULL, &terms, peer_public, b, &child);
+    const int error = ike_child_create(g, in, NULL, &terms, &peer, b, &child);
     if (child != NULL)
         wake_up(sa, in->now_us);
     return error;
@@ -200,8 +194,8 @@ int ike_wake_finish(struct ike_generation *g, struct ike_request *request,
     const struct ike_rekey *ours = request->rekey;
     struct ike_child_terms terms;
     struct ike_child *born;
-    const uint8_t *peer_public;
-    uint8_t secret[KEX_SECRET_LEN];
+    struct ike_ke peer;
+    struct kex_secret secret;
 
     if (m->sa.body == NULL) {
         if (ike_message_error(m) != IKE_NOTIFY_TEMPORARY_FAILURE && sa->is_resting)
@@ -209,8 +203,8 @@ int ike_wake_finish(struct ike_generation *g, struct ike_request *request,
         return ERR_OK;
     }
     if (m->nonce.body == NULL || ike_child_read_answer(sa, m, true, &terms) != 0 ||
-        ike_read_ke(m, &peer_public) != 0 ||
-        kex_derive(&ours->kex, peer_public, secret) != ERR_OK) {
+        ike_read_ke(m, ours->kex.group, &peer) != 0 || terms.choice.group != ours->kex.group ||
+        kex_derive(&ours->kex, peer.data, peer.len, &secret) != ERR_OK) {
         ike_sa_part(sa, IKE_REASON_PROTOCOL, in->now_us);
         return ERR_OK;
     }
@@ -218,13 +212,13 @@ int ike_wake_finish(struct ike_generation *g, struct ike_request *request,
         .terms = &terms,
         .spi_in = ours->spi_in,
         .keys = &g->keys,
-        .secret = secret,
+        .secret = &secret,
         .nonces = {ours->nonce, sizeof(ours->nonce), m->nonce.body, m->nonce.len},
         .is_ours = true,
         .is_outbound = true,
     };
     int error = ike_child_install(sa, &birth, in->now_us, &born);
-    crypto_wipe(secret, sizeof(secret));
+    kex_secret_done(&secret);
     if (error != ERR_OK)
         return error;
     replace_others(sa, born);

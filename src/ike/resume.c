@@ -26,8 +26,9 @@ int ike_resume_proof(const struct ike_generation *g, bool is_initiator, const vo
                      size_t len, uint8_t ret_proof[IKE_PRF_LEN])
 {
     const struct piece piece = {octets, len};
-    return hmac_sha256(is_initiator ? g->keys.sk_pi : g->keys.sk_pr, IKE_PRF_LEN, &piece, 1,
-                       ret_proof);
+    return hash_hmac(HASH_SHA256,
+                     ike_keys_part(&g->keys, is_initiator ? IKE_SK_PI : IKE_SK_PR, NULL),
+                     IKE_PRF_LEN, &piece, 1, ret_proof);
 }
 
 /* ---- initiator ---- */
@@ -200,6 +201,12 @@ int ike_resume_accept(struct ike_table *table, struct ike_profile *profile,
 
 /* ---- tickets in IKE_AUTH ---- */
 
+/* Tickets tell the cipher, and nothing of the rest. */
+static bool fits_ticket(const struct ike_keys *keys)
+{
+    return keys->algorithms.prf == HASH_SHA256 && keys->algorithms.integ == HASH_NONE;
+}
+
 void ike_resume_ask(struct ike_sa *sa, struct ike_builder *b)
 {
     if (ike_sa_config(sa)->wants_ticket)
@@ -211,15 +218,15 @@ void ike_resume_give(struct ike_generation *g, const struct ike_message *request
 {
     const struct ike_sa *sa = g->sa;
     const struct ike_resumed *resumed = g->handshake->resumed;
-    struct ike_ticket_state state = {.cipher = g->keys.cipher, .key = sa->peer_key};
+    struct ike_ticket_state state = {.cipher = g->keys.algorithms.cipher, .key = sa->peer_key};
     uint8_t data[4 + IKE_TICKET_LEN_MAX];
     uint32_t lifetime_s = 0;
     struct writer w;
 
-    if (ike_sa_config(sa)->tickets == NULL ||
+    if (ike_sa_config(sa)->tickets == NULL || !fits_ticket(&g->keys) ||
         !ike_message_find_notify(request, IKE_NOTIFY_TICKET_REQUEST, NULL))
         return;
-    memcpy(state.sk_d, g->keys.sk_d, sizeof(state.sk_d));
+    memcpy(state.sk_d, ike_keys_part(&g->keys, IKE_SK_D, NULL), sizeof(state.sk_d));
     if (sa->peer_id != NULL)
         strcpy(state.id, sa->peer_id);
     state.expires_s = resumed != NULL ? resumed->expires_s : 0;
@@ -240,7 +247,7 @@ void ike_resume_keep(struct ike_generation *g, const struct ike_message *respons
     struct ike_notify notify;
     struct reader r;
 
-    if (!ike_sa_config(sa)->wants_ticket ||
+    if (!ike_sa_config(sa)->wants_ticket || !fits_ticket(&g->keys) ||
         !ike_message_find_notify(response, IKE_NOTIFY_TICKET_LT_OPAQUE, &notify))
         return;
     reader_init(&r, notify.data, notify.len);
@@ -254,11 +261,11 @@ void ike_resume_keep(struct ike_generation *g, const struct ike_message *respons
     reader_copy(&r, kept->ticket, len);
     kept->ticket_len = len;
     kept->expires_us = now_us + lifetime_s * SECOND_US;
-    kept->cipher = g->keys.cipher;
+    kept->cipher = g->keys.algorithms.cipher;
     kept->peer_key = sa->peer_key;
     if (sa->peer_id != NULL)
         strcpy(kept->peer_id, sa->peer_id);
-    memcpy(kept->sk_d, g->keys.sk_d, sizeof(kept->sk_d));
+    memcpy(kept->sk_d, ike_keys_part(&g->keys, IKE_SK_D, NULL), sizeof(kept->sk_d));
     ike_resumption_free(sa->resumption);
     sa->resumption = kept;
 }

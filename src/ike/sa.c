@@ -71,7 +71,7 @@ enum suite ike_sa_suite(const struct ike_sa *sa)
 
 enum ike_cipher ike_sa_cipher(const struct ike_sa *sa)
 {
-    return sa->current != NULL ? sa->current->keys.cipher : IKE_CIPHER_NONE;
+    return sa->current != NULL ? sa->current->keys.algorithms.cipher : IKE_CIPHER_NONE;
 }
 
 uint64_t ike_sa_heard_us(const struct ike_sa *sa)

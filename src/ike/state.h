@@ -14,6 +14,7 @@
 #define IKE_NONCE_LEN       32        /* of ours: as long as the PRF's key (RFC 7296, 2.10) */
 #define IKE_INIT_LEN_MAX    2048      /* longest IKE_SA_INIT message: held per half-open SA */
 #define IKE_COOKIES_MAX     8         /* times that an initiator starts again with a cookie */
+#define IKE_REGROUPS_MAX    8         /* … with another group, as INVALID_KE_PAYLOAD says */
 #define IKE_RIVALS_MAX      4         /* answers to one IKE_SA_INIT tried at once (RFC 7296, 2.4) */
 #define IKE_GRACE_US        SECOND_US /* for other answers, after one that proved to be wrong */
 #define IKE_EVENTS_MAX      256       /* undrained events; notifies beyond are dropped */
@@ -97,6 +98,15 @@ struct ike_answer {
     size_t len;
 };
 
+/* An IKE_SA_INIT request of ours in another group than the last one: its answer may still come, and
+ * nobody has proven that it was refused. */
+struct ike_attempt {
+    struct ike_attempt *next;
+    struct kex kex;
+    uint8_t *request;
+    size_t len;
+};
+
 /* What the first two exchanges need, freed once they are done. */
 struct ike_handshake {
     struct map_node half_open_node; /* responders, by the peer's address */
@@ -114,6 +124,8 @@ struct ike_handshake {
     uint8_t cookie[IKE_COOKIE_LEN_MAX];
     size_t cookie_len;
     uint32_t cookie_count;
+    struct ike_attempt *earlier; /* initiators; NULL: none */
+    uint32_t regroup_count;
     uint32_t child_spi;          /* offered by us */
     struct ike_resumed *resumed; /* began with a ticket (ike/resume.h); NULL: in full */
 };
@@ -220,6 +232,8 @@ struct ike_sa {
     struct endpoint left; /* the path before, from which late messages come */
     uint64_t left_until_us;
     bool is_nat_here, is_nat_there;
+    enum kex_group rekey_group; /* that the peer has asked for; KEX_NONE: the IKE SA's */
+    unsigned regroup_count;     /* times that it did so, since the last rekey that succeeded */
     bool has_peer_key;
     struct public_key peer_key;
     char *peer_id;                     /* NULL: none */

@@ -1,36 +1,8 @@
-/* Algorithms and their negotiation; see ike/suite.h. */
+/* The negotiation of children; see ike/suite.h. */
 #include "ike/suite.h"
 #include <string.h>
 
-#define TRANSFORMS_MAX 8
-
-static const struct cipher {
-    enum ike_cipher cipher;
-    uint16_t transform;
-    uint16_t key_bits;
-    enum aead_algorithm algorithm;
-} ciphers[] = {
-    {IKE_CIPHER_AES256_GCM, IKE_ENCR_AES_GCM_16, 256, AEAD_AES256_GCM},
-    {IKE_CIPHER_AES128_GCM, IKE_ENCR_AES_GCM_16, 128, AEAD_AES128_GCM},
-    {IKE_CIPHER_CHACHA20_POLY1305, IKE_ENCR_CHACHA20_POLY1305, 0, AEAD_CHACHA20_POLY1305},
-};
-
-static const struct cipher *find_cipher(enum ike_cipher cipher)
-{
-    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++)
-        if (ciphers[i].cipher == cipher)
-            return &ciphers[i];
-    return NULL;
-}
-
-int ike_cipher_algorithm(enum ike_cipher cipher, enum aead_algorithm *ret_algorithm)
-{
-    const struct cipher *c = find_cipher(cipher);
-    if (c == NULL)
-        return ERR_UNSUPPORTED;
-    *ret_algorithm = c->algorithm;
-    return ERR_OK;
-}
+#define TRANSFORMS_MAX (SUITE_COUNT + KEX_GROUP_COUNT)
 
 /* The encryption transforms that the rule takes, in order. */
 static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform *ret_transforms,
@@ -39,17 +11,6 @@ static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform 
     const struct ike_config *config = rule->config;
     size_t count = 0;
 
-    if (rule->protocol == IKE_PROTOCOL_IKE) {
-        for (; count < IKE_CIPHER_COUNT && config->ciphers[count] != IKE_CIPHER_NONE; count++) {
-            const struct cipher *c = find_cipher(config->ciphers[count]);
-            if (c == NULL)
-                break;
-            ret_transforms[count] = (struct ike_transform){
-                .type = IKE_TRANSFORM_ENCR, .id = c->transform, .key_bits = c->key_bits};
-            ret_values[count] = c->cipher;
-        }
-        return count;
-    }
     for (size_t i = 0; i < SUITE_COUNT && config->suites[i] != SUITE_NONE; i++) {
         if (suite_protocol(config->suites[i]) != IKE_PROTOCOL_SPUT)
             continue;
@@ -60,16 +21,17 @@ static size_t rule_encryption(const struct ike_rule *rule, struct ike_transform 
     return count;
 }
 
-/* The transforms that every choice has besides encryption. */
-static size_t rule_others(const struct ike_rule *rule, struct ike_transform *ret_transforms)
+/* Key exchange transforms: one group, or (KEX_NONE) all that the configuration has. */
+static size_t rule_groups(const struct ike_rule *rule, enum kex_group group,
+                          struct ike_transform *ret_transforms)
 {
+    const enum kex_group *groups = rule->config->groups;
     size_t count = 0;
-    if (rule->protocol == IKE_PROTOCOL_IKE)
-        ret_transforms[count++] =
-            (struct ike_transform){.type = IKE_TRANSFORM_PRF, .id = IKE_PRF_HMAC_SHA2_256};
-    if (rule->has_ke)
-        ret_transforms[count++] =
-            (struct ike_transform){.type = IKE_TRANSFORM_KE, .id = IKE_GROUP_CURVE25519};
+
+    for (size_t i = 0; i < KEX_GROUP_COUNT && groups[i] != KEX_NONE && rule->has_ke; i++)
+        if (group == KEX_NONE || groups[i] == group)
+            ret_transforms[count++] =
+                (struct ike_transform){.type = IKE_TRANSFORM_KE, .id = (uint16_t)groups[i]};
     return count;
 }
 
@@ -79,7 +41,7 @@ void ike_rule_offer(const struct ike_rule *rule, struct ike_builder *b, const ui
     uint16_t values[TRANSFORMS_MAX];
 
     size_t count = rule_encryption(rule, transforms, values);
-    count += rule_others(rule, transforms + count);
+    count += rule_groups(rule, KEX_NONE, transforms + count);
     ike_build_sa(b);
     ike_build_proposal(b, true, 1, rule->protocol, spi, rule->spi_len, transforms, (uint8_t)count);
 }
@@ -94,7 +56,7 @@ void ike_rule_answer(const struct ike_rule *rule, struct ike_builder *b,
     for (size_t i = 0; i < count; i++)
         if (values[i] == choice->value)
             transforms[0] = transforms[i];
-    count = 1 + rule_others(rule, transforms + 1);
+    count = 1 + rule_groups(rule, choice->group, transforms + 1);
     ike_build_sa(b);
     ike_build_proposal(b, true, choice->number, rule->protocol, spi, rule->spi_len, transforms,
                        (uint8_t)count);
@@ -102,14 +64,27 @@ void ike_rule_answer(const struct ike_rule *rule, struct ike_builder *b,
 
 /* What one proposal offers of each transform type. */
 struct tally {
-    uint16_t value; /* first encryption that we take */
+    uint16_t value;       /* first encryption that we take */
+    enum kex_group group; /* likewise, but for that of the KE payload, which goes first */
     unsigned encryption, prf, integ, ke;
-    bool has_prf, has_ke, has_integ_none;
+    bool has_integ_none;
     bool has_unknown_type;
 };
 
-static void tally_transform(const struct ike_transform *t, const struct ike_transform *ours,
-                            const uint16_t *values, size_t count, struct tally *tally)
+static void tally_group(const struct ike_rule *rule, const struct ike_transform *t,
+                        struct tally *tally)
+{
+    const enum kex_group *groups = rule->config->groups;
+
+    for (size_t i = 0; i < KEX_GROUP_COUNT && groups[i] != KEX_NONE && !t->has_unknown; i++)
+        if (t->id == (uint16_t)groups[i] &&
+            (tally->group == KEX_NONE || groups[i] == rule->ke_group))
+            tally->group = groups[i];
+}
+
+static void tally_transform(const struct ike_rule *rule, const struct ike_transform *t,
+                            const struct ike_transform *ours, const uint16_t *values, size_t count,
+                            struct tally *tally)
 {
     switch (t->type) {
     case IKE_TRANSFORM_ENCR:
@@ -120,7 +95,6 @@ static void tally_transform(const struct ike_transform *t, const struct ike_tran
         break;
     case IKE_TRANSFORM_PRF:
         tally->prf++;
-        tally->has_prf |= t->id == IKE_PRF_HMAC_SHA2_256 && !t->has_unknown;
         break;
     case IKE_TRANSFORM_INTEG:
         tally->integ++;
@@ -128,7 +102,7 @@ static void tally_transform(const struct ike_transform *t, const struct ike_tran
         break;
     case IKE_TRANSFORM_KE:
         tally->ke++;
-        tally->has_ke |= t->id == IKE_GROUP_CURVE25519 && !t->has_unknown;
+        tally_group(rule, t, tally);
         break;
     default:
         tally->has_unknown_type = true; /* the proposal asks for something we cannot do (3.3.6) */
@@ -138,15 +112,11 @@ static void tally_transform(const struct ike_transform *t, const struct ike_tran
 
 static bool tally_fits(const struct ike_rule *rule, const struct tally *t, bool is_answer)
 {
-    bool is_ike = rule->protocol == IKE_PROTOCOL_IKE;
-
-    if (t->value == 0 || t->has_unknown_type || (t->integ > 0 && !t->has_integ_none))
+    if (t->value == 0 || t->has_unknown_type || (t->integ > 0 && !t->has_integ_none) || t->prf > 0)
         return false;
-    if (is_ike ? !t->has_prf : t->prf > 0)
+    if (rule->has_ke ? t->group == KEX_NONE : t->ke > 0)
         return false;
-    if (rule->has_ke ? !t->has_ke : t->ke > 0)
-        return false;
-    return !is_answer || (t->encryption == 1 && t->prf <= 1 && t->integ <= 1 && t->ke <= 1);
+    return !is_answer || (t->encryption == 1 && t->integ <= 1 && t->ke <= 1);
 }
 
 int ike_rule_choose(const struct ike_rule *rule, const uint8_t *body, size_t len, bool is_answer,
@@ -170,10 +140,10 @@ int ike_rule_choose(const struct ike_rule *rule, const uint8_t *body, size_t len
         uint8_t number = p.number;
         const uint8_t *spi = p.spi;
         while (ike_transform_next(&p, &t) == ERR_OK)
-            tally_transform(&t, ours, values, count, &tally);
+            tally_transform(rule, &t, ours, values, count, &tally);
         if (!tally_fits(rule, &tally, is_answer))
             continue;
-        struct ike_choice choice = {.number = number, .value = tally.value};
+        struct ike_choice choice = {.number = number, .value = tally.value, .group = tally.group};
         memcpy(choice.spi, spi, rule->spi_len);
         *ret_choice = choice;
         return ERR_OK;

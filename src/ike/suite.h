@@ -1,5 +1,5 @@
-/* Tables of the algorithms that can be negotiated, and the choice among them: what the SA payload
- * says in terms of enum ike_cipher and enum suite. */
+/* The algorithms that can be negotiated for children, and the choice among them: what the SA
+ * payload says in terms of enum suite. The IKE SA's own are in ike/offer.h. */
 #ifndef IKE_SUITE_H
 #define IKE_SUITE_H
 
@@ -12,21 +12,26 @@
 /* Explicit IV in an SK payload. */
 #define IKE_IV_LEN 8
 
-/* ERR_UNSUPPORTED for IKE_CIPHER_NONE. */
+/* 0 for IKE_CIPHER_NONE: of one direction, with an AEAD's salt. */
+size_t ike_cipher_key_len(enum ike_cipher cipher);
+bool ike_cipher_is_aead(enum ike_cipher cipher);
+/* ERR_UNSUPPORTED for what is no AEAD. */
 MUST_USE int ike_cipher_algorithm(enum ike_cipher cipher, enum aead_algorithm *ret_algorithm);
 
-/* What one side of a negotiation takes: an IKE SA or a SPUT child, with or without a key exchange.
- */
+/* What one side of a negotiation takes: a child, with or without a key exchange. */
 struct ike_rule {
     const struct ike_config *config;
-    uint8_t protocol; /* IKE_PROTOCOL_IKE: ciphers, IKE_PROTOCOL_SPUT: suites */
+    uint8_t protocol; /* IKE_PROTOCOL_SPUT */
     uint8_t spi_len;
     bool has_ke; /* in the first child's offer there is none (RFC 7296, 1.2) */
+    /* To choose from an offer: the group of its KE payload, which is preferred. */
+    enum kex_group ke_group;
 };
 
 struct ike_choice {
-    uint8_t number; /* of the proposal */
-    uint16_t value; /* enum ike_cipher or enum suite */
+    uint8_t number;       /* of the proposal */
+    uint16_t value;       /* enum suite */
+    enum kex_group group; /* KEX_NONE without a key exchange */
     uint8_t spi[IKE_SPI_LEN_MAX];
 };
 

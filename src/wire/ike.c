@@ -148,19 +148,24 @@ void ike_build_payload(struct ike_builder *b, enum ike_payload_type type)
     writer_u16(b->w, 0);
 }
 
-void ike_build_sk(struct ike_builder *b, size_t iv_len)
+void ike_build_sk(struct ike_builder *b, size_t iv_len, size_t block_len)
 {
     ike_build_payload(b, IKE_PAYLOAD_SK);
     b->sk_at = b->payload_at;
     b->payload_at = 0;
     writer_zero(b->w, iv_len);
+    b->sealed_at = b->w->len;
+    b->block_len = block_len;
 }
 
 void ike_build_end(struct ike_builder *b, size_t tag_len)
 {
     end_payload(b);
     if (b->sk_at != 0) {
-        writer_u8(b->w, 0);
+        const size_t over = (b->w->len + 1 - b->sealed_at) % b->block_len;
+        const size_t pad = over != 0 ? b->block_len - over : 0;
+        writer_zero(b->w, pad);
+        writer_u8(b->w, (uint8_t)pad);
         writer_zero(b->w, tag_len);
         patch_length(b, b->sk_at);
     }

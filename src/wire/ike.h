@@ -66,10 +66,17 @@ enum ike_transform_type {
 };
 
 enum ike_transform_id {
+    IKE_ENCR_AES_CBC = 12,           /* RFC 3602 */
     IKE_ENCR_AES_GCM_16 = 20,        /* RFC 5282 */
     IKE_ENCR_CHACHA20_POLY1305 = 28, /* RFC 7634 */
-    IKE_PRF_HMAC_SHA2_256 = 5,       /* RFC 4868 */
+    IKE_PRF_HMAC_SHA2_256 = 5,       /* RFC 4868, like those below */
+    IKE_PRF_HMAC_SHA2_384 = 6,
+    IKE_PRF_HMAC_SHA2_512 = 7,
     IKE_INTEG_NONE = 0,
+    IKE_INTEG_HMAC_SHA2_256_128 = 12,
+    IKE_INTEG_HMAC_SHA2_384_192 = 13,
+    IKE_INTEG_HMAC_SHA2_512_256 = 14,
+    /* Key exchange groups are those of crypto/kex.h. */
     IKE_GROUP_CURVE25519 = 31, /* RFC 8031 */
 };
 
@@ -158,15 +165,17 @@ struct ike_builder {
     size_t next_at;    /* the byte that the next payload's type goes into */
     size_t payload_at; /* payload still open, or 0 */
     size_t sk_at;      /* SK payload, or 0 */
+    size_t sealed_at;  /* what is encrypted in it */
+    size_t block_len;  /* that it is padded to */
 };
 
 void ike_build_begin(struct ike_builder *b, struct writer *w, const struct ike_header *header);
 /* Starts a payload (and ends the one before); write its body to b->w. */
 void ike_build_payload(struct ike_builder *b, enum ike_payload_type type);
-/* Starts the SK payload with an IV of iv_len bytes (zero, to be filled in): what follows is inside.
- */
-void ike_build_sk(struct ike_builder *b, size_t iv_len);
-/* Ends the message; with an SK payload adds a pad length of 0 and room for tag_len bytes. */
+/* Starts the SK payload with an IV of iv_len bytes (zero, to be filled in): what follows is inside,
+ * and padded to a multiple of block_len (1: not at all). */
+void ike_build_sk(struct ike_builder *b, size_t iv_len, size_t block_len);
+/* Ends the message; with an SK payload adds padding, its length, and room for tag_len bytes. */
 void ike_build_end(struct ike_builder *b, size_t tag_len);
 
 /* Where the parts of an SK payload lie (RFC 7296, 3.14; RFC 5282, 3). */

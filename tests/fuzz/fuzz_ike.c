@@ -121,7 +121,7 @@ static void send_payloads(struct side *from, struct side *to, uint8_t exchange, 
     writer_init(&w, bytes, sizeof(bytes));
     ike_build_begin(&b, &w, &header);
     if (is_sealed)
-        ike_build_sk(&b, IKE_IV_LEN);
+        ike_build_sk(&b, IKE_IV_LEN, 1);
     writer_patch_u8(&w, b.next_at, first);
     writer_bytes(&w, payloads, len);
     ike_build_end(&b, is_sealed ? AEAD_TAG_LEN : 0);

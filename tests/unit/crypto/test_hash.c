@@ -84,14 +84,16 @@ static void test_prf_plus(void **state)
     static const size_t lens[] = {0, 1, 31, 32, 33, 64, 65, 236, 255 * SHA256_LEN};
     for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
         memset(out, 0xee, sizeof(out));
-        assert_int_equal(prf_plus_sha256(key, sizeof(key), seed, 3, out, lens[i]), ERR_OK);
+        assert_int_equal(hash_prf_plus(HASH_SHA256, key, sizeof(key), seed, 3, out, lens[i]),
+                         ERR_OK);
         if (lens[i] > 0)
             assert_memory_equal(out, expected, lens[i]);
         if (lens[i] < sizeof(out))
             assert_int_equal(out[lens[i]], 0xee);
     }
-    assert_int_equal(prf_plus_sha256(key, sizeof(key), seed, 3, out, 255 * SHA256_LEN + 1),
-                     ERR_LIMIT);
+    assert_int_equal(
+        hash_prf_plus(HASH_SHA256, key, sizeof(key), seed, 3, out, 255 * SHA256_LEN + 1),
+        ERR_LIMIT);
 }
 
 int main(void)

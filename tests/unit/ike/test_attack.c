@@ -373,7 +373,7 @@ static int send_crafted(struct net *net, struct watch *from, size_t to, uint8_t 
 
     writer_init(&w, bytes, sizeof(bytes));
     ike_build_begin(&b, &w, &header);
-    ike_build_sk(&b, IKE_IV_LEN);
+    ike_build_sk(&b, IKE_IV_LEN, 1);
     writer_patch_u8(&w, b.sk_at, first);
     writer_bytes(&w, payloads, len);
     ike_build_end(&b, AEAD_TAG_LEN);

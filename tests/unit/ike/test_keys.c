@@ -13,13 +13,15 @@
 #define SPI_I 0x0123456789abcdefu
 #define SPI_R 0xfedcba9876543210u
 
-static uint8_t secret[KEX_SECRET_LEN], secret2[KEX_SECRET_LEN], ni[32], nr[48];
+static struct kex_secret secret, secret2;
+static uint8_t ni[32], nr[48];
 
 static struct ike_nonces inputs(void)
 {
-    for (uint8_t i = 0; i < KEX_SECRET_LEN; i++) {
-        secret[i] = i;
-        secret2[i] = (uint8_t)(100 + i);
+    secret.len = secret2.len = 32;
+    for (uint8_t i = 0; i < 32; i++) {
+        secret.bytes[i] = i;
+        secret2.bytes[i] = (uint8_t)(100 + i);
     }
     memset(ni, 0x11, sizeof(ni));
     memset(nr, 0x22, sizeof(nr));
@@ -35,11 +37,17 @@ static void expect(const struct vector_case *c, const char *name, const uint8_t 
 
 static void expect_keys(const struct vector_case *c, const struct ike_keys *keys)
 {
-    expect(c, "sk_d", keys->sk_d);
-    expect(c, "sk_ei", keys->sk_ei);
-    expect(c, "sk_er", keys->sk_er);
-    expect(c, "sk_pi", keys->sk_pi);
-    expect(c, "sk_pr", keys->sk_pr);
+    static const char *const names[] = {"sk_d",  "sk_ai", "sk_ar", "sk_ei",
+                                        "sk_er", "sk_pi", "sk_pr"};
+
+    for (unsigned i = 0; i < 7; i++) {
+        size_t len;
+        const uint8_t *part = ike_keys_part(keys, (enum ike_key_part)i, &len);
+        if (len > 0) {
+            assert_int_equal(strlen(vector_text(c, names[i])), 2 * len);
+            expect(c, names[i], part);
+        }
+    }
 }
 
 static void check_message(const struct vector_case *c, const struct ike_keys *keys)
@@ -82,7 +90,7 @@ static void check_child(const struct vector_case *c, const struct ike_keys *keys
 
     assert_int_equal(suite_parse(vector_text(c, "suite"), &suite), ERR_OK);
     assert_int_equal(strlen(vector_text(c, "initiator")), 2 * suite_key_len(suite));
-    assert_int_equal(ike_keys_child(keys, vector_number(c, "pfs") ? secret2 : NULL, nonces, suite,
+    assert_int_equal(ike_keys_child(keys, vector_number(c, "pfs") ? &secret2 : NULL, nonces, suite,
                                     initiator, responder),
                      ERR_OK);
     expect(c, "initiator", initiator);
@@ -100,7 +108,7 @@ static void test_vectors(void **state)
         {"chacha", IKE_CIPHER_CHACHA20_POLY1305},
     };
     struct ike_nonces nonces = inputs();
-    struct ike_keys keys, rekeyed;
+    struct ike_keys keys = {.material = NULL}, rekeyed;
     struct vector_case c = {0};
     FILE *file = vectors_open("ike-keys.txt");
     unsigned count = 0;
@@ -110,17 +118,19 @@ static void test_vectors(void **state)
         for (size_t i = 0; i < 3; i++) {
             if (strcmp(name, ciphers[i].name) != 0)
                 continue;
-            assert_int_equal(
-                ike_keys_derive(ciphers[i].cipher, secret, &nonces, SPI_I, SPI_R, &keys), ERR_OK);
+            const struct ike_algorithms a = {.cipher = ciphers[i].cipher, .prf = HASH_SHA256};
+            ike_keys_wipe(&keys);
+            assert_int_equal(ike_keys_derive(&a, &secret, &nonces, SPI_I, SPI_R, &keys), ERR_OK);
             expect_keys(&c, &keys);
             check_message(&c, &keys);
             count++;
         }
         if (strcmp(name, "rekey") == 0) {
-            assert_int_equal(ike_keys_rekey(IKE_CIPHER_AES256_GCM, &keys, secret2, &nonces, SPI_R,
-                                            SPI_I, &rekeyed),
+            const struct ike_algorithms a = {.cipher = IKE_CIPHER_AES256_GCM, .prf = HASH_SHA256};
+            assert_int_equal(ike_keys_rekey(&a, &keys, &secret2, &nonces, SPI_R, SPI_I, &rekeyed),
                              ERR_OK);
             expect_keys(&c, &rekeyed);
+            ike_keys_wipe(&rekeyed);
             count++;
         }
         if (strcmp(name, "child") == 0) {
@@ -136,8 +146,104 @@ static void test_vectors(void **state)
     (void)state;
 }
 
+static enum hash_algorithm hash_of(unsigned len)
+{
+    return len == 32 ? HASH_SHA256 : len == 48 ? HASH_SHA384 : HASH_SHA512;
+}
+
+/* Padding that is longer than what it pads, under a good ICV: refused, not read. */
+static void check_padding(const struct ike_keys *keys)
+{
+    static const uint8_t pads[] = {0, 15, 16, 17, 255};
+
+    for (size_t i = 0; i < sizeof(pads); i++) {
+        uint8_t message[256];
+        struct writer w;
+        struct ike_builder b;
+        const struct ike_header header = {.major_version = 2, .exchange = 37};
+        writer_init(&w, message, sizeof(message));
+        ike_build_begin(&b, &w, &header);
+        ike_build_sk(&b, ike_keys_iv_len(keys), ike_keys_block_len(keys));
+        writer_zero(&w, 15);
+        ike_build_end(&b, ike_keys_tag_len(keys));
+        message[b.sealed_at + 15] = pads[i];
+        assert_int_equal(ike_keys_seal(keys, true, 0, message, w.len), ERR_OK);
+        uint8_t first;
+        const uint8_t *data;
+        size_t len;
+        assert_int_equal(ike_keys_open(keys, true, message, w.len, &first, &data, &len),
+                         pads[i] <= 15 ? ERR_OK : ERR_INVALID);
+        if (pads[i] <= 15)
+            assert_int_equal(len, 15 - pads[i]);
+    }
+}
+
+static void test_cbc_vectors(void **state)
+{
+    static const uint8_t plain[] = {0, 0, 0, 8, 0, 0, 0x40, 0x09};
+    const struct ike_nonces nonces = inputs();
+    struct vector_case c = {0};
+    FILE *file = vectors_open("ike-keys-cbc.txt");
+    unsigned count = 0;
+
+    for (; vectors_next(file, &c); count++) {
+        const struct ike_algorithms a = {
+            .cipher =
+                vector_number(&c, "key") == 32 ? IKE_CIPHER_AES256_CBC : IKE_CIPHER_AES128_CBC,
+            .prf = hash_of((unsigned)vector_number(&c, "prf")),
+            .integ = hash_of((unsigned)vector_number(&c, "integ")),
+        };
+        struct ike_keys keys;
+        uint8_t sealed[256], message[256], key_i[SUITE_KEY_CAP], key_r[SUITE_KEY_CAP], child[48];
+        uint8_t first;
+        const uint8_t *data;
+        size_t data_len;
+
+        assert_int_equal(ike_keys_derive(&a, &secret, &nonces, SPI_I, SPI_R, &keys), ERR_OK);
+        expect_keys(&c, &keys);
+        assert_int_equal(vector_hex(&c, "child", child, sizeof(child)), 48);
+        assert_int_equal(ike_keys_child(&keys, &secret2, &nonces, SPUT_AES128_GCM, key_i, key_r),
+                         ERR_OK);
+        assert_memory_equal(key_i, child, 24);
+        assert_memory_equal(key_r, child + 24, 24);
+
+        const size_t len = vector_hex(&c, "message", sealed, sizeof(sealed));
+        memcpy(message, sealed, len);
+        assert_int_equal(ike_keys_open(&keys, true, message, len, &first, &data, &data_len),
+                         ERR_OK);
+        assert_int_equal(first, 41);
+        assert_int_equal(data_len, sizeof(plain));
+        assert_memory_equal(data, plain, sizeof(plain));
+        /* sealed anew: another IV each time, and it opens */
+        assert_int_equal(ike_keys_seal(&keys, true, 0, message, len), ERR_OK);
+        assert_memory_not_equal(message + 32, sealed + 32, 16);
+        assert_int_equal(ike_keys_open(&keys, true, message, len, &first, &data, &data_len),
+                         ERR_OK);
+        memcpy(message, sealed, len);
+        assert_int_equal(ike_keys_open(&keys, false, message, len, &first, &data, &data_len),
+                         ERR_AUTH);
+        for (size_t bit = 0; bit < len * 8; bit++) {
+            memcpy(message, sealed, len);
+            message[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_not_equal(ike_keys_open(&keys, true, message, len, &first, &data, &data_len),
+                                 ERR_OK);
+        }
+        for (size_t cut = 0; cut < len; cut++) {
+            memcpy(message, sealed, len);
+            assert_int_not_equal(ike_keys_open(&keys, true, message, cut, &first, &data, &data_len),
+                                 ERR_OK);
+        }
+        check_padding(&keys);
+        ike_keys_wipe(&keys);
+    }
+    assert_int_equal(count, 3);
+    fclose(file);
+    (void)state;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors),
+                                       cmocka_unit_test(test_cbc_vectors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 /* cmocka needs those above. */
 #include <cmocka.h>
 
+#include "ike/offer.h"
 #include "ike/profile.h"
 #include <string.h>
 
@@ -80,11 +81,25 @@ static size_t build(uint8_t *bytes, uint8_t number, uint8_t protocol, uint8_t sp
     return w.len;
 }
 
+/* The proposal as one of the first len bytes of a payload. */
+static int choose(const struct ike_config *c, const uint8_t *bytes, size_t len, enum kex_group ke,
+                  struct ike_offer_choice *ret_choice)
+{
+    const struct ike_payload sa = {.body = bytes, .len = len};
+    return ike_offer_choose(c, &sa, 0, ke, ret_choice);
+}
+
+static int read_answer(const struct ike_config *c, const uint8_t *bytes, size_t len,
+                       struct ike_offer_choice *ret_choice)
+{
+    const struct ike_payload sa = {.body = bytes, .len = len};
+    return ike_offer_read(c, &sa, 0, ret_choice);
+}
+
 static void test_choice(void **state)
 {
     struct ike_config c = good_config();
-    const struct ike_rule rule = {&c, IKE_PROTOCOL_IKE, 0, true};
-    struct ike_choice choice;
+    struct ike_offer_choice choice;
     uint8_t bytes[1024];
     struct ike_transform t[] = {
         {IKE_TRANSFORM_ENCR, 12, 256, false}, /* CBC: not ours */
@@ -98,31 +113,101 @@ static void test_choice(void **state)
     };
 
     size_t len = build(bytes, 1, 1, 0, t, 8, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_OK);
-    assert_int_equal(choice.value, IKE_CIPHER_AES128_GCM);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_OK);
+    assert_int_equal(choice.algorithms.cipher, IKE_CIPHER_AES128_GCM);
+    assert_int_equal(choice.algorithms.prf, HASH_SHA256);
+    assert_int_equal(choice.algorithms.integ, HASH_NONE);
+    assert_int_equal(choice.algorithms.group, KEX_X25519);
     assert_int_equal(choice.number, 1);
     /* as an answer it is ambiguous */
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, true, &choice), ERR_NOT_FOUND);
+    assert_int_equal(read_answer(&c, bytes, len, &choice), ERR_NOT_FOUND);
     /* no PRF, no group, a MAC demanded, an unknown kind of transform, another protocol, a SPI */
     len = build(bytes, 1, 1, 0, t, 4, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     len = build(bytes, 1, 1, 0, t, 6, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     t[7].id = 12;
     len = build(bytes, 1, 1, 0, t, 8, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     t[7] = (struct ike_transform){9, 0, 0, false};
     len = build(bytes, 1, 1, 0, t, 8, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     len = build(bytes, 1, 3, 0, t, 7, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     len = build(bytes, 1, 1, 8, t, 7, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
     /* the second proposal fits */
     len = build(bytes, 1, 1, 0, t, 2, false);
     len += build(bytes + len, 2, 1, 0, t, 7, true);
-    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_OK);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_OK);
     assert_int_equal(choice.number, 2);
+    (void)state;
+}
+
+/* A cipher without authentication of its own needs an HMAC; the group is that of the KE payload
+ * where it may be. */
+static void test_choice_with_hmac(void **state)
+{
+    struct ike_config c = good_config();
+    struct ike_offer_choice choice;
+    uint8_t bytes[1024];
+    struct ike_transform t[] = {
+        {IKE_TRANSFORM_ENCR, IKE_ENCR_AES_GCM_16, 256, false},
+        {IKE_TRANSFORM_ENCR, IKE_ENCR_AES_CBC, 128, false},
+        {IKE_TRANSFORM_PRF, IKE_PRF_HMAC_SHA2_512, 0, false},
+        {IKE_TRANSFORM_PRF, IKE_PRF_HMAC_SHA2_256, 0, false},
+        {IKE_TRANSFORM_INTEG, IKE_INTEG_HMAC_SHA2_384_192, 0, false},
+        {IKE_TRANSFORM_KE, KEX_MODP3072, 0, false},
+        {IKE_TRANSFORM_KE, KEX_ECP256, 0, false},
+    };
+
+    c.ciphers[0] = IKE_CIPHER_AES256_GCM;
+    c.ciphers[1] = IKE_CIPHER_AES128_CBC;
+    c.ciphers[2] = IKE_CIPHER_NONE;
+    c.prfs[0] = HASH_SHA512;
+    c.integs[0] = HASH_SHA384;
+    c.groups[0] = KEX_ECP256;
+    c.groups[1] = KEX_MODP3072;
+    size_t len = build(bytes, 1, 1, 0, t, 7, true);
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_OK);
+    assert_int_equal(choice.algorithms.cipher, IKE_CIPHER_AES128_CBC); /* GCM with an HMAC: never */
+    assert_int_equal(choice.algorithms.prf, HASH_SHA512);
+    assert_int_equal(choice.algorithms.integ, HASH_SHA384);
+    assert_int_equal(choice.algorithms.group, KEX_MODP3072);
+    assert_int_equal(choose(&c, bytes, len, KEX_ECP256, &choice), ERR_OK);
+    assert_int_equal(choice.algorithms.group, KEX_ECP256);
+    assert_int_equal(choose(&c, bytes, len, KEX_X25519, &choice), ERR_OK);
+    assert_int_equal(choice.algorithms.group, KEX_MODP3072);
+    /* no HMAC that we take: no CBC */
+    c.integs[0] = HASH_SHA256;
+    assert_int_equal(choose(&c, bytes, len, KEX_NONE, &choice), ERR_NOT_FOUND);
+    /* what we offer is two proposals, and the answer names that of its cipher */
+    struct writer w;
+    struct ike_builder b;
+    const struct ike_header header = {.major_version = IKE_MAJOR_VERSION};
+    uint8_t message[512];
+    writer_init(&w, message, sizeof(message));
+    ike_build_begin(&b, &w, &header);
+    ike_offer_build(&c, &b, NULL);
+    ike_build_end(&b, 0);
+    assert_true(writer_is_ok(&w));
+    const uint8_t *body = message + IKE_HEADER_LEN + IKE_PAYLOAD_HEADER_LEN;
+    const size_t body_len = w.len - IKE_HEADER_LEN - IKE_PAYLOAD_HEADER_LEN;
+    assert_int_equal(ike_proposals_check(body, body_len), ERR_OK);
+    assert_int_equal(choose(&c, body, body_len, KEX_MODP3072, &choice), ERR_OK);
+    assert_int_equal(choice.algorithms.cipher, IKE_CIPHER_AES256_GCM);
+    for (uint8_t number = 1; number <= 3; number++) {
+        for (int is_cbc = 0; is_cbc < 2; is_cbc++) {
+            struct ike_transform answer[] = {
+                t[is_cbc],
+                t[2],
+                t[6],
+                {IKE_TRANSFORM_INTEG, IKE_INTEG_HMAC_SHA2_256_128, 0, false}};
+            len = build(bytes, number, 1, 0, answer, is_cbc ? 4 : 3, true);
+            assert_int_equal(read_answer(&c, bytes, len, &choice),
+                             number == 1 + is_cbc ? ERR_OK : ERR_NOT_FOUND);
+        }
+    }
     (void)state;
 }
 
@@ -161,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_choice_with_hmac),
         cmocka_unit_test(test_child_choice),
     };
     if (identity_generate(&identity) != ERR_OK)

@@ -346,7 +346,7 @@ static void test_sk(void **state)
 
     writer_init(&w, bytes, sizeof(bytes));
     ike_build_begin(&b, &w, &header);
-    ike_build_sk(&b, 8);
+    ike_build_sk(&b, 8, 1);
     ike_build_notify(&b, 40960, "abc", 3);
     ike_build_nonce(&b, "0123456789abcdef", 16);
     ike_build_end(&b, 16);
@@ -393,7 +393,7 @@ static void test_small_writers(void **state)
         assert_non_null(bytes);
         writer_init(&w, bytes, cap);
         ike_build_begin(&b, &w, &header);
-        ike_build_sk(&b, 8);
+        ike_build_sk(&b, 8, 1);
         ike_build_notify(&b, 40960, "abc", 3);
         ike_build_delete_children(&b, 201, spis, 2);
         ike_build_end(&b, 16);
