@@ -115,6 +115,22 @@ size_t hash_len(enum hash_algorithm algorithm)
     return (size_t)algorithm < sizeof(lens) / sizeof(lens[0]) ? lens[algorithm] : 0;
 }
 
+int hash_digest(enum hash_algorithm algorithm, const struct piece *pieces, size_t count,
+                uint8_t *ret_digest)
+{
+    switch (algorithm) {
+    case HASH_SHA256:
+        return digest(EVP_sha256(), pieces, count, ret_digest);
+    case HASH_SHA384:
+        return digest(EVP_sha384(), pieces, count, ret_digest);
+    case HASH_SHA512:
+        return digest(EVP_sha512(), pieces, count, ret_digest);
+    case HASH_NONE:
+        break;
+    }
+    return ERR_UNSUPPORTED;
+}
+
 int hash_hmac(enum hash_algorithm algorithm, const void *key, size_t key_len,
               const struct piece *pieces, size_t count, uint8_t *ret_mac)
 {

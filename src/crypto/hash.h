@@ -27,6 +27,9 @@ MUST_USE int hmac_sha256(const void *key, size_t key_len, const struct piece *pi
                          uint8_t ret_mac[SHA256_LEN]);
 /* Bytes of a digest; 0 for HASH_NONE. */
 size_t hash_len(enum hash_algorithm algorithm);
+/* ERR_UNSUPPORTED for HASH_NONE. */
+MUST_USE int hash_digest(enum hash_algorithm algorithm, const struct piece *pieces, size_t count,
+                         uint8_t *ret_digest);
 /* HMAC of hash_len() bytes. ERR_UNSUPPORTED for HASH_NONE. */
 MUST_USE int hash_hmac(enum hash_algorithm algorithm, const void *key, size_t key_len,
                        const struct piece *pieces, size_t count, uint8_t *ret_mac);

@@ -273,12 +273,71 @@ prefix = 0.0.0.0/8
          b"-----END PRIVATE KEY-----\n")
 
 
+# ---- IKEv1 ----
+
+def attribute(kind, value):
+    return struct.pack(">HH", 0x8000 | kind, value)
+
+
+def v1_sa(protocol, spi, identifier, attributes):
+    transform_body = bytes([1, identifier, 0, 0]) + b"".join(attribute(k, v) for k, v in attributes)
+    transforms = payload(0, transform_body)
+    return struct.pack(">II", 1, 1) + payload(0, bytes([1, protocol, len(spi), 1]) + spi + transforms)
+
+
+def v1_chain(payloads):
+    """The type of the first, then all."""
+    out = bytes([payloads[0][0]])
+    for i, (_, body) in enumerate(payloads):
+        out += payload(payloads[i + 1][0] if i + 1 < len(payloads) else 0, body)
+    return out
+
+
+def make_ikev1():
+    """Stage and variant (fuzz_ikev1.c), then a message, or payloads behind the type of the first."""
+    natt = (13, bytes.fromhex("4a131c81070358455c5728f20e95452f"))
+    dpd = (13, bytes.fromhex("afcad71368a1f1c96b8696fc77570100"))
+    phase_1 = (1, v1_sa(1, b"", 1, [(1, 7), (14, 256), (2, 4), (4, 31), (3, 1), (11, 1), (12, 28800)]))
+    old = (1, v1_sa(1, b"", 1, [(1, 5), (2, 2), (4, 2), (3, 1)]))
+    phase_2 = (1, v1_sa(3, bytes([0xc0, 1, 2, 3]), 20, [(4, 3), (6, 256), (1, 1), (2, 3600)]))
+    phase_2_pfs = (1, v1_sa(3, bytes([0xc0, 1, 2, 3]), 20, [(4, 3), (6, 256), (3, 31)]))
+    ke, nonce, nat_d = (4, bytes([9]) + bytes(31)), (10, bytes(range(32))), (20, bytes(32))
+    ends = [(5, bytes([4, 0, 0, 0]) + bytes(8)), (5, bytes([4, 0, 0, 0]) + bytes(8))]
+    cookies = bytes(16)
+
+    def put(name, stage, payloads, variant=0):
+        save("ikev1", name, bytes([stage, variant]) + v1_chain(payloads))
+
+    def stranger(name, exchange, payloads):
+        chain = v1_chain(payloads)
+        save("ikev1", name, bytes([0, 0]) + struct.pack(">QQBBBBII", 0x1122334455667788, 0, chain[0], 0x10, exchange, 0, 0,
+                                                        27 + len(chain)) + chain[1:])
+
+    stranger("stranger-main", 2, [phase_1, natt, dpd])
+    stranger("stranger-old", 2, [old, natt])
+    stranger("stranger-aggressive", 4, [phase_1, ke, nonce, (5, bytes([2, 0, 0, 0]) + b"x")])
+    put("message-2", 1, [phase_1, natt, dpd])
+    put("message-3", 2, [ke, nonce, nat_d, nat_d])
+    put("message-4", 3, [ke, nonce, nat_d, nat_d])
+    put("proof", 4, [(5, bytes([2, 0, 0, 0]) + b"x"), (8, bytes(32))])
+    put("quick", 5, [phase_2, nonce] + ends)
+    put("quick-pfs", 5, [phase_2_pfs, nonce, ke] + ends)
+    put("quick-nat-oa", 5, [phase_2, nonce] + ends + [(21, bytes([1, 0, 0, 0, 10, 0, 0, 1]))] * 2)
+    put("quick-answer", 6, [phase_2, nonce] + ends)
+    put("delete-child", 7, [(12, struct.pack(">IBBH", 1, 3, 4, 1) + bytes(4))])
+    put("delete-phase", 7, [(12, struct.pack(">IBBH", 1, 1, 16, 1) + cookies)])
+    put("liveness", 7, [(11, struct.pack(">IBBH", 1, 1, 16, 36136) + cookies + bytes(4))])
+    put("error", 7, [(11, struct.pack(">IBBH", 1, 3, 4, 14) + bytes(4))])
+    put("initial-contact", 7, [(11, struct.pack(">IBBH", 1, 1, 16, 24578) + cookies)])
+
+
 def main():
     make_ip()
     make_pcp()
     make_dns()
     make_names()
     make_ike()
+    make_ikev1()
     make_engine()
     make_streams()
     make_texts()
