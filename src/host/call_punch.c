@@ -102,6 +102,9 @@ int call_make_profile(struct call *call)
     config.is_initial_contact = call->peer->sa == NULL;
     for (size_t i = 0; i < host->config.suite_count; i++)
         config.suites[i] = host->config.suites[i];
+    config.esp_modes[0] = CHILD_BEET;
+    config.esp_mode_count = 1;
+    config.has_esp_commands = true;
     config.addresses.own_ipv4 = host->own;
     config.addresses.other_ipv4 = call->peer->address;
     config.request_timeout_us = DEAD_US;

@@ -166,8 +166,7 @@ static int parse_suites(const char *value, void *target, const struct config_key
         if (*word == '\0')
             continue;
         enum suite suite;
-        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK ||
-            suite_is_esp(suite))
+        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK)
             return ERR_INVALID;
         for (uint32_t i = 0; i < config->suite_count; i++) {
             if (config->suites[i] == suite)
@@ -276,7 +275,10 @@ static const struct config_key KEYS[] = {
     {"host", "tun-offload", config_parse_bool, AT(has_tun_offload), 0, "yes or no", 0},
     {"host", "udp-offload", config_parse_bool, AT(has_udp_offload), 0, "yes or no", 0},
     {"host", "suites", parse_suites, 0, 0,
-     "a list of paper, aes128-gcm, aes256-gcm, chacha20-poly1305", 0},
+     "a list of paper, aes128-gcm, aes256-gcm, chacha20-poly1305, and of ESP esp-aes128-gcm, "
+     "esp-aes256-gcm, esp-chacha20-poly1305 (each also with -iiv behind it), "
+     "esp-aes128-cbc-sha256, esp-aes256-cbc-sha256, esp-aes128-ctr-sha256, esp-aes256-ctr-sha256",
+     0},
     {"host", "mac", parse_mac, 0, 0, "a MAC address such as 02:00:5e:10:00:01", 0},
     {"host", "log", parse_log, 0, 0, "error, warn, info or debug", 0},
     {"trust", "accept", parse_accept, 0, 0, "pinned, dnssec or connector", 0},

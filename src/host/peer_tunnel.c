@@ -182,6 +182,16 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
                    .peer_ipv4 = child->peer_addresses.other_ipv4,
                    .own_ipv6 = child->peer_addresses.own_ipv6,
                    .peer_ipv6 = child->peer_addresses.other_ipv6},
+        .spi_in = child->spi_in,
+        .spi_out = child->spi_out,
+        .has_esn = child->has_esn,
+        .mode = child->mode,
+        .has_commands = child->has_commands,
+        .wire = {.own_ipv4 = child->own_addresses.own_ipv4,
+                 .peer_ipv4 = child->own_addresses.other_ipv4,
+                 .own_ipv6 = child->own_addresses.own_ipv6,
+                 .peer_ipv6 = child->own_addresses.other_ipv6},
+        .selectors = child->selectors.own.count > 0 ? &child->selectors : NULL,
     };
     if (sa != peer->sa)
         adopt_sa(peer, sa, now_us);

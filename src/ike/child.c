@@ -13,7 +13,9 @@ int ike_child_draw_spi(const struct ike_sa *sa, uint32_t *ret_spi)
         int error = crypto_random(&spi, sizeof(spi));
         if (error != ERR_OK)
             return error;
-        bool is_taken = spi < 256; /* reserved in ESP (RFC 4303, 2.1); kept free here too */
+        /* Some are reserved (RFC 4303, 2.1), and a datagram that begins with 0 or 1 may be STUN or
+         * IKE (docs/protocol.md, One UDP port). */
+        bool is_taken = spi >> 24 <= 1;
         for (const struct ike_child *c = sa->children; c != NULL; c = c->next)
             is_taken |= c->spi_in == spi;
         if (is_taken)
@@ -36,6 +38,11 @@ static int tell_ready(struct ike_sa *sa, const struct ike_child *child,
     ready->spi_in = child->spi_in;
     ready->spi_out = child->spi_out;
     ready->peer_addresses = birth->terms->peer;
+    ready->mode = birth->terms->mode;
+    ready->has_esn = birth->terms->choice.has_esn;
+    ready->has_commands = birth->terms->has_commands;
+    ready->own_addresses = ike_sa_config(sa)->addresses;
+    ready->selectors = birth->terms->selectors;
     ready->rekey_of = birth->rekey_of;
     ready->is_outbound = birth->is_outbound;
     return ike_keys_child(birth->keys, birth->secret, &birth->nonces, child->suite,
@@ -71,8 +78,8 @@ int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *birth, ui
         return ERR_NOMEM;
     child->number = ++sa->child_count;
     child->spi_in = birth->spi_in;
-    child->spi_out = birth->terms->spi_out;
-    child->suite = birth->terms->suite;
+    child->spi_out = birth->terms->choice.spi;
+    child->suite = birth->terms->choice.suite;
     child->state = IKE_CHILD_LIVE;
     child->is_outbound = birth->is_outbound;
     child->linger_us = DEADLINE_NEVER;
@@ -151,10 +158,11 @@ struct ike_child *ike_child_find(struct ike_sa *sa, uint32_t number)
     return NULL;
 }
 
-struct ike_child *ike_child_find_out(struct ike_sa *sa, uint32_t spi_out)
+struct ike_child *ike_child_find_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi_out)
 {
     for (struct ike_child *c = sa->children; c != NULL; c = c->next)
-        if (c->spi_out == spi_out && c->state != IKE_CHILD_LINGERING)
+        if (c->spi_out == spi_out && suite_protocol(c->suite) == protocol &&
+            c->state != IKE_CHILD_LINGERING)
             return c;
     return NULL;
 }

@@ -8,15 +8,17 @@ struct ike_incoming;
 
 /* What a negotiation came to. */
 struct ike_child_terms {
-    struct ike_choice choice;
-    enum suite suite;
-    uint32_t spi_out;
+    struct ike_choice choice;  /* suite, the peer's SPI */
     struct ike_addresses peer; /* that the peer's packets carry */
-    bool wants_transport_mode;
+    bool wants_transport_mode; /* SPUT: says so in vain */
+    /* ESP */
+    enum child_mode mode;
+    bool has_commands;
+    struct selector_pair selectors; /* tunnel mode */
 };
 
 MUST_USE int ike_child_draw_spi(const struct ike_sa *sa, uint32_t *ret_spi);
-/* Appends USE_TRANSPORT_MODE and the SA payload of an offer. */
+/* Appends the SA payload of an offer, and the notifies that go with it. */
 void ike_child_offer(struct ike_sa *sa, struct ike_builder *b, uint32_t spi_in, bool has_ke);
 /* Appends TSi and TSr of an offer. */
 void ike_child_offer_ts(struct ike_sa *sa, struct ike_builder *b);
@@ -63,7 +65,7 @@ void ike_children_free(struct ike_sa *sa);
 
 struct ike_child *ike_child_find(struct ike_sa *sa, uint32_t number);
 /* By the SPI that the peer receives with: what its messages name a child by. Not lingering ones. */
-struct ike_child *ike_child_find_out(struct ike_sa *sa, uint32_t spi_out);
+struct ike_child *ike_child_find_out(struct ike_sa *sa, uint8_t protocol, uint32_t spi_out);
 /* The newest live one that we send with, else the newest live one, else NULL. */
 struct ike_child *ike_child_live(const struct ike_sa *sa);
 

@@ -1,21 +1,10 @@
 /* Negotiating a child: SA, TSi and TSr payloads of offers and answers (RFC 7296, 2.9 and 2.17). */
 #include "ike/child.h"
 #include "ike/offer.h"
+#include "wire/esp.h"
 #include <string.h>
 
-#define SELECTORS_MAX 8
-
-static struct ike_rule child_rule(const struct ike_sa *sa, bool has_ke)
-{
-    return (struct ike_rule){
-        .config = ike_sa_config(sa), .protocol = IKE_PROTOCOL_SPUT, .spi_len = 4, .has_ke = has_ke};
-}
-
-static void put_spi(uint32_t spi, uint8_t ret_bytes[4])
-{
-    for (size_t i = 0; i < 4; i++)
-        ret_bytes[i] = (uint8_t)(spi >> (24 - 8 * i));
-}
+#define TS_MAX 8 /* selectors read of one payload */
 
 static void build_selectors(struct ike_builder *b, enum ike_payload_type type,
                             const struct address *ipv4, const struct address *ipv6)
@@ -33,20 +22,145 @@ static void build_selectors(struct ike_builder *b, enum ike_payload_type type,
     ike_build_ts(b, type, selectors, count);
 }
 
+/* ---- notifies ---- */
+
+static bool offers(const struct ike_config *config, bool of_esp)
+{
+    for (size_t i = 0; i < SUITE_COUNT && config->suites[i] != SUITE_NONE; i++)
+        if (suite_is_esp(config->suites[i]) == of_esp)
+            return true;
+    return false;
+}
+
+static bool takes_mode(const struct ike_config *config, enum child_mode mode)
+{
+    for (uint8_t i = 0; i < config->esp_mode_count; i++)
+        if (config->esp_modes[i] == mode)
+            return true;
+    return false;
+}
+
+static void build_empty(struct ike_builder *b, uint16_t type)
+{
+    ike_build_notify(b, type, NULL, 0);
+}
+
+/* Beside ESP, in offers and answers. Padding for TFC cannot be told from payload in all modes. */
+static void build_esp_notifies(struct ike_builder *b, bool is_beet, bool has_commands)
+{
+    if (is_beet)
+        build_empty(b, IKE_NOTIFY_USE_BEET_MODE);
+    if (has_commands)
+        build_empty(b, IKE_NOTIFY_ESP_COMMANDS);
+    build_empty(b, IKE_NOTIFY_ESP_TFC_PADDING_NOT_SUPPORTED);
+}
+
 void ike_child_offer(struct ike_sa *sa, struct ike_builder *b, uint32_t spi_in, bool has_ke)
 {
-    struct ike_rule rule = child_rule(sa, has_ke);
-    uint8_t spi[4];
+    const struct ike_config *config = ike_sa_config(sa);
+    const struct ike_rule rule = {.config = config, .has_ke = has_ke};
 
-    put_spi(spi_in, spi);
-    ike_build_notify(b, IKE_NOTIFY_USE_TRANSPORT_MODE, NULL, 0);
-    ike_rule_offer(&rule, b, spi);
+    if (offers(config, false) || takes_mode(config, CHILD_TRANSPORT))
+        build_empty(b, IKE_NOTIFY_USE_TRANSPORT_MODE);
+    if (offers(config, true))
+        build_esp_notifies(b, takes_mode(config, CHILD_BEET), config->has_esp_commands);
+    ike_rule_offer(&rule, b, spi_in);
+}
+
+/* The mode that an offer or answer comes to: the first of ours that it asks for (RFC 7296, 1.3.1:
+ * without a word it is tunnel mode). false: none. */
+static bool read_mode(const struct ike_config *config, const struct ike_message *m, bool is_answer,
+                      enum child_mode *ret_mode)
+{
+    const bool is_beet = ike_message_find_notify(m, IKE_NOTIFY_USE_BEET_MODE, NULL);
+    const bool is_transport = ike_message_find_notify(m, IKE_NOTIFY_USE_TRANSPORT_MODE, NULL);
+
+    for (uint8_t i = 0; i < config->esp_mode_count; i++) {
+        const enum child_mode mode = config->esp_modes[i];
+        const bool fits = mode == CHILD_BEET        ? is_beet
+                          : mode == CHILD_TRANSPORT ? is_transport
+                                                    : !is_answer || (!is_beet && !is_transport);
+        if (!fits)
+            continue;
+        *ret_mode = mode;
+        return true;
+    }
+    return false;
+}
+
+/* ---- traffic selectors ---- */
+
+static bool has_networks(const struct ike_config *config)
+{
+    return takes_mode(config, CHILD_TUNNEL) && config->selectors.own.count > 0 &&
+           config->selectors.peer.count > 0;
+}
+
+/* What tunnel mode may carry, as configured. */
+static struct selector_pair networks(const struct ike_config *config)
+{
+    const struct ike_addresses *a = &config->addresses;
+    const struct address *const own[] = {&a->own_ipv4, &a->own_ipv6};
+    const struct address *const other[] = {&a->other_ipv4, &a->other_ipv6};
+    struct selector_pair pair = config->selectors;
+
+    if (has_networks(config))
+        return pair;
+    pair = (struct selector_pair){0};
+    for (size_t i = 0; i < 2; i++) {
+        if (own[i]->family == ADDRESS_NONE)
+            continue;
+        pair.own.list[pair.own.count++] = selector_of(own[i], own[i]);
+        pair.peer.list[pair.peer.count++] = selector_of(other[i], other[i]);
+    }
+    return pair;
+}
+
+static void narrow(const struct ike_payload *ts, struct selectors *selectors)
+{
+    struct ike_selector theirs[TS_MAX];
+    struct selectors both = {0};
+    size_t count = 0;
+
+    if (ts->body != NULL && ike_ts_parse(ts->body, ts->len, theirs, TS_MAX, &count) != ERR_OK)
+        count = 0;
+    for (uint8_t i = 0; i < selectors->count; i++)
+        for (size_t j = 0; j < count; j++)
+            selectors_intersect(&selectors->list[i], &theirs[j], &both);
+    *selectors = both;
+}
+
+/* Packets carry the addresses that are configured, in the peer's direction the same the other way
+ * round; nobody translates but us. */
+static struct ike_addresses mirrored(const struct ike_addresses *a)
+{
+    return (struct ike_addresses){.own_ipv4 = a->other_ipv4,
+                                  .other_ipv4 = a->own_ipv4,
+                                  .own_ipv6 = a->other_ipv6,
+                                  .other_ipv6 = a->own_ipv6};
+}
+
+static bool read_networks(const struct ike_config *config, const struct ike_payload *ours,
+                          const struct ike_payload *theirs, struct ike_child_terms *terms)
+{
+    terms->selectors = networks(config);
+    narrow(ours, &terms->selectors.own);
+    narrow(theirs, &terms->selectors.peer);
+    terms->peer = mirrored(&config->addresses);
+    return terms->selectors.own.count > 0 && terms->selectors.peer.count > 0;
 }
 
 void ike_child_offer_ts(struct ike_sa *sa, struct ike_builder *b)
 {
-    const struct ike_addresses *a = &ike_sa_config(sa)->addresses;
+    const struct ike_config *config = ike_sa_config(sa);
+    const struct ike_addresses *a = &config->addresses;
 
+    if (has_networks(config)) {
+        const struct selector_pair *s = &config->selectors;
+        ike_build_ts(b, IKE_PAYLOAD_TSI, s->own.list, s->own.count);
+        ike_build_ts(b, IKE_PAYLOAD_TSR, s->peer.list, s->peer.count);
+        return;
+    }
     build_selectors(b, IKE_PAYLOAD_TSI, &a->own_ipv4, &a->own_ipv6);
     build_selectors(b, IKE_PAYLOAD_TSR, &a->other_ipv4, &a->other_ipv6);
 }
@@ -55,11 +169,10 @@ void ike_child_offer_ts(struct ike_sa *sa, struct ike_builder *b)
 static bool single_address(const struct ike_payload *ts, enum address_family family,
                            struct address *ret_address)
 {
-    struct ike_selector selectors[SELECTORS_MAX];
+    struct ike_selector selectors[TS_MAX];
     size_t count;
 
-    if (ts->body == NULL ||
-        ike_ts_parse(ts->body, ts->len, selectors, SELECTORS_MAX, &count) != ERR_OK)
+    if (ts->body == NULL || ike_ts_parse(ts->body, ts->len, selectors, TS_MAX, &count) != ERR_OK)
         return false;
     for (size_t i = 0; i < count; i++) {
         const struct ike_selector *s = &selectors[i];
@@ -95,27 +208,35 @@ static bool read_addresses(const struct ike_sa *sa, const struct ike_payload *ow
     return peer.own_ipv4.family != ADDRESS_NONE || peer.own_ipv6.family != ADDRESS_NONE;
 }
 
-static uint16_t read_terms(struct ike_sa *sa, const struct ike_message *message, bool has_ke,
+static uint16_t read_terms(struct ike_sa *sa, const struct ike_message *m, bool has_ke,
                            bool is_answer, struct ike_child_terms *ret_terms)
 {
-    struct ike_rule rule = child_rule(sa, has_ke);
+    const struct ike_config *config = ike_sa_config(sa);
     struct ike_child_terms terms = {0};
-    struct reader r;
-
-    rule.ke_group = ike_offer_ke_group(message);
-
-    if (message->sa.body == NULL || ike_rule_choose(&rule, message->sa.body, message->sa.len,
-                                                    is_answer, &terms.choice) != ERR_OK)
-        return IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
-    reader_init(&r, terms.choice.spi, 4);
-    terms.spi_out = reader_u32(&r);
-    terms.suite = (enum suite)terms.choice.value;
+    const bool has_mode = read_mode(config, m, is_answer, &terms.mode);
+    const struct ike_rule rule = {
+        .config = config, .has_ke = has_ke, .no_esp = !has_mode, .ke_group = ike_offer_ke_group(m)};
     /* The peer's own address is in TSi where it asks, in TSr where it answers. */
-    if (!read_addresses(sa, is_answer ? &message->ts_r : &message->ts_i,
-                        is_answer ? &message->ts_i : &message->ts_r, &terms.peer))
+    const struct ike_payload *theirs = is_answer ? &m->ts_r : &m->ts_i;
+    const struct ike_payload *ours = is_answer ? &m->ts_i : &m->ts_r;
+
+    if (m->sa.body == NULL ||
+        ike_rule_choose(&rule, m->sa.body, m->sa.len, is_answer, &terms.choice) != ERR_OK)
+        return IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
+    const bool is_esp = suite_is_esp(terms.choice.suite);
+    if (!is_esp)
+        terms.mode = CHILD_BEET; /* what SPUT always is */
+    if (is_esp && terms.choice.spi < ESP_SPI_MIN)
+        return IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
+    const bool is_fine = is_esp && terms.mode == CHILD_TUNNEL
+                             ? read_networks(config, ours, theirs, &terms)
+                             : read_addresses(sa, theirs, ours, &terms.peer);
+    if (!is_fine)
         return IKE_NOTIFY_TS_UNACCEPTABLE;
     terms.wants_transport_mode =
-        ike_message_find_notify(message, IKE_NOTIFY_USE_TRANSPORT_MODE, NULL);
+        !is_esp && ike_message_find_notify(m, IKE_NOTIFY_USE_TRANSPORT_MODE, NULL);
+    terms.has_commands = is_esp && config->has_esp_commands &&
+                         ike_message_find_notify(m, IKE_NOTIFY_ESP_COMMANDS, NULL);
     *ret_terms = terms;
     return 0;
 }
@@ -135,13 +256,14 @@ uint16_t ike_child_read_answer(struct ike_sa *sa, const struct ike_message *mess
 void ike_child_answer(struct ike_sa *sa, struct ike_builder *b, const struct ike_child_terms *terms,
                       uint32_t spi_in, bool has_ke)
 {
-    struct ike_rule rule = child_rule(sa, has_ke);
-    uint8_t spi[4];
+    const struct ike_rule rule = {.config = ike_sa_config(sa), .has_ke = has_ke};
+    const bool is_esp = suite_is_esp(terms->choice.suite);
 
-    put_spi(spi_in, spi);
-    if (terms->wants_transport_mode)
-        ike_build_notify(b, IKE_NOTIFY_USE_TRANSPORT_MODE, NULL, 0);
-    ike_rule_answer(&rule, b, &terms->choice, spi);
+    if (is_esp ? terms->mode == CHILD_TRANSPORT : terms->wants_transport_mode)
+        build_empty(b, IKE_NOTIFY_USE_TRANSPORT_MODE);
+    if (is_esp)
+        build_esp_notifies(b, terms->mode == CHILD_BEET, terms->has_commands);
+    ike_rule_answer(&rule, b, &terms->choice, spi_in);
 }
 
 void ike_child_answer_ts(struct ike_sa *sa, struct ike_builder *b,
@@ -149,9 +271,15 @@ void ike_child_answer_ts(struct ike_sa *sa, struct ike_builder *b,
 {
     static const struct address none = {0};
     const struct ike_addresses *a = &ike_sa_config(sa)->addresses;
+    const struct selector_pair *s = &terms->selectors;
     bool has_ipv4 = terms->peer.own_ipv4.family != ADDRESS_NONE;
     bool has_ipv6 = terms->peer.own_ipv6.family != ADDRESS_NONE;
 
+    if (s->own.count > 0) {
+        ike_build_ts(b, IKE_PAYLOAD_TSI, s->peer.list, s->peer.count);
+        ike_build_ts(b, IKE_PAYLOAD_TSR, s->own.list, s->own.count);
+        return;
+    }
     build_selectors(b, IKE_PAYLOAD_TSI, has_ipv4 ? &a->other_ipv4 : &none,
                     has_ipv6 ? &a->other_ipv6 : &none);
     build_selectors(b, IKE_PAYLOAD_TSR, has_ipv4 ? &a->own_ipv4 : &none,

@@ -89,6 +89,33 @@ static bool suites_are_valid(const enum suite *list)
     return true;
 }
 
+/* ESP needs a mode, each once. */
+static bool modes_are_valid(const struct ike_config *config)
+{
+    bool has_esp = false;
+
+    for (size_t i = 0; i < SUITE_COUNT && config->suites[i] != SUITE_NONE; i++)
+        has_esp |= suite_is_esp(config->suites[i]);
+    if (config->esp_mode_count > CHILD_MODE_COUNT || (has_esp && config->esp_mode_count == 0))
+        return false;
+    for (uint8_t i = 0; i < config->esp_mode_count; i++)
+        for (uint8_t j = 0; j < i; j++)
+            if (config->esp_modes[j] == config->esp_modes[i])
+                return false;
+    return true;
+}
+
+/* Tunnel mode can do with networks alone. */
+static bool has_only_networks(const struct ike_config *config)
+{
+    const struct ike_addresses *a = &config->addresses;
+
+    return config->esp_mode_count == 1 && config->esp_modes[0] == CHILD_TUNNEL &&
+           config->selectors.own.count > 0 && config->selectors.peer.count > 0 &&
+           a->own_ipv4.family == ADDRESS_NONE && a->own_ipv6.family == ADDRESS_NONE &&
+           a->other_ipv4.family == ADDRESS_NONE && a->other_ipv6.family == ADDRESS_NONE;
+}
+
 static bool addresses_are_valid(const struct ike_addresses *a)
 {
     bool has_ipv4 = a->own_ipv4.family == ADDRESS_IPV4 && a->other_ipv4.family == ADDRESS_IPV4;
@@ -113,7 +140,9 @@ int ike_profile_new(const struct ike_config *config, struct ike_profile **ret_pr
     if (config->identity == NULL || !algorithms_are_valid(config) ||
         !suites_are_valid(config->suites) || !times_are_valid(config))
         return ERR_INVALID;
-    if (config->suites[0] != SUITE_NONE && !addresses_are_valid(&config->addresses))
+    if (config->suites[0] != SUITE_NONE &&
+        (!modes_are_valid(config) ||
+         !(has_only_networks(config) || addresses_are_valid(&config->addresses))))
         return ERR_INVALID;
     if (config->id[0] != '\0' &&
         (name_normalize(config->id, name) != ERR_OK || strcmp(name, config->id) != 0))

@@ -8,6 +8,7 @@
 #include "crypto/hash.h"
 #include "crypto/identity.h"
 #include "crypto/kex.h"
+#include "wire/selector.h"
 #include "wire/suite.h"
 
 /* Ciphers of the IKE SA itself: AEADs (RFC 5282, RFC 7634), and for peers that have none AES-CBC
@@ -22,6 +23,13 @@ enum ike_cipher {
 };
 #define IKE_CIPHER_COUNT 5
 #define IKE_HASH_COUNT   3
+
+/* ESP's sequence numbers of 64 bits (RFC 4303, 2.2.1). */
+enum ike_esn_policy {
+    IKE_ESN_POLICY_PREFER, /* offered first, short ones are taken */
+    IKE_ESN_POLICY_NEVER,
+    IKE_ESN_POLICY_ALWAYS,
+};
 
 /* The addresses that the packets of one side carry: `own` is that side's own address, `other` what
  * it calls the opposite side. They become TSi and TSr (RFC 7296, 2.9): each side's packets keep its
@@ -68,9 +76,17 @@ struct ike_config {
      * peer has proven itself (in a resumed one only the right peer can read them). */
     bool sends_early;
 
-    /* The SPUT child, in order of preference; none: childless (RFC 6023). */
+    /* The child, of SPUT or ESP, in order of preference; none: childless (RFC 6023). */
     enum suite suites[SUITE_COUNT]; /* SUITE_NONE ends it */
     struct ike_addresses addresses; /* those our packets carry */
+    /* Of ESP. Modes in order of preference: those before CHILD_TUNNEL are asked for, and what the
+     * peer does not agree to is CHILD_TUNNEL (RFC 7296, 1.3.1). */
+    enum child_mode esp_modes[CHILD_MODE_COUNT];
+    uint8_t esp_mode_count;
+    enum ike_esn_policy esn;
+    bool has_esp_commands; /* offer, and understand, those of Detec hosts */
+    /* What tunnel mode may carry. Empty: the addresses above alone. */
+    struct selector_pair selectors;
 
     /* Times. */
     uint64_t retransmit_first_us; /* until the round-trip time is known; then RFC 6298 style */

@@ -53,7 +53,13 @@ struct ike_event_child_ready {
     uint8_t key_out[SUITE_KEY_CAP];
     uint32_t spi_in, spi_out;            /* not on SPUT's wire; for logs and tests */
     struct ike_addresses peer_addresses; /* those the peer's packets carry */
-    uint32_t rekey_of;                   /* the child that this one replaces, or 0 */
+    /* ESP only. */
+    enum child_mode mode;
+    bool has_esn;
+    bool has_commands;                  /* the peer is a Detec host that understands them */
+    struct ike_addresses own_addresses; /* that ours carry on the wire, as TS payloads promise */
+    struct selector_pair selectors;     /* tunnel mode: what both sides agree upon */
+    uint32_t rekey_of;                  /* the child that this one replaces, or 0 */
     bool is_outbound; /* send with it at once; else CHILD_OUTBOUND or the first packet on it says
                          when */
 };

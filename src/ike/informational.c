@@ -18,20 +18,27 @@ static int use_survivor(struct ike_sa *sa, const struct ike_child *closed)
     return ike_child_use(sa, next);
 }
 
-/* The peer closes one child; ret_spis collects ours to be named in the answer. Where both sides
+/* Our SPIs of closed children, by protocol: SPUT's, then ESP's. */
+struct closed {
+    uint32_t spis[2][IKE_CHILDREN_MAX];
+    uint16_t count[2];
+};
+
+/* The peer closes one child; closed collects ours to be named in the answer. Where both sides
  * close it at once, neither names it (2.25.1). */
-static int close_child(struct ike_generation *g, uint32_t spi_out, uint64_t now_us,
-                       uint32_t *ret_spis, uint16_t *ret_count)
+static int close_child(struct ike_generation *g, uint8_t protocol, uint32_t spi_out,
+                       uint64_t now_us, struct closed *closed)
 {
     struct ike_sa *sa = g->sa;
-    struct ike_child *child = ike_child_find_out(sa, spi_out);
+    struct ike_child *child = ike_child_find_out(sa, protocol, spi_out);
+    const size_t list = protocol == IKE_PROTOCOL_ESP;
 
     if (child == NULL)
         return ERR_OK;
     bool is_crossing =
         g->request.kind == IKE_REQUEST_DELETE_CHILD && g->request.child == child->number;
-    if (!is_crossing && *ret_count < IKE_CHILDREN_MAX)
-        ret_spis[(*ret_count)++] = child->spi_in;
+    if (!is_crossing && closed->count[list] < IKE_CHILDREN_MAX)
+        closed->spis[list][closed->count[list]++] = child->spi_in;
     int error = use_survivor(sa, child);
     if (error != ERR_OK)
         return error;
@@ -41,15 +48,15 @@ static int close_child(struct ike_generation *g, uint32_t spi_out, uint64_t now_
 }
 
 static int close_children(struct ike_generation *g, const struct ike_delete *deletion,
-                          uint64_t now_us, uint32_t *ret_spis, uint16_t *ret_count)
+                          uint64_t now_us, struct closed *closed)
 {
     struct reader r;
 
-    if (deletion->protocol != IKE_PROTOCOL_SPUT || deletion->spi_len != 4)
+    if (deletion->spi_len != 4)
         return ERR_OK;
     reader_init(&r, deletion->spis, (size_t)deletion->count * deletion->spi_len);
     while (reader_left(&r) > 0) {
-        int error = close_child(g, reader_u32(&r), now_us, ret_spis, ret_count);
+        int error = close_child(g, deletion->protocol, reader_u32(&r), now_us, closed);
         if (error != ERR_OK)
             return error;
     }
@@ -79,8 +86,8 @@ int ike_informational_answer(struct ike_generation *g, const struct ike_incoming
     struct ike_chain chain = in->message->chain;
     struct ike_delete deletion;
     struct ike_notify notify;
-    uint32_t spis[IKE_CHILDREN_MAX];
-    uint16_t count = 0;
+    static const uint8_t protocols[2] = {IKE_PROTOCOL_SPUT, IKE_PROTOCOL_ESP};
+    struct closed closed = {0};
     int error = ERR_OK;
 
     if (ike_message_find_notify(in->message, IKE_NOTIFY_AUTHENTICATION_FAILED, NULL)) {
@@ -96,10 +103,11 @@ int ike_informational_answer(struct ike_generation *g, const struct ike_incoming
             close_ike(g, in->now_us);
             return ERR_OK; /* all children go with it, unnamed */
         }
-        error = close_children(g, &deletion, in->now_us, spis, &count);
+        error = close_children(g, &deletion, in->now_us, &closed);
     }
-    if (error == ERR_OK && count > 0)
-        ike_build_delete_children(b, IKE_PROTOCOL_SPUT, spis, count);
+    for (size_t i = 0; error == ERR_OK && i < 2; i++)
+        if (closed.count[i] > 0)
+            ike_build_delete_children(b, protocols[i], closed.spis[i], closed.count[i]);
     if (error == ERR_OK)
         ike_mobility_answer(g, in->message, in->remote, b);
     return error;
@@ -127,7 +135,7 @@ int ike_delete_child_begin(struct ike_generation *g, struct ike_child *child, ui
     child->wants_delete = false;
     g->request.child = child->number;
     ike_generation_begin(g, &out, IKE_EXCHANGE_INFORMATIONAL, false, g->send_id);
-    ike_build_delete_children(&out.b, IKE_PROTOCOL_SPUT, &child->spi_in, 1);
+    ike_build_delete_children(&out.b, (uint8_t)suite_protocol(child->suite), &child->spi_in, 1);
     return ike_generation_request(g, &out, IKE_REQUEST_DELETE_CHILD, now_us);
 }
 

@@ -22,7 +22,8 @@ int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child, uin
     if (error != ERR_OK)
         return error;
     ike_generation_begin(g, &out, IKE_EXCHANGE_CREATE_CHILD_SA, false, g->send_id);
-    ike_build_child_notify(&out.b, IKE_NOTIFY_REKEY_SA, IKE_PROTOCOL_SPUT, child->spi_in);
+    ike_build_child_notify(&out.b, IKE_NOTIFY_REKEY_SA, (uint8_t)suite_protocol(child->suite),
+                           child->spi_in);
     ike_child_offer(sa, &out.b, rekey->spi_in, true);
     ike_build_nonce(&out.b, rekey->nonce, sizeof(rekey->nonce));
     ike_build_own_ke(&out.b, &rekey->kex);
@@ -115,9 +116,8 @@ int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *
 
     reader_init(&r, rekey->spi, rekey->spi_len);
     uint32_t spi = reader_u32(&r);
-    struct ike_child *old = rekey->protocol == IKE_PROTOCOL_SPUT && rekey->spi_len == 4
-                                ? ike_child_find_out(g->sa, spi)
-                                : NULL;
+    struct ike_child *old =
+        rekey->spi_len == 4 ? ike_child_find_out(g->sa, rekey->protocol, spi) : NULL;
     if (old == NULL) {
         ike_build_child_notify(b, IKE_NOTIFY_CHILD_SA_NOT_FOUND, rekey->protocol, spi);
         return ERR_OK;

@@ -1,5 +1,5 @@
-/* The algorithms that can be negotiated for children, and the choice among them: what the SA
- * payload says in terms of enum suite. The IKE SA's own are in ike/offer.h. */
+/* The algorithms of children and the choice among them: what the SA payload says in terms of enum
+ * suite, SPUT's and ESP's. The IKE SA's own are in ike/offer.h. */
 #ifndef IKE_SUITE_H
 #define IKE_SUITE_H
 
@@ -21,28 +21,30 @@ MUST_USE int ike_cipher_algorithm(enum ike_cipher cipher, enum aead_algorithm *r
 /* What one side of a negotiation takes: a child, with or without a key exchange. */
 struct ike_rule {
     const struct ike_config *config;
-    uint8_t protocol; /* IKE_PROTOCOL_SPUT */
-    uint8_t spi_len;
     bool has_ke; /* in the first child's offer there is none (RFC 7296, 1.2) */
+    bool no_esp; /* of the suites those of ESP cannot be taken: no mode in common */
     /* To choose from an offer: the group of its KE payload, which is preferred. */
     enum kex_group ke_group;
 };
 
 struct ike_choice {
-    uint8_t number;       /* of the proposal */
-    uint16_t value;       /* enum suite */
+    uint8_t number; /* of the proposal */
+    enum suite suite;
+    bool has_esn;         /* ESP: extended sequence numbers */
     enum kex_group group; /* KEX_NONE without a key exchange */
-    uint8_t spi[IKE_SPI_LEN_MAX];
+    uint32_t spi;         /* of the peer */
 };
 
-/* Writes the SA payload with all that the rule takes. */
-void ike_rule_offer(const struct ike_rule *rule, struct ike_builder *b, const uint8_t *spi);
+/* Writes the SA payload with all that the rule takes: a proposal for each run of suites of one
+ * protocol and kind (AEADs stand apart from ciphers with an HMAC: RFC 7296, 3.3), all with one SPI.
+ */
+void ike_rule_offer(const struct ike_rule *rule, struct ike_builder *b, uint32_t spi);
 /* Chooses from an offer, the offerer's order deciding; from an answer, which may hold nothing but
  * one choice (is_answer). ERR_NOT_FOUND: nothing fits. */
 MUST_USE int ike_rule_choose(const struct ike_rule *rule, const uint8_t *body, size_t len,
                              bool is_answer, struct ike_choice *ret_choice);
 /* Writes the SA payload that accepts a choice, with our SPI. */
 void ike_rule_answer(const struct ike_rule *rule, struct ike_builder *b,
-                     const struct ike_choice *choice, const uint8_t *spi);
+                     const struct ike_choice *choice, uint32_t spi);
 
 #endif

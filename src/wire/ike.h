@@ -67,12 +67,17 @@ enum ike_transform_type {
 
 enum ike_transform_id {
     IKE_ENCR_AES_CBC = 12,           /* RFC 3602 */
+    IKE_ENCR_AES_CTR = 13,           /* RFC 3686, ESP only */
     IKE_ENCR_AES_GCM_16 = 20,        /* RFC 5282 */
     IKE_ENCR_CHACHA20_POLY1305 = 28, /* RFC 7634 */
-    IKE_PRF_HMAC_SHA2_256 = 5,       /* RFC 4868, like those below */
+    IKE_ENCR_AES_GCM_16_IIV = 30,    /* RFC 8750, ESP only, like the next */
+    IKE_ENCR_CHACHA20_POLY1305_IIV = 31,
+    IKE_PRF_HMAC_SHA2_256 = 5, /* RFC 4868, like those below */
     IKE_PRF_HMAC_SHA2_384 = 6,
     IKE_PRF_HMAC_SHA2_512 = 7,
     IKE_INTEG_NONE = 0,
+    IKE_ESN_NONE = 0, /* RFC 7296, 3.3.2 */
+    IKE_ESN = 1,
     IKE_INTEG_HMAC_SHA2_256_128 = 12,
     IKE_INTEG_HMAC_SHA2_384_192 = 13,
     IKE_INTEG_HMAC_SHA2_512_256 = 14,
@@ -105,6 +110,7 @@ enum ike_notify_type {
     IKE_NOTIFY_COOKIE = 16390,
     IKE_NOTIFY_USE_TRANSPORT_MODE = 16391,
     IKE_NOTIFY_REKEY_SA = 16393,
+    IKE_NOTIFY_ESP_TFC_PADDING_NOT_SUPPORTED = 16394,
     IKE_NOTIFY_MOBIKE_SUPPORTED = 16396, /* RFC 4555, like the next two */
     IKE_NOTIFY_UPDATE_SA_ADDRESSES = 16400,
     IKE_NOTIFY_COOKIE2 = 16401,
@@ -116,8 +122,12 @@ enum ike_notify_type {
     IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED = 16418, /* RFC 6023 */
     IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS = 16431, /* RFC 7427 */
     IKE_NOTIFY_PRIVATE_MIN = 40960,
+    IKE_NOTIFY_USE_BEET_MODE = 40961, /* others' (strongSwan): no data, both sides send it */
     /* Detec hosts, in IKE_AUTH: MOBIKE, and not only the initiator may move. */
     IKE_NOTIFY_EITHER_SIDE_MOVES = 56820,
+    /* Likewise, beside an offer or answer of ESP: commands and whole packets in it are understood.
+     */
+    IKE_NOTIFY_ESP_COMMANDS = 56821,
 };
 
 /* The RFC's name of a notify type, NULL where unknown. */

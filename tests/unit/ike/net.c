@@ -71,6 +71,9 @@ void net_want_child(struct net *net, size_t index, enum suite suite)
 {
     struct ike_config *config = &net->nodes[index].config;
     config->suites[0] = suite;
+    config->esp_modes[0] = CHILD_BEET;
+    config->esp_mode_count = 1;
+    config->has_esp_commands = true;
     config->addresses.own_ipv4 = address_from_ipv4(0x0a000000u + (uint32_t)index * 256);
     config->addresses.other_ipv4 = address_from_ipv4(0x0a000001u + (uint32_t)index * 256);
 }

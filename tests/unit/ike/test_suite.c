@@ -214,8 +214,8 @@ static void test_choice_with_hmac(void **state)
 static void test_child_choice(void **state)
 {
     struct ike_config c = good_config();
-    const struct ike_rule first = {&c, IKE_PROTOCOL_SPUT, 4, false};
-    const struct ike_rule rekey = {&c, IKE_PROTOCOL_SPUT, 4, true};
+    const struct ike_rule first = {.config = &c};
+    const struct ike_rule rekey = {.config = &c, .has_ke = true};
     struct ike_choice choice;
     uint8_t bytes[512];
     const struct ike_transform t[] = {
@@ -227,8 +227,8 @@ static void test_child_choice(void **state)
 
     size_t len = build(bytes, 1, IKE_PROTOCOL_SPUT, 4, t, 3, true);
     assert_int_equal(ike_rule_choose(&first, bytes, len, false, &choice), ERR_OK);
-    assert_int_equal(choice.value, SPUT_PAPER);
-    assert_int_equal(choice.spi[3], 5);
+    assert_int_equal(choice.suite, SPUT_PAPER);
+    assert_int_equal(choice.spi, 5);
     assert_int_equal(ike_rule_choose(&rekey, bytes, len, false, &choice), ERR_NOT_FOUND);
     len = build(bytes, 1, IKE_PROTOCOL_SPUT, 4, t, 4, true);
     assert_int_equal(ike_rule_choose(&first, bytes, len, false, &choice), ERR_NOT_FOUND);
@@ -241,13 +241,135 @@ static void test_child_choice(void **state)
     (void)state;
 }
 
+/* Suites of both protocols: a proposal for each run of one kind, and each answered by its number.
+ */
+static void test_mixed_offer(void **state)
+{
+    static const enum suite suites[] = {ESP_AES128_GCM_IIV,    ESP_CHACHA20_POLY1305,
+                                        ESP_AES256_CBC_SHA256, ESP_AES128_CTR_SHA256,
+                                        SPUT_AES128_GCM,       SPUT_PAPER,
+                                        ESP_AES256_GCM};
+    static const uint8_t numbers[] = {1, 1, 2, 2, 3, 3, 4};
+    struct ike_config ours = good_config(), theirs = good_config();
+    const struct ike_rule offer = {.config = &ours}, answer = {.config = &theirs};
+    struct ike_choice choice;
+    uint8_t bytes[1024], reply[256];
+
+    memcpy(ours.suites, suites, sizeof(suites));
+    for (size_t i = 0; i < 7; i++) {
+        struct writer w;
+        struct ike_builder b;
+        const struct ike_header header = {0};
+        theirs.suites[0] = suites[i];
+        theirs.suites[1] = SUITE_NONE;
+        writer_init(&w, bytes, sizeof(bytes));
+        ike_build_begin(&b, &w, &header);
+        ike_rule_offer(&offer, &b, 0x02030405);
+        ike_build_end(&b, 0);
+        assert_true(writer_is_ok(&w));
+        const size_t at = 28 + 4; /* behind both headers */
+        assert_int_equal(ike_rule_choose(&answer, bytes + at, w.len - at, false, &choice), ERR_OK);
+        assert_int_equal(choice.suite, suites[i]);
+        assert_int_equal(choice.number, numbers[i]);
+        assert_int_equal(choice.spi, 0x02030405);
+        assert_int_equal(choice.has_esn, suite_is_esp(suites[i]));
+
+        writer_init(&w, reply, sizeof(reply));
+        ike_build_begin(&b, &w, &header);
+        ike_rule_answer(&answer, &b, &choice, 0x0a0b0c0d);
+        ike_build_end(&b, 0);
+        assert_int_equal(ike_rule_choose(&offer, reply + at, w.len - at, true, &choice), ERR_OK);
+        assert_int_equal(choice.suite, suites[i]);
+        assert_int_equal(choice.spi, 0x0a0b0c0d);
+        assert_int_equal(choice.has_esn, suite_is_esp(suites[i]));
+        reply[at + 4]++; /* another proposal's number */
+        assert_int_equal(ike_rule_choose(&offer, reply + at, w.len - at, true, &choice),
+                         ERR_NOT_FOUND);
+        reply[at + 4]--;
+        const struct ike_rule no_esp = {.config = &ours, .no_esp = true};
+        assert_int_equal(ike_rule_choose(&no_esp, reply + at, w.len - at, false, &choice),
+                         suite_is_esp(suites[i]) ? ERR_NOT_FOUND : ERR_OK);
+    }
+    (void)state;
+}
+
+/* What others put together: integrity of AEADs, both kinds in one proposal, sequence numbers. */
+static void test_esp_proposals(void **state)
+{
+    static const struct {
+        struct ike_transform t[6];
+        uint8_t count;
+        enum ike_esn_policy esn;
+        enum suite suite; /* SUITE_NONE: refused */
+        bool has_esn;
+    } cases[] = {
+        {{{1, 20, 128, false}, {5, 0, 0, false}}, 2, 0, ESP_AES128_GCM, false},
+        {{{1, 20, 128, false}, {5, 0, 0, false}, {5, 1, 0, false}}, 3, 0, ESP_AES128_GCM, true},
+        {{{1, 20, 128, false}, {5, 0, 0, false}, {5, 1, 0, false}}, 3, 1, ESP_AES128_GCM, false},
+        {{{1, 20, 128, false}, {5, 1, 0, false}}, 2, 1, SUITE_NONE, false},
+        {{{1, 20, 128, false}, {5, 0, 0, false}}, 2, 2, SUITE_NONE, false},
+        {{{1, 20, 128, false}}, 1, 0, ESP_AES128_GCM, false}, /* says nothing: short */
+        {{{1, 20, 128, false}, {5, 7, 0, false}}, 2, 0, SUITE_NONE, false},
+        {{{1, 20, 128, false}, {3, 0, 0, false}, {5, 0, 0, false}}, 3, 0, ESP_AES128_GCM, false},
+        {{{1, 20, 128, false}, {3, 12, 0, false}, {5, 0, 0, false}}, 3, 0, SUITE_NONE, false},
+        {{{1, 12, 256, false}, {5, 0, 0, false}}, 2, 0, SUITE_NONE, false}, /* CBC by itself */
+        {{{1, 12, 256, false}, {3, 2, 0, false}, {5, 0, 0, false}}, 3, 0, SUITE_NONE, false},
+        {{{1, 12, 256, false}, {3, 2, 0, false}, {3, 12, 0, false}, {5, 0, 0, false}},
+         4,
+         0,
+         ESP_AES256_CBC_SHA256,
+         false},
+        {{{1, 12, 256, false},
+          {1, 20, 128, false},
+          {3, 0, 0, false},
+          {3, 12, 0, false},
+          {5, 0, 0, false}},
+         5,
+         0,
+         ESP_AES256_CBC_SHA256,
+         false},
+        {{{1, 20, 128, false},
+          {1, 12, 256, false},
+          {3, 0, 0, false},
+          {3, 12, 0, false},
+          {5, 0, 0, false}},
+         5,
+         0,
+         ESP_AES128_GCM,
+         false},
+        {{{1, 20, 192, false}, {5, 0, 0, false}}, 2, 0, SUITE_NONE, false},
+        {{{1, 20, 0, false}, {5, 0, 0, false}}, 2, 0, SUITE_NONE, false},
+        {{{1, 20, 128, false}, {2, 5, 0, false}, {5, 0, 0, false}}, 3, 0, SUITE_NONE, false},
+        {{{1, 20, 128, false}, {5, 0, 0, false}, {4, 31, 0, false}}, 3, 0, SUITE_NONE, false},
+    };
+    struct ike_config c = good_config();
+    const struct ike_rule rule = {.config = &c};
+    uint8_t bytes[512];
+
+    c.suites[0] = ESP_AES128_GCM;
+    c.suites[1] = ESP_AES256_CBC_SHA256;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ike_choice choice = {0};
+        c.esn = cases[i].esn;
+        const size_t len = build(bytes, 1, IKE_PROTOCOL_ESP, 4, cases[i].t, cases[i].count, true);
+        const int result = ike_rule_choose(&rule, bytes, len, false, &choice);
+        assert_int_equal(result, cases[i].suite == SUITE_NONE ? ERR_NOT_FOUND : ERR_OK);
+        assert_int_equal(choice.suite, cases[i].suite);
+        assert_int_equal(choice.has_esn, cases[i].has_esn);
+    }
+    /* of another protocol the same numbers mean something else */
+    struct ike_choice choice;
+    const size_t len = build(bytes, 1, IKE_PROTOCOL_AH, 4, cases[0].t, 2, true);
+    assert_int_equal(ike_rule_choose(&rule, bytes, len, false, &choice), ERR_NOT_FOUND);
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_profiles),
-        cmocka_unit_test(test_choice),
-        cmocka_unit_test(test_choice_with_hmac),
-        cmocka_unit_test(test_child_choice),
+        cmocka_unit_test(test_profiles),         cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_choice_with_hmac), cmocka_unit_test(test_child_choice),
+        cmocka_unit_test(test_mixed_offer),      cmocka_unit_test(test_esp_proposals),
     };
     if (identity_generate(&identity) != ERR_OK)
         return 1;
