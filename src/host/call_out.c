@@ -233,31 +233,48 @@ void call_on_session_near(struct session *session, uint64_t now_us)
 {
     struct call *calls[HOST_CALLS_MAX];
     struct port_pattern pattern;
+    struct endpoint seen;
     size_t count = collect_waiting(session, CALL_CONNECTING, calls);
     nat_pattern(session_host(session), &pattern);
-    if (pattern.kind == PORT_PATTERN_SEQUENTIAL)
-        return; /* the next port has to be known as late as possible */
+    /* As soon as we know what to say: where we are seen, and which port a NAT gives next, which
+     * has to be asked as late as possible. */
+    if (pattern.kind == PORT_PATTERN_SEQUENTIAL ||
+        sessions_reflexive(session_host(session), &seen, 1) == 0)
+        return;
     for (size_t i = 0; i < count; i++) {
-        if (!calls[i]->is_asked && !waits_for_voucher(calls[i], now_us))
+        if (!calls[i]->is_asked && !calls[i]->is_upgrade && !waits_for_voucher(calls[i], now_us))
             send_call(calls[i], now_us);
     }
+}
+
+static void go_on(struct session *session, uint64_t now_us)
+{
+    struct call *calls[HOST_CALLS_MAX];
+    const bool is_up = session_is_up(session);
+    size_t count = collect_waiting(session, CALL_CONNECTING, calls), left = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!calls[i]->waits_for_voucher)
+            continue;
+        calls[i]->waits_for_voucher = false;
+        left++;
+        if (is_up)
+            ask(calls[i], now_us);
+    }
+    if (left == 0)
+        return;
+    if (!is_up) {
+        call_on_session_near(session, now_us);
+        session_hurry_waiting(session, now_us);
+    }
+    session_pump(session, now_us);
 }
 
 void call_on_voucher(struct host *host, uint64_t now_us)
 {
     struct session *next;
     for (struct session *session = sessions_first(host); session != NULL; session = next) {
-        struct call *calls[HOST_CALLS_MAX];
-        size_t count = collect_waiting(session, CALL_CONNECTING, calls);
         next = session_next(session);
-        for (size_t i = 0; i < count; i++) {
-            const bool has_waited = calls[i]->waits_for_voucher;
-            calls[i]->waits_for_voucher = false;
-            if (has_waited && session_is_up(session))
-                ask(calls[i], now_us); /* else when it is */
-        }
-        if (count > 0)
-            session_pump(session, now_us);
+        go_on(session, now_us);
     }
 }
 

@@ -15,6 +15,9 @@
 
 #define CLAIMS_MAX     16
 #define CLAIMS_KEY_MAX 4 /* of one caller's key */
+/* Vouchers looked at, each a signature: beyond that the zone is asked. */
+#define VOUCHERS_BURST 60
+#define VOUCHERS_US    (50 * MS_US)
 
 struct claim {
     struct claim *next;
@@ -193,7 +196,8 @@ static void begin(struct claim *claim, uint64_t now_us)
 {
     struct public_key key;
     enum trust_origin origin;
-    if (!claim->asked.has_voucher || zone_of(claim) == NULL)
+    if (!claim->asked.has_voucher || zone_of(claim) == NULL ||
+        !bucket_take(&claim->host->vouchers, VOUCHERS_BURST, VOUCHERS_US, now_us))
         look_up(claim, now_us);
     else if (trust_find(claim->host->trust, TRUST_CONNECTOR, zone_of(claim), &key, &origin) ==
              ERR_OK)

@@ -414,6 +414,15 @@ void dial_start(struct dial *dial, uint64_t now_us)
     schedule(dial, now_us);
 }
 
+void dial_add_early(struct dial *dial, uint64_t now_us)
+{
+    for (size_t i = 0; i < dial->way_count; i++) {
+        struct way *way = &dial->ways[i];
+        if (way->state == WAY_TRYING && way->sa != NULL)
+            session_add_early(dial->session, way->sa, &way->early, now_us);
+    }
+}
+
 bool dial_go_on(struct dial *dial, const char *why, uint64_t now_us)
 {
     if (!dial->is_racing)

@@ -40,6 +40,8 @@ void dial_start(struct dial *dial, uint64_t now_us);
 void dial_add(struct dial *dial, const struct endpoint *connectors, size_t count, uint64_t now_us);
 /* No more addresses will come; why: what DNS said where it gave none, else NULL. */
 void dial_complete(struct dial *dial, const char *why, uint64_t now_us);
+/* More waits for the session: goes along on the connections on which IKE is not answered yet. */
+void dial_add_early(struct dial *dial, uint64_t now_us);
 /* The way that the session took has failed before it was authenticated: the others go on. false:
  * there are none left. */
 bool dial_go_on(struct dial *dial, const char *why, uint64_t now_us);

@@ -3,6 +3,7 @@
 #ifndef HOST_HOST_H
 #define HOST_HOST_H
 
+#include "base/bucket.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "host/config.h"
@@ -144,6 +145,7 @@ struct host {
     size_t call_count;
     struct claim *claims;
     struct vouch vouch;
+    struct bucket vouchers; /* that callers show */
     struct no_connector no_connector[NO_CONNECTOR_MAX];
     size_t no_connector_next;
     size_t judge_count;       /* DNS answers held back */

@@ -310,6 +310,11 @@ void session_pump(struct session *session, uint64_t now_us)
     task_set(&session->host->tasks, &session->task, due_us);
 }
 
+void session_hurry_waiting(struct session *session, uint64_t now_us)
+{
+    dial_add_early(session->dial, now_us);
+}
+
 /* ---- making and ending ---- */
 
 static int make(struct host *host, const char *zone, bool is_own, uint64_t now_us,

@@ -36,6 +36,8 @@ const char *session_zone(const struct session *session);
 bool session_is_up(const struct session *session);
 bool session_is_own(const struct session *session);
 struct login_client *session_login(struct session *session);
+/* What now waits for a session goes with the proof of our key, where that is still under way. */
+void session_hurry_waiting(struct session *session, uint64_t now_us);
 /* After calls on session_login(): sends and reports what came of it, and arms the timer. */
 void session_pump(struct session *session, uint64_t now_us);
 /* STUN answers: ERR_NOT_FOUND if it is no answer to one of ours. */

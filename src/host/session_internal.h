@@ -62,6 +62,9 @@ bool session_is_addressed(const struct session *session);
 MUST_USE int session_make_sa(struct session *session, const struct endpoint *remote,
                              uint64_t now_us, struct ike_sa **ret_sa,
                              struct login_early *ret_early);
+/* … and what has come to wait since then, as long as nothing has been answered on it. */
+void session_add_early(struct session *session, struct ike_sa *sa, struct login_early *early,
+                       uint64_t now_us);
 /* IKE answers there: takes carrier and SA. connector: its address, or NULL where only a proxy knows
  * it. */
 void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,

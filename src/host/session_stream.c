@@ -186,11 +186,19 @@ int session_make_sa(struct session *session, const struct endpoint *remote, uint
     session->is_resumption_shown = session->is_resumption_shown || is_resumed;
     /* At the own zone nobody but a connector with the right key hears of a log-in. */
     if (is_resumed || !session->is_own) {
-        call_on_session_near(session, now_us);
-        early = login_client_send_early(session->login, queue_early, *ret_sa, now_us);
+        if (!session->is_own)
+            call_on_session_near(session, now_us);
+        early = login_client_send_early(session->login, early, queue_early, *ret_sa, now_us);
     }
     *ret_early = early;
     return ERR_OK;
+}
+
+void session_add_early(struct session *session, struct ike_sa *sa, struct login_early *early,
+                       uint64_t now_us)
+{
+    if (early->waiting != 0) /* LOGIN goes first, or not at all */
+        *early = login_client_send_early(session->login, *early, queue_early, sa, now_us);
 }
 
 void session_on_answered(struct session *session, struct carrier *carrier, struct ike_sa *sa,

@@ -169,26 +169,34 @@ void login_client_free(struct login_client *client)
     free(client);
 }
 
-struct login_early login_client_send_early(struct login_client *client, login_send *send,
-                                           void *context, uint64_t now_us)
+static bool send_early_login(struct login_client *client, login_send *send, void *context)
 {
-    struct login_early early = {0};
     uint8_t buffer[NOTIFY_LEN_MAX];
     struct writer w;
     writer_init(&w, buffer, sizeof buffer);
     login_build(&client->config, &w);
-    if (!writer_is_ok(&w) || send(context, NOTIFY_LOGIN, buffer, w.len) != ERR_OK)
-        return early;
-    early.config = client->config_version;
-    early.waiting = 1; /* numbers begin behind it */
+    return writer_is_ok(&w) && send(context, NOTIFY_LOGIN, buffer, w.len) == ERR_OK;
+}
+
+struct login_early login_client_send_early(struct login_client *client, struct login_early sent,
+                                           login_send *send, void *context, uint64_t now_us)
+{
+    if (sent.waiting == 0) {
+        if (!send_early_login(client, send, context))
+            return sent;
+        sent.config = client->config_version;
+        sent.waiting = 1; /* numbers begin behind it */
+    }
     for (const struct waiting *waiting = client->waiting; waiting != NULL;
          waiting = waiting->next) {
+        if (waiting->number <= sent.waiting)
+            continue;
         if (waiting->until_us > now_us &&
             send(context, waiting->type, waiting->data, waiting->len) != ERR_OK)
             break;
-        early.waiting = waiting->number;
+        sent.waiting = waiting->number;
     }
-    return early;
+    return sent;
 }
 
 void login_client_connected(struct login_client *client, struct login_early early, uint64_t now_us)

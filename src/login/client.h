@@ -96,9 +96,10 @@ struct login_early {
 };
 typedef int login_send(void *context, uint16_t type, const void *data, size_t len);
 /* Sends LOGIN and what waits for a session before IKE is authenticated: for each connection that is
- * tried. Stops at the first error of `send`. */
-struct login_early login_client_send_early(struct login_client *client, login_send *send,
-                                           void *context, uint64_t now_us);
+ * tried, and again when there is more. sent: what has gone on this one already, or zeros. Stops at
+ * the first error of `send`. */
+struct login_early login_client_send_early(struct login_client *client, struct login_early sent,
+                                           login_send *send, void *context, uint64_t now_us);
 /* IKE is authenticated; early: what the owner has sent on this very connection, or zeros. */
 void login_client_connected(struct login_client *client, struct login_early early, uint64_t now_us);
 /* One notify from the connector. ERR_OK, or why it was ignored (unknown type: ERR_UNSUPPORTED). */

@@ -50,6 +50,15 @@ def test_a_first_contact_in_five_round_trips(lab):
     assert zones.one.public_key in text and zones.a.public_key in text
 
 
+def test_the_own_connector_is_far_away(lab):
+    """The log-in at zone two is done long before zone one's word is there: the CALL waits for it, as a question of b's would take longer."""
+    zones = topologies.Zones(lab, b={"allow": "*.one.example"}, quality_one={"delay": 60}).start()
+    seen = capture.Capture(zones.node_b, "eth0")
+    zones.a.call(NAME_B)
+    assert not connections_to(seen.stop(), zones.node_one.address)
+    assert "one.example: connected as a guest" not in zones.b.process.log
+
+
 class Mallory:
     """b's own connector: puts any key and any voucher into a CALL. Zone one is as it should be, and a is logged in there."""
 

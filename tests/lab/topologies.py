@@ -87,10 +87,13 @@ class Zones:
     """
 
     def __init__(self, lab, zones=("one.example", "two.example"), a=None, b=None, records=(), serve_two=True,
-                 quality=None):
-        """a, b: settings of the hosts. records: more options of dnsmasq. serve_two: ask connector two about its zone."""
+                 quality=None, quality_one=None):
+        """a, b: settings of the hosts. records: more options of dnsmasq. serve_two: ask connector two about its zone.
+
+        quality: of both NATs' links; quality_one: of connector one's.
+        """
         self.lab, self.net = lab, lab.internet()
-        self.node_one, self.node_two = lab.host("one", self.net.west), lab.host("two", self.net.east)
+        self.node_one, self.node_two = lab.host("one", self.net.west, quality=quality_one), lab.host("two", self.net.east)
         self.one, self.two = programs.Connector(self.node_one, zones[0]), programs.Connector(self.node_two, zones[1])
         self.resolver_node = lab.host("resolver", self.net.west)
         servers = {zones[0]: self.node_one.address, **({zones[1]: self.node_two.address} if serve_two else {})}

@@ -234,7 +234,7 @@ static void test_early(void **state)
         assert_int_equal(login_client_lookup(client, 8, "other." ZONE, START_US), ERR_OK);
         expect(client, LOGIN_CONNECT);
         const struct login_early sent =
-            login_client_send_early(client, take_early, &early, START_US);
+            login_client_send_early(client, (struct login_early){0}, take_early, &early, START_US);
         assert_int_equal(early.count, room);
         static const uint16_t order[] = {NOTIFY_LOGIN, NOTIFY_CALL, NOTIFY_LOOKUP, NOTIFY_LOOKUP};
         for (size_t i = 0; i < room; i++)
@@ -246,12 +246,29 @@ static void test_early(void **state)
         assert_null(login_client_next_event(client));
         login_client_free(client);
     }
+    /* What comes to wait later can still go along, once. */
+    struct login_client *late = new_client(true);
+    struct early first = {.room = 8}, second = {.room = 8};
+    assert_int_equal(call(late, START_US), ERR_OK);
+    expect(late, LOGIN_CONNECT);
+    struct login_early went =
+        login_client_send_early(late, (struct login_early){0}, take_early, &first, START_US);
+    assert_int_equal(login_client_lookup(late, 8, "other." ZONE, START_US), ERR_OK);
+    for (int i = 0; i < 2; i++)
+        went = login_client_send_early(late, went, take_early, &second, START_US);
+    assert_int_equal(first.count, 2);
+    assert_int_equal(second.count, 1);
+    assert_int_equal(second.types[0], NOTIFY_LOOKUP);
+    login_client_connected(late, went, START_US);
+    assert_null(login_client_next_event(late));
+    login_client_free(late);
     /* An address that has changed meanwhile is told. */
     struct login_client *client = new_client(false);
     struct early early = {.room = 8};
     const struct address address = address_from_ipv4(0xc0000205);
     expect(client, LOGIN_CONNECT);
-    const struct login_early sent = login_client_send_early(client, take_early, &early, START_US);
+    const struct login_early sent =
+        login_client_send_early(client, (struct login_early){0}, take_early, &early, START_US);
     login_client_set_addresses(client, &address, 1, START_US);
     login_client_connected(client, sent, START_US);
     assert_int_equal(expect(client, LOGIN_SEND)->send.type, NOTIFY_LOGIN);
@@ -270,7 +287,7 @@ static void test_withdraw(void **state)
         expect(client, LOGIN_CONNECT);
         login_client_withdraw(client, gone);
         const struct login_early sent =
-            login_client_send_early(client, take_early, &early, START_US);
+            login_client_send_early(client, (struct login_early){0}, take_early, &early, START_US);
         assert_int_equal(early.count, gone == 7 ? 2 : gone == 8 ? 3 : 4);
         /* Behind what is left, whichever that is. */
         assert_int_equal(login_client_lookup(client, 10, "last." ZONE, START_US), ERR_OK);
