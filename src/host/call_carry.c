@@ -245,6 +245,17 @@ static void on_unsaid(struct task *task, uint64_t now_us)
     call_carry_settle(CONTAINER_OF(task, struct call, keys_task), now_us);
 }
 
+void call_carry_listen(struct call *call, const struct endpoint *other)
+{
+    struct peer *peer = call->peer;
+    struct host *host = call->host;
+    const struct endpoint path = peer->path;
+    /* The path before is still received from. */
+    if (tunnel_set_path(host->tunnels, peer->tunnel, other, host->config.mtu) != ERR_OK ||
+        path_probe_set_path(peer, &path) != ERR_OK)
+        log_error("%s: out of memory for its paths", peer->name);
+}
+
 void call_carry_on_tunnel(struct call *call, uint64_t now_us)
 {
     struct peer *peer = call->peer;
@@ -262,10 +273,7 @@ void call_carry_on_tunnel(struct call *call, uint64_t now_us)
             say_path(peer, now_us);
         return;
     }
-    /* The path before is still received from. */
-    if (tunnel_set_path(host->tunnels, peer->tunnel, other, host->config.mtu) != ERR_OK ||
-        path_probe_set_path(peer, &path) != ERR_OK)
-        log_error("%s: out of memory for its paths", peer->name);
+    call_carry_listen(call, other);
     if (!call->is_carried)
         return;
     if (relay_is_endpoint(&path)) {

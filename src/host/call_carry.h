@@ -43,6 +43,8 @@ bool call_carry_is_way(const struct call *call, const struct endpoint *from);
  * has a way, as any other has to begin there. */
 bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
                         const struct endpoint *from);
+/* The tunnel's data may come from there, too, as from the path before. */
+void call_carry_listen(struct call *call, const struct endpoint *other);
 /* The tunnel is up: where the other host was answered first, its data may come from, too, until the
  * caller has said which of the ways it is. */
 void call_carry_on_tunnel(struct call *call, uint64_t now_us);

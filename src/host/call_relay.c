@@ -91,7 +91,8 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
         return;
     }
     struct call *call = call_find(host, session, notify->number);
-    if (call == NULL || (call->is_upgrade && !call->is_renewal && !call->has_last) ||
+    if (call == NULL ||
+        (call->is_upgrade && !call->is_renewal && !call->has_last && !call->was_half) ||
         call->has_relay || host->config.relay == RELAY_MODE_NO ||
         relay_add(session, notify, &call->peer->address, &call->relay) != ERR_OK)
         return;
@@ -103,6 +104,11 @@ void call_on_relay(struct session *session, const struct notify_relay *notify, u
     }
     snprintf(call->peer->relay_why, sizeof(call->peer->relay_why),
              "a direct path is being looked for");
+    if (call->was_half && call->is_upgrade && call->is_incoming && !call->has_last) {
+        /* The tunnel is up here, but its caller may not have heard so where that was said. */
+        call_carry_listen(call, &call->relay);
+        return;
+    }
     if (wake_on_way(call, &call->relay, now_us))
         return;
     call_carry_on_relay(call);

@@ -1,6 +1,7 @@
 /* The main loop, and a datagram's way over links and through NATs. */
 #include "sim.h"
 
+#include "host/peer.h"
 #include "hub.h"
 #include "pipe.h"
 #include "raider.h"
@@ -39,6 +40,19 @@ static bool survives(struct sim *sim, const struct link *link, size_t len)
            !rng_chance(&sim->core.rng, link->quality.loss) && len + 28 <= link->quality.mtu;
 }
 
+/* Whoever copies what hosts send cannot answer for them. */
+static void check_paths(struct machine *machine)
+{
+    struct sim *sim = machine->sim;
+    const struct address *stranger = &sim->net.links[RAIDER_LINK].ipv4;
+    for (size_t i = 0; i < sim->machine_count; i++) {
+        const struct peer *peer = machine_peer(machine, &sim->machines[i]);
+        if (peer != NULL && address_is_equal(&peer->path.address, stranger))
+            core_break(&sim->core, "%s has moved its path to %s to somebody else", machine->name,
+                       sim->machines[i].name);
+    }
+}
+
 static void give(struct machine *machine, const struct datagram *datagram)
 {
     const uint64_t belief = machine_belief(machine);
@@ -47,6 +61,8 @@ static void give(struct machine *machine, const struct datagram *datagram)
     if (datagram->origin == ORIGIN_ALTERED && machine_belief(machine) != belief)
         core_break(&machine->sim->core, "%s believes a datagram that was altered on its way",
                    machine->name);
+    if (datagram->origin != ORIGIN_HOST)
+        check_paths(machine);
 }
 
 static void deliver(struct event *event)

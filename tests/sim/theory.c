@@ -96,7 +96,7 @@ static bool has_path(struct net *net, struct side *a, struct side *b)
     return false;
 }
 
-static bool is_hard(const struct net *net, int link)
+bool theory_is_hard(const struct net *net, int link)
 {
     int realm = net->links[link].realm;
     for (int gateway; (gateway = net->realms[realm].gateway) != NET_NONE;
@@ -147,7 +147,7 @@ enum theory theory_judge(const struct net *net, int link_a, int link_b, int hub_
     }
     enum theory theory = has_path(copy, &a, &b) ? THEORY_DIRECT : THEORY_RELAY;
     if (theory == THEORY_RELAY && a.reflexive.port != 0 && b.reflexive.port != 0 &&
-        (is_hard(copy, link_a) || is_hard(copy, link_b)))
+        (theory_is_hard(copy, link_a) || theory_is_hard(copy, link_b)))
         theory = THEORY_LUCK;
     net_done(copy);
     free(copy);

@@ -12,6 +12,8 @@ enum theory {
 };
 const char *theory_text(enum theory theory);
 
+/* Does a NAT before this link give each destination another port or address? */
+bool theory_is_hard(const struct net *net, int link);
 enum theory theory_judge(const struct net *net, int link_a, int link_b, int hub_link);
 
 #endif
