@@ -1,6 +1,6 @@
 /* Signing and judging AUTH payloads; see ike/auth.h. */
-#include "ike/auth.h"
 #include "crypto/memory.h"
+#include "ike/auth_internal.h"
 #include "ike/resume.h"
 #include <string.h>
 
@@ -8,30 +8,43 @@
  * length as RFC 7427, 3 has it. */
 static const uint8_t signature_prefix[] = {7, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70};
 
-bool ike_auth_is_possible(const struct ike_message *init)
+bool ike_auth_is_possible(const struct ike_config *config, const struct ike_message *init)
 {
+    struct ike_handshake read = {.peer_hashes = 0};
+
+    if (config->peer_count > 0)
+        return true; /* which of them it is, and how it proves itself, is seen later */
+    ike_auth_read_wishes(&read, init);
+    return (read.peer_hashes & 1u << IKE_HASH_IDENTITY) != 0;
+}
+
+void ike_auth_build_hashes(const struct ike_config *config, struct ike_builder *b)
+{
+    static const uint8_t hashes[] = {0, IKE_HASH_SHA2_256, 0, IKE_HASH_SHA2_384,
+                                     0, IKE_HASH_SHA2_512, 0, IKE_HASH_IDENTITY};
+    const size_t skip = config->peer_count > 0 ? 0 : sizeof(hashes) - 2;
+
+    ike_build_notify(b, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, hashes + skip, sizeof(hashes) - skip);
+}
+
+void ike_auth_read_wishes(struct ike_handshake *handshake, const struct ike_message *message)
+{
+    struct ike_chain chain = message->chain;
     struct ike_notify n;
+    struct ike_cert request;
     struct reader r;
 
-    if (!ike_message_find_notify(init, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, &n))
-        return false;
+    while (ike_message_next_cert(&chain, IKE_PAYLOAD_CERTREQ, &request))
+        handshake->wants_raw_key |= request.encoding == IKE_CERT_RAW_PUBLIC_KEY;
+    if (!ike_message_find_notify(message, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, &n))
+        return;
     reader_init(&r, n.data, n.len);
-    while (reader_left(&r) > 0)
-        if (reader_u16(&r) == IKE_HASH_IDENTITY && reader_is_ok(&r))
-            return true;
-    return false;
+    while (reader_left(&r) > 0) {
+        const uint16_t hash = reader_u16(&r);
+        if (reader_is_ok(&r) && hash < 32)
+            handshake->peer_hashes |= 1u << hash;
+    }
 }
-
-void ike_auth_build_hashes(struct ike_builder *b)
-{
-    static const uint8_t hashes[] = {0, IKE_HASH_IDENTITY};
-    ike_build_notify(b, IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, hashes, sizeof(hashes));
-}
-
-struct octets {
-    uint8_t bytes[IKE_INIT_LEN_MAX + IKE_NONCE_LEN_MAX + IKE_PRF_LEN_MAX];
-    size_t len;
-};
 
 /* Our IKE_SA_INIT message; the peer's: the first of those that it may be. */
 static struct ike_answer init_message(const struct ike_handshake *h, bool is_initiators)
@@ -44,7 +57,7 @@ static struct ike_answer init_message(const struct ike_handshake *h, bool is_ini
  * or the responder's proof. */
 static int signed_octets(const struct ike_generation *g, bool is_initiator,
                          const struct ike_answer *real_message, const void *id_body, size_t id_len,
-                         struct octets *ret_octets)
+                         struct ike_octets *ret_octets)
 {
     const struct ike_handshake *h = g->handshake;
     bool is_ours = is_initiator == g->is_initiator;
@@ -69,7 +82,49 @@ static int signed_octets(const struct ike_generation *g, bool is_initiator,
     return w.error;
 }
 
-int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
+int ike_auth_own_octets(const struct ike_generation *g, const void *id_body, size_t id_len,
+                        struct ike_octets *ret_octets)
+{
+    const struct ike_answer ours = init_message(g->handshake, g->is_initiator);
+    return signed_octets(g, g->is_initiator, &ours, id_body, id_len, ret_octets);
+}
+
+int ike_auth_peer_octets(const struct ike_generation *g, const struct ike_payload *id, size_t index,
+                         struct ike_octets *ret_octets)
+{
+    const struct ike_handshake *h = g->handshake;
+    const struct ike_answer request = init_message(h, true);
+
+    if (index >= (g->is_initiator ? h->init_response_count : 1))
+        return ERR_NOT_FOUND;
+    return signed_octets(g, !g->is_initiator,
+                         g->is_initiator ? &h->init_responses[index] : &request, id->body, id->len,
+                         ret_octets);
+}
+
+int ike_auth_shared(const struct ike_generation *g, const void *secret, size_t len,
+                    const struct ike_octets *octets, uint8_t ret_auth[IKE_PRF_LEN_MAX])
+{
+    static const char pad[] = "Key Pad for IKEv2";
+    const struct piece pad_piece = {pad, sizeof(pad) - 1};
+    const struct piece piece = {octets->bytes, octets->len};
+    uint8_t key[IKE_PRF_LEN_MAX];
+
+    int error = ike_keys_prf(&g->keys, secret, len, &pad_piece, 1, key);
+    if (error == ERR_OK)
+        error = ike_keys_prf(&g->keys, key, ike_keys_prf_len(&g->keys), &piece, 1, ret_auth);
+    crypto_wipe(key, sizeof(key));
+    return error;
+}
+
+const uint8_t *ike_auth_null_secret(const struct ike_generation *g, bool is_initiators,
+                                    size_t *ret_len)
+{
+    return ike_keys_part(&g->keys, is_initiators ? IKE_SK_PI : IKE_SK_PR, ret_len);
+}
+
+/* As a Detec host. */
+static int build_own(struct ike_generation *g, struct ike_builder *b)
 {
     const struct ike_config *config = ike_sa_config(g->sa);
     const struct public_key *key = identity_public(config->identity);
@@ -78,15 +133,14 @@ int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
     size_t id_len = has_name ? strlen(config->id) : sizeof(key->bytes);
     uint8_t spki[PUBLIC_KEY_SPKI_LEN];
     uint8_t proof[sizeof(signature_prefix) + SIGNATURE_LEN];
-    struct octets octets;
+    struct ike_octets octets;
 
     ike_build_id(b, g->is_initiator ? IKE_PAYLOAD_IDI : IKE_PAYLOAD_IDR,
                  has_name ? IKE_ID_FQDN : IKE_ID_KEY_ID, id, id_len);
     if (!writer_is_ok(b->w))
         return b->w->error;
     const uint8_t *id_body = b->w->base + b->payload_at + IKE_PAYLOAD_HEADER_LEN;
-    const struct ike_answer ours = init_message(g->handshake, g->is_initiator);
-    int error = signed_octets(g, g->is_initiator, &ours, id_body, 4 + id_len, &octets);
+    int error = ike_auth_own_octets(g, id_body, 4 + id_len, &octets);
     if (error != ERR_OK)
         return error;
     if (g->handshake->resumed != NULL) {
@@ -105,6 +159,11 @@ int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
     ike_build_cert(b, IKE_PAYLOAD_CERT, IKE_CERT_RAW_PUBLIC_KEY, spki, sizeof(spki));
     ike_build_auth(b, IKE_AUTH_DIGITAL_SIGNATURE, proof, sizeof(proof));
     return b->w->error;
+}
+
+int ike_auth_build(struct ike_generation *g, struct ike_builder *b)
+{
+    return g->sa->entry != NULL ? ike_prove(g, b) : build_own(g, b);
 }
 
 /* The key that the peer claims: from its CERT (RFC 7670), else the one configured for it. */
@@ -155,20 +214,13 @@ static const uint8_t *find_signature(const struct ike_auth *auth)
 static int check_signature(const struct ike_generation *g, const struct public_key *key,
                            const struct ike_payload *id, const uint8_t *signature)
 {
-    const struct ike_handshake *h = g->handshake;
-    const struct ike_answer request = init_message(h, true);
-    const struct ike_answer *messages = g->is_initiator ? h->init_responses : &request;
-    size_t count = g->is_initiator ? h->init_response_count : 1;
-    struct octets octets;
+    struct ike_octets octets;
+    int error;
 
-    for (size_t i = 0; i < count; i++) {
-        int error = signed_octets(g, !g->is_initiator, &messages[i], id->body, id->len, &octets);
-        if (error != ERR_OK)
-            return error;
+    for (size_t i = 0; (error = ike_auth_peer_octets(g, id, i, &octets)) == ERR_OK; i++)
         if (public_key_verify(key, octets.bytes, octets.len, signature) == ERR_OK)
             return ERR_OK;
-    }
-    return ERR_AUTH;
+    return error == ERR_NOT_FOUND ? ERR_AUTH : error;
 }
 
 /* The same for an SA that began with a ticket: who knows the keys of the SA before is who it was
@@ -177,14 +229,12 @@ static int check_resumed(const struct ike_generation *g, const struct ike_payloa
                          const struct ike_auth *auth, struct ike_auth_result *result)
 {
     const struct ike_handshake *h = g->handshake;
-    const struct ike_answer message = init_message(h, !g->is_initiator);
     uint8_t proof[IKE_PRF_LEN];
-    struct octets octets;
+    struct ike_octets octets;
 
     if (auth->method != IKE_AUTH_SHARED_KEY || auth->len != sizeof(proof))
         return ERR_AUTH;
-    int error =
-        signed_octets(g, !g->is_initiator, &message, id_payload->body, id_payload->len, &octets);
+    int error = ike_auth_peer_octets(g, id_payload, 0, &octets);
     if (error == ERR_OK)
         error = ike_resume_proof(g, !g->is_initiator, octets.bytes, octets.len, proof);
     if (error == ERR_OK && !crypto_is_equal(proof, auth->data, sizeof(proof)))
@@ -222,6 +272,12 @@ int ike_auth_check(struct ike_generation *g, const struct ike_message *message,
         ike_id_parse(id_payload->body, id_payload->len, &id) != ERR_OK ||
         ike_auth_parse(message->auth.body, message->auth.len, &auth) != ERR_OK)
         return ERR_OK;
+    if (config->peer_count > 0 && g->handshake->resumed == NULL) {
+        const int judged = ike_judge(g, message, id_payload, &auth, ret_result);
+        if (judged != ERR_OK || ret_result->entry != NULL || !config->takes_others)
+            return judged;
+        ret_result->reason = IKE_REASON_PEER_NOT_AUTHENTIC;
+    }
     int error = check_proof(g, message, id_payload, &auth, ret_result);
     if (error != ERR_OK)
         return error == ERR_AUTH ? ERR_OK : error;

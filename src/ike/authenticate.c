@@ -24,14 +24,21 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
     const struct ike_config *config = ike_sa_config(sa);
     struct ike_outgoing out;
 
+    sa->entry = config->peer_count > 0 ? &config->peers[0] : NULL;
     ike_generation_begin(g, &out, IKE_EXCHANGE_AUTH, false, g->send_id);
     int error = ike_auth_build(g, &out.b);
+    if (error == ERR_UNSUPPORTED) /* so the peer has said, or somebody in its place */
+        return ike_authenticate_refuse(g, IKE_REASON_NO_PROPOSAL, IKE_NOTIFY_NO_PROPOSAL_CHOSEN,
+                                       now_us);
     if (error != ERR_OK)
         return error;
     if (g->handshake->resumed == NULL)
-        ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+        ike_auth_build_requests(config, &out.b);
     ike_resume_ask(sa, &out.b);
-    if (config->expected_id[0] != '\0')
+    if (sa->entry != NULL && sa->entry->expected.name.type != 0)
+        ike_build_id(&out.b, IKE_PAYLOAD_IDR, sa->entry->expected.name.type,
+                     sa->entry->expected.name.bytes, sa->entry->expected.name.len);
+    else if (config->expected_id[0] != '\0')
         ike_build_id(&out.b, IKE_PAYLOAD_IDR, IKE_ID_FQDN, config->expected_id,
                      strlen(config->expected_id));
     if (config->is_initial_contact)
@@ -112,13 +119,24 @@ int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming 
         ike_sa_fail(sa, result.reason, 0);
         return ERR_OK;
     }
+    sa->entry = result.entry;
+    ike_auth_read_wishes(g->handshake, in->message);
+    const struct ike_builder start = *b;
+    const size_t start_len = b->w->len;
     error = ike_auth_build(g, b);
+    if (error == ERR_UNSUPPORTED) {
+        *b = start; /* our own name is not for a peer that we cannot prove it to */
+        b->w->len = start_len;
+        ike_build_notify(b, IKE_NOTIFY_AUTHENTICATION_FAILED, NULL, 0);
+        ike_sa_fail(sa, IKE_REASON_NO_PROPOSAL, 0);
+        return ERR_OK;
+    }
     if (error != ERR_OK)
         return error;
     sa->remote = *in->remote;
     ike_mobility_read(sa, in->message);
     bool is_initial = ike_message_find_notify(in->message, IKE_NOTIFY_INITIAL_CONTACT, NULL);
-    error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    error = ike_sa_establish(g, &result, is_initial, in->now_us);
     if (error == ERR_OK)
         error = take_early(sa, in->message);
     if (error == ERR_OK && in->message->sa.body != NULL)
@@ -223,7 +241,7 @@ int ike_authenticate_finish(struct ike_generation *g, struct ike_request *reques
         return ike_authenticate_refuse(g, result.reason, 0, in->now_us);
     bool is_initial = ike_message_find_notify(m, IKE_NOTIFY_INITIAL_CONTACT, NULL);
     ike_mobility_read(g->sa, m);
-    error = ike_sa_establish(g, &result.key, result.id, is_initial, in->now_us);
+    error = ike_sa_establish(g, &result, is_initial, in->now_us);
     if (error == ERR_OK)
         ike_resume_keep(g, m, in->now_us);
     if (error == ERR_OK)

@@ -133,11 +133,19 @@ static bool times_are_valid(const struct ike_config *c)
            c->rekey_jitter_percent <= 50 && c->hard_percent >= 100 && c->rekey_retry_us > 0;
 }
 
+static bool peers_are_valid(const struct ike_config *c)
+{
+    for (size_t i = 0; i < c->peer_count; i++)
+        if (ike_peer_entry_check(&c->peers[i]) != ERR_OK)
+            return false;
+    return c->identity != NULL || (c->peer_count > 0 && !c->takes_others);
+}
+
 int ike_profile_new(const struct ike_config *config, struct ike_profile **ret_profile)
 {
     char name[NAME_TEXT_CAP];
 
-    if (config->identity == NULL || !algorithms_are_valid(config) ||
+    if (!peers_are_valid(config) || !algorithms_are_valid(config) ||
         !suites_are_valid(config->suites) || !times_are_valid(config))
         return ERR_INVALID;
     if (config->suites[0] != SUITE_NONE &&

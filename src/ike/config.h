@@ -8,6 +8,7 @@
 #include "crypto/hash.h"
 #include "crypto/identity.h"
 #include "crypto/kex.h"
+#include "ike/credentials.h"
 #include "wire/selector.h"
 #include "wire/suite.h"
 
@@ -45,7 +46,8 @@ struct ike_addresses {
 struct ike_tickets; /* ike/ticket.h */
 
 struct ike_config {
-    /* Who we are. Borrowed: must outlive every profile made from this. */
+    /* Who we are. Borrowed: must outlive every profile made from this. NULL only with peers, and
+     * without takes_others. */
     const struct identity *identity;
     char id[NAME_TEXT_CAP]; /* ID_FQDN; empty: ID_KEY_ID of the public key */
 
@@ -53,6 +55,12 @@ struct ike_config {
     bool has_expected_key;
     struct public_key expected_key;
     char expected_id[NAME_TEXT_CAP]; /* empty: any */
+
+    /* Peers that are not Detec hosts: initiators have one, responders all that may call. With any,
+     * the fields above serve only where takes_others says so. Borrowed, as identity is. */
+    const struct ike_peer_entry *peers;
+    size_t peer_count;
+    bool takes_others; /* responders: Detec hosts too (the owner decides by their key) */
 
     /* The transport under it. */
     bool is_reliable; /* TCP (RFC 9329): no retransmission, cookies or NAT detection */

@@ -37,6 +37,8 @@ enum ike_reason {
 const char *ike_reason_text(enum ike_reason reason);
 
 struct ike_event_established {
+    /* Configured peers: which one, and its name as text; then there is no key. */
+    const struct ike_peer_entry *entry; /* NULL: a Detec host */
     struct public_key peer_key;
     const char *peer_id; /* canonical host name that the holder of this key claims; empty where it
                           * gave none (its key as ID_KEY_ID) */

@@ -17,7 +17,7 @@ void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
     ike_build_own_ke(b, &handshake->kex);
     ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
     ike_nat_build(sa, b, spi_i, spi_r, &sa->remote);
-    ike_auth_build_hashes(b);
+    ike_auth_build_hashes(ike_sa_config(sa), b);
 }
 
 int ike_init_derive(struct ike_generation *g, const struct ike_algorithms *algorithms,
@@ -268,7 +268,7 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
     }
     if (header->spi_r == 0 || m.nonce.body == NULL || m.sa.body == NULL || m.ke.body == NULL)
         return ERR_INVALID;
-    if (ike_offer_read(config, &m.sa, 0, &choice) != ERR_OK || !ike_auth_is_possible(&m))
+    if (ike_offer_read(config, &m.sa, 0, &choice) != ERR_OK || !ike_auth_is_possible(config, &m))
         return take_hint(sa, IKE_NOTIFY_NO_PROPOSAL_CHOSEN);
     if (ike_read_ke(&m, choice.algorithms.group, &peer) != 0 ||
         !find_attempt(g->handshake, peer.group, &attempt))
@@ -282,6 +282,7 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
     crypto_wipe(&attempt.kex, sizeof(attempt.kex));
     if (error != ERR_OK)
         return error;
+    ike_auth_read_wishes(b->handshake, &m);
     error = ike_init_derive(b, &choice.algorithms, &peer);
     if (error != ERR_OK) {
         ike_generation_free(b);

@@ -85,7 +85,7 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
     if (error != ERR_OK)
         return error;
     if (ike_offer_choose(config, &m->sa, 0, ike_offer_ke_group(m), &a.choice) != ERR_OK ||
-        !ike_auth_is_possible(m))
+        !ike_auth_is_possible(config, m))
         return refuse(table, header, remote, IKE_NOTIFY_NO_PROPOSAL_CHOSEN, NULL, 0, now_us);
     const enum kex_group group = a.choice.algorithms.group;
     const uint8_t our_group[] = {(uint8_t)(group >> 8), (uint8_t)group};
@@ -108,7 +108,7 @@ static int answer(struct ike_generation *g, const struct ike_offer_choice *choic
     ike_offer_answer(&out.b, choice, NULL);
     ike_init_build_rest(g->sa, &out.b, h, g->spi_i, g->spi_r);
     ike_build_notify(&out.b, IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, NULL, 0);
-    ike_build_cert(&out.b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);
+    ike_auth_build_requests(ike_sa_config(g->sa), &out.b);
     int error = ike_generation_respond(g, &out, remote, hash);
     if (error != ERR_OK)
         return error;
@@ -123,6 +123,8 @@ static int open_half(struct ike_sa *sa, const struct ike_header *header,
     struct ike_generation *g;
 
     int error = ike_half_open_new(sa, header, &accepted->message.nonce, message, len, &g);
+    if (error == ERR_OK)
+        ike_auth_read_wishes(g->handshake, &accepted->message);
     if (error == ERR_OK)
         error = kex_init(&g->handshake->kex, accepted->choice.algorithms.group);
     if (error == ERR_OK)

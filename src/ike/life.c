@@ -1,6 +1,7 @@
 /* SAs from birth to end, and what their owner asks of them; see ike/sa.h and ike/life.h. */
 #include "ike/life.h"
 #include "crypto/memory.h"
+#include "ike/auth.h"
 #include "ike/child.h"
 #include "ike/exchange.h"
 #include "ike/queue.h"
@@ -152,26 +153,30 @@ static void outdo(struct ike_generation *g, uint64_t now_us)
     g->drop_us = now_us + ike_sa_config(g->sa)->request_timeout_us;
 }
 
-int ike_sa_establish(struct ike_generation *g, const struct public_key *peer_key,
-                     const char *peer_id, bool is_initial_contact, uint64_t now_us)
+int ike_sa_establish(struct ike_generation *g, const struct ike_auth_result *peer,
+                     bool is_initial_contact, uint64_t now_us)
 {
     struct ike_sa *sa = g->sa;
 
-    if (peer_id[0] != '\0') {
-        sa->peer_id = strdup(peer_id);
+    if (peer->id[0] != '\0') {
+        sa->peer_id = strdup(peer->id);
         if (sa->peer_id == NULL)
             return ERR_NOMEM;
     }
     struct ike_event *event = ike_events_add(sa, IKE_EVENT_ESTABLISHED, 0);
     if (event == NULL)
         return ERR_NOMEM;
-    sa->peer_key = *peer_key;
-    sa->has_peer_key = true;
+    sa->peer_key = peer->key;
+    sa->has_peer_key = peer->entry == NULL;
+    sa->entry = peer->entry;
+    if (peer->entry != NULL && peer->entry->profile != NULL)
+        ike_sa_set_profile(sa, peer->entry->profile);
     sa->state = IKE_STATE_ESTABLISHED;
     sa->was_established = true;
     sa->hint = 0;
     sa->establish_by_us = DEADLINE_NEVER;
-    event->established.peer_key = *peer_key;
+    event->established.entry = peer->entry;
+    event->established.peer_key = peer->key;
     event->established.peer_id = sa->peer_id != NULL ? sa->peer_id : "";
     event->established.is_initiator = sa->is_initiator;
     event->established.is_initial_contact = is_initial_contact;

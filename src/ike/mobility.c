@@ -22,7 +22,8 @@ void ike_mobility_offer(struct ike_sa *sa, struct ike_builder *b)
     if (ike_sa_config(sa)->is_reliable)
         return;
     ike_build_notify(b, IKE_NOTIFY_MOBIKE_SUPPORTED, NULL, 0);
-    ike_build_notify(b, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL, 0);
+    if (sa->entry == NULL)
+        ike_build_notify(b, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL, 0);
 }
 
 void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
@@ -30,8 +31,8 @@ void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
     if (ike_sa_config(sa)->is_reliable)
         return;
     sa->is_mobile = ike_message_find_notify(message, IKE_NOTIFY_MOBIKE_SUPPORTED, NULL);
-    sa->is_symmetric =
-        sa->is_mobile && ike_message_find_notify(message, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL);
+    sa->is_symmetric = sa->is_mobile && sa->entry == NULL &&
+                       ike_message_find_notify(message, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL);
 }
 
 /* By the RFC only the initiator moves. */

@@ -47,6 +47,11 @@ const struct public_key *ike_sa_peer_key(const struct ike_sa *sa)
     return sa->has_peer_key ? &sa->peer_key : NULL;
 }
 
+const struct ike_peer_entry *ike_sa_entry(const struct ike_sa *sa)
+{
+    return sa->was_established ? sa->entry : NULL;
+}
+
 const char *ike_sa_peer_id(const struct ike_sa *sa)
 {
     return sa->peer_id != NULL ? sa->peer_id : "";

@@ -125,8 +125,11 @@ enum ike_state ike_sa_state(const struct ike_sa *sa);
 bool ike_sa_is_initiator(const struct ike_sa *sa);
 /* Has anybody answered our IKE_SA_INIT? Whoever it was. */
 bool ike_sa_is_answered(const struct ike_sa *sa);
-/* NULL until the peer is authenticated. */
+/* NULL until the peer is authenticated, and of configured peers (ike_sa_entry()). */
 const struct public_key *ike_sa_peer_key(const struct ike_sa *sa);
+/* The configured peer that it has proven to be (ike_config.peers); NULL until then, and for others,
+ * of whom the key tells who they are. */
+const struct ike_peer_entry *ike_sa_entry(const struct ike_sa *sa);
 /* "" until then, or where the peer gave its key as ID_KEY_ID. */
 const char *ike_sa_peer_id(const struct ike_sa *sa);
 const struct endpoint *ike_sa_remote(const struct ike_sa *sa);

@@ -127,6 +127,8 @@ struct ike_handshake {
     struct ike_attempt *earlier; /* initiators; NULL: none */
     uint32_t regroup_count;
     uint32_t child_spi;          /* offered by us */
+    unsigned peer_hashes;        /* 1 << n: signs and checks with hash n (RFC 7427, 4) */
+    bool wants_raw_key;          /* the peer asks for one (RFC 7670, 3) */
     struct ike_resumed *resumed; /* began with a ticket (ike/resume.h); NULL: in full */
 };
 
@@ -234,6 +236,7 @@ struct ike_sa {
     bool is_nat_here, is_nat_there;
     enum kex_group rekey_group; /* that the peer has asked for; KEX_NONE: the IKE SA's */
     unsigned regroup_count;     /* times that it did so, since the last rekey that succeeded */
+    const struct ike_peer_entry *entry; /* the configured peer that it is; NULL: a Detec host */
     bool has_peer_key;
     struct public_key peer_key;
     char *peer_id;                     /* NULL: none */
@@ -261,6 +264,7 @@ struct ike_table {
     struct ike_cookies cookies;
     struct ike_reply *replies, **replies_end;
     uint32_t reply_count;
+    uint64_t wall_s;          /* for certificates; 0: unknown, none is good */
     uint64_t reply_second_us; /* start of the second that error replies are counted in */
     uint32_t reply_errors;
     uint8_t hash_key[16];

@@ -78,6 +78,11 @@ void ike_table_free(struct ike_table *table)
     free(table);
 }
 
+void ike_table_set_time(struct ike_table *table, uint64_t now_s)
+{
+    table->wall_s = now_s;
+}
+
 /* Offers the message to one generation that has its SPIs. */
 static int try_generation(struct ike_generation *g, const struct ike_header *header,
                           const uint8_t *message, size_t len, const struct endpoint *remote,

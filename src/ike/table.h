@@ -30,6 +30,9 @@ MUST_USE int ike_table_new(const struct ike_table_limits *limits, uint64_t now_u
 /* Frees all its SAs too. NULL is fine. */
 void ike_table_free(struct ike_table *table);
 
+/* The wall clock, seconds since 1970: certificates are judged by it, and refused without. */
+void ike_table_set_time(struct ike_table *table, uint64_t now_s);
+
 /* One received message. responder: the profile for new IKE_SA_INIT requests, or NULL to take none,
  * and to answer no stranger.
  * ret_sa is set to the SA it belongs to (drive it: transmit, drain events), or NULL.

@@ -13,18 +13,27 @@ enum ike_id_type {
     IKE_ID_IPV6_ADDR = 5,
     IKE_ID_DER_ASN1_DN = 9,
     IKE_ID_KEY_ID = 11,
+    IKE_ID_NULL = 13, /* RFC 7619 */
 };
 
 enum ike_auth_method {
     IKE_AUTH_SHARED_KEY = 2,
+    IKE_AUTH_ECDSA_256 = 9, /* RFC 4754, like the next two */
+    IKE_AUTH_ECDSA_384 = 10,
+    IKE_AUTH_ECDSA_521 = 11,
+    IKE_AUTH_NULL = 13,              /* RFC 7619 */
     IKE_AUTH_DIGITAL_SIGNATURE = 14, /* RFC 7427 */
 };
 
 enum ike_hash_algorithm {
+    IKE_HASH_SHA2_256 = 2, /* RFC 7427, like the next two */
+    IKE_HASH_SHA2_384 = 3,
+    IKE_HASH_SHA2_512 = 4,
     IKE_HASH_IDENTITY = 5, /* RFC 8420 */
 };
 
 enum ike_cert_encoding {
+    IKE_CERT_X509_SIGNATURE = 4,  /* a certificate in DER */
     IKE_CERT_RAW_PUBLIC_KEY = 15, /* SubjectPublicKeyInfo (RFC 7670) */
 };
 
