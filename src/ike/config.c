@@ -130,6 +130,8 @@ static bool times_are_valid(const struct ike_config *c)
     return c->retransmit_first_us > 0 && c->retransmit_min_us > 0 &&
            c->retransmit_factor_percent >= 100 && c->establish_timeout_us > 0 &&
            c->half_open_timeout_us > 0 && c->request_timeout_us > 0 && c->close_timeout_us > 0 &&
+           (c->fragment_len == 0 ||
+            (c->fragment_len >= IKE_FRAGMENT_LEN_MIN && c->fragment_len <= IKE_FRAGMENT_LEN_MAX)) &&
            c->rekey_jitter_percent <= 50 && c->hard_percent >= 100 && c->rekey_retry_us > 0;
 }
 

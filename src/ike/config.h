@@ -25,6 +25,11 @@ enum ike_cipher {
 #define IKE_CIPHER_COUNT 5
 #define IKE_HASH_COUNT   3
 
+/* For ike_config.fragment_len: of IPv6's least path MTU what IPv6, UDP and the non-ESP marker
+ * leave. */
+#define IKE_FRAGMENT_LEN     (1280 - 40 - 8 - 4)
+#define IKE_FRAGMENT_LEN_MIN 256
+#define IKE_FRAGMENT_LEN_MAX 4000
 /* ESP's sequence numbers of 64 bits (RFC 4303, 2.2.1). */
 enum ike_esn_policy {
     IKE_ESN_POLICY_PREFER, /* offered first, short ones are taken */
@@ -64,6 +69,9 @@ struct ike_config {
 
     /* The transport under it. */
     bool is_reliable; /* TCP (RFC 9329): no retransmission, cookies or NAT detection */
+    /* UDP: messages longer than this go in fragments where the peer takes them (RFC 7383): bytes
+     * of one, at least IKE_FRAGMENT_LEN_MIN; 0: never, and none are taken. */
+    uint16_t fragment_len;
     struct endpoint
         local; /* for NAT detection; ADDRESS_NONE or unspecified: shows as "behind NAT" */
 

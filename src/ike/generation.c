@@ -1,6 +1,7 @@
 /* Generations and their windows; see ike/generation.h. */
 #include "ike/generation.h"
 #include "crypto/memory.h"
+#include "ike/fragment.h"
 #include "ike/mobility.h"
 #include "ike/queue.h"
 #include "ike/resume.h"
@@ -148,6 +149,7 @@ void ike_generation_free(struct ike_generation *g)
     ike_generation_free_handshake(g);
     ike_generation_clear_request(g);
     free(g->response.data);
+    ike_reassembly_free(g->reassembly);
     ike_keys_wipe(&g->keys);
     free(g);
 }
@@ -202,20 +204,28 @@ void ike_generation_begin(struct ike_generation *g, struct ike_outgoing *out, ui
         .message_id = id,
     };
 
+    out->header = header;
     writer_init(&out->w, g->sa->table->out, sizeof(g->sa->table->out));
     ike_build_begin(&out->b, &out->w, &header);
     if (exchange != IKE_EXCHANGE_SA_INIT && exchange != IKE_EXCHANGE_SESSION_RESUME)
         ike_build_sk(&out->b, ike_keys_iv_len(&g->keys), ike_keys_block_len(&g->keys));
 }
 
-/* Ends and seals; a copy of the message in ret_data. */
-static int finish(struct ike_generation *g, struct ike_outgoing *out, uint8_t **ret_data)
+/* Ends and seals; a copy of the message, or of its fragments, in ret_data. */
+static int finish(struct ike_generation *g, struct ike_outgoing *out, uint8_t **ret_data,
+                  size_t *ret_len)
 {
     bool is_sealed = out->b.sk_at != 0;
 
+    ike_build_close(&out->b);
+    if (is_sealed && writer_is_ok(&out->w) &&
+        ike_fragment_is_due(g, out->w.len + ike_keys_tag_len(&g->keys)))
+        return ike_fragment_seal(g, out, ret_data, ret_len);
     ike_build_end(&out->b, is_sealed ? ike_keys_tag_len(&g->keys) : 0);
     if (!writer_is_ok(&out->w))
         return out->w.error;
+    if (out->w.len > IKE_MESSAGE_CAP)
+        return ERR_FULL;
     if (is_sealed) {
         int error =
             ike_keys_seal(&g->keys, g->is_initiator, g->iv_counter++, out->w.base, out->w.len);
@@ -227,6 +237,7 @@ static int finish(struct ike_generation *g, struct ike_outgoing *out, uint8_t **
         return ERR_NOMEM;
     memcpy(data, out->w.base, out->w.len);
     *ret_data = data;
+    *ret_len = out->w.len;
     return ERR_OK;
 }
 
@@ -235,8 +246,9 @@ int ike_generation_request(struct ike_generation *g, struct ike_outgoing *out,
 {
     const struct ike_config *config = ike_sa_config(g->sa);
     uint8_t *data;
+    size_t len;
 
-    int error = finish(g, out, &data);
+    int error = finish(g, out, &data, &len);
     if (error != ERR_OK)
         return error;
     struct ike_request *r = &g->request;
@@ -244,7 +256,8 @@ int ike_generation_request(struct ike_generation *g, struct ike_outgoing *out,
     r->kind = kind;
     r->id = g->send_id++;
     r->data = data;
-    r->len = out->w.len;
+    r->len = len;
+    r->next_at = 0;
     r->is_to_send = true;
     r->was_repeated = false;
     r->sent_us = r->asked_us = now_us;
@@ -261,13 +274,14 @@ int ike_generation_respond(struct ike_generation *g, struct ike_outgoing *out,
                            const struct endpoint *remote, uint64_t request_hash)
 {
     uint8_t *data;
+    size_t len;
 
-    int error = finish(g, out, &data);
+    int error = finish(g, out, &data, &len);
     if (error != ERR_OK)
         return error;
     free(g->response.data);
     g->response = (struct ike_response){.data = data,
-                                        .len = out->w.len,
+                                        .len = len,
                                         .request_hash = request_hash,
                                         .is_to_send = true,
                                         .remote = *remote};

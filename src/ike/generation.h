@@ -7,6 +7,7 @@
 
 /* A message under construction in the table's buffer: one at a time. */
 struct ike_outgoing {
+    struct ike_header header;
     struct writer w;
     struct ike_builder b;
 };

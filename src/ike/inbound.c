@@ -1,6 +1,7 @@
 /* A message on its way in: window, decryption, form, legality, and the exchange that it belongs to
  * (RFC 7296, 2.1 to 2.3, 2.21). Until it has been decrypted nothing changes. */
 #include "ike/exchange.h"
+#include "ike/fragment.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
 #include "ike/rest.h"
@@ -67,6 +68,7 @@ struct opened {
     uint8_t first;
     const uint8_t *data;
     size_t len;
+    uint64_t hash; /* that tells the message, or its first fragment, when it is repeated */
 };
 
 /* Is the other end of this generation known to be the peer? */
@@ -75,13 +77,21 @@ static bool is_proven(const struct ike_generation *g)
     return (STATE_BIT(g->state) & STATES_RUNNING) != 0;
 }
 
-static int open_message(struct ike_generation *g, const uint8_t *message, size_t len,
+/* ERR_AGAIN: a fragment, and others are missing. */
+static int open_message(struct ike_generation *g, const struct ike_header *header,
+                        const uint8_t *message, size_t len, uint64_t now_us,
                         struct opened *ret_opened)
 {
     struct ike_table *table = g->sa->table;
 
     if (len > sizeof(table->in))
         return ERR_LIMIT;
+    if (header->next_payload == IKE_PAYLOAD_SKF) {
+        ret_opened->data = table->in;
+        return ike_fragment_take(g, header, message, len, now_us, &ret_opened->first,
+                                 &ret_opened->len, &ret_opened->hash);
+    }
+    ret_opened->hash = siphash(table->hash_key, message, len);
     memcpy(table->in, message, len);
     return ike_keys_open(&g->keys, !g->is_initiator, table->in, len, &ret_opened->first,
                          &ret_opened->data, &ret_opened->len);
@@ -141,11 +151,12 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
     struct opened opened;
     struct ike_outgoing out;
 
-    uint64_t hash = siphash(sa->table->hash_key, message, len);
     if (header->message_id + 1 == g->receive_id) {
+        const uint64_t hash = siphash(sa->table->hash_key, message, len);
         if (g->response.data == NULL || g->response.request_hash != hash)
             return ERR_REPLAY;
         g->response.is_to_send = true;
+        g->response.next_at = 0;
         g->response.remote = *remote;
         ike_mobility_repeated(sa, remote);
         return ERR_OK;
@@ -154,9 +165,9 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
         return ERR_REPLAY;
     if (sa->state == IKE_STATE_CLOSED || !may_request(g, header->exchange))
         return ERR_STATE;
-    int error = open_message(g, message, len, &opened);
+    int error = open_message(g, header, message, len, now_us, &opened);
     if (error != ERR_OK)
-        return error;
+        return error == ERR_AGAIN ? ERR_OK : error;
     bool was_proven = is_proven(g);
     /* As if it had been lost: a peer that keeps to the protocol asks again. */
     if (was_proven && !ike_sa_config(sa)->is_reliable &&
@@ -165,7 +176,7 @@ static int receive_request(struct ike_generation *g, const struct ike_header *he
     ike_generation_begin(g, &out, header->exchange, true, header->message_id);
     error = answer(g, header, &opened, remote, now_us, &out.b);
     if (error == ERR_OK)
-        error = ike_generation_respond(g, &out, remote, hash);
+        error = ike_generation_respond(g, &out, remote, opened.hash);
     if (error != ERR_OK)
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
     if (was_proven || is_proven(g))
@@ -205,9 +216,9 @@ static int receive_response(struct ike_generation *g, const struct ike_header *h
         return ERR_REPLAY;
     if (sa->state == IKE_STATE_CLOSED)
         return ERR_STATE;
-    int error = open_message(g, message, len, &opened);
+    int error = open_message(g, header, message, len, now_us, &opened);
     if (error != ERR_OK)
-        return error;
+        return error == ERR_AGAIN ? ERR_OK : error;
     bool was_proven = is_proven(g);
     /* The window is free again before the answer is acted on. */
     struct ike_request request = g->request;

@@ -5,6 +5,7 @@
 #include "ike/auth.h"
 #include "ike/child.h"
 #include "ike/exchange.h"
+#include "ike/fragment.h"
 #include "ike/life.h"
 #include "ike/nat.h"
 #include "ike/offer.h"
@@ -18,6 +19,7 @@ void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
     ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
     ike_nat_build(sa, b, spi_i, spi_r, &sa->remote);
     ike_auth_build_hashes(ike_sa_config(sa), b);
+    ike_fragment_offer(sa, b);
 }
 
 int ike_init_derive(struct ike_generation *g, const struct ike_algorithms *algorithms,
@@ -283,6 +285,7 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
     if (error != ERR_OK)
         return error;
     ike_auth_read_wishes(b->handshake, &m);
+    ike_fragment_read(b, &m);
     error = ike_init_derive(b, &choice.algorithms, &peer);
     if (error != ERR_OK) {
         ike_generation_free(b);

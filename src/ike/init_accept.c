@@ -3,6 +3,7 @@
 #include "crypto/memory.h"
 #include "ike/auth.h"
 #include "ike/exchange.h"
+#include "ike/fragment.h"
 #include "ike/init_half.h"
 #include "ike/life.h"
 #include "ike/nat.h"
@@ -166,6 +167,7 @@ int ike_init_accept(struct ike_table *table, struct ike_profile *profile,
         return error;
     }
     ike_nat_check(sa, &accepted.message, header->spi_i, 0, remote);
+    ike_fragment_read(sa->current, &accepted.message);
     *ret_sa = sa;
     return ERR_OK;
 }

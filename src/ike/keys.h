@@ -74,6 +74,9 @@ size_t ike_keys_tag_len(const struct ike_keys *keys);
  * under one key; with CBC the IV is random. is_initiator: the sender is the original initiator. */
 MUST_USE int ike_keys_seal(const struct ike_keys *keys, bool is_initiator, uint64_t counter,
                            uint8_t *message, size_t len);
+/* Where the parts of a message's SK or SKF payload lie. ERR_INVALID. */
+MUST_USE int ike_keys_locate(const struct ike_keys *keys, const uint8_t *message, size_t len,
+                             struct ike_sk *ret_sk);
 /* Opens a message in place: ret_data, inside message, holds the payloads. ERR_AUTH: not authentic.
  */
 MUST_USE int ike_keys_open(const struct ike_keys *keys, bool is_initiator, uint8_t *message,

@@ -1,6 +1,7 @@
 /* Messages on their way out: answers first, then what is asked next in each free window. */
 #include "ike/child.h"
 #include "ike/exchange.h"
+#include "ike/fragment.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
 #include "ike/timer.h"
@@ -65,18 +66,67 @@ int ike_outbound_start(struct ike_sa *sa, uint64_t now_us)
     return ERR_OK;
 }
 
-/* Writes one message if it is due; over a reliable transport it is not kept. */
-static int write_due(const struct ike_sa *sa, struct writer *w, uint8_t **data, size_t len,
-                     bool *is_to_send)
+/* Writes the next message of data, which is one, or several fragments. ERR_OK: *ret_is_last tells
+ * whether it was the last one. */
+static int write_next(struct writer *w, const uint8_t *data, size_t len, size_t *next_at,
+                      bool *ret_is_last)
 {
-    writer_bytes(w, *data, len);
+    const size_t next_len = ike_fragment_next_len(data + *next_at, len - *next_at);
+
+    writer_bytes(w, data + *next_at, next_len);
     if (!writer_is_ok(w))
         return w->error;
-    *is_to_send = false;
-    if (ike_sa_config(sa)->is_reliable) {
-        free(*data);
-        *data = NULL;
+    *next_at += next_len;
+    *ret_is_last = *next_at >= len;
+    if (*ret_is_last)
+        *next_at = 0;
+    return ERR_OK;
+}
+
+/* Over a reliable transport nothing is kept. */
+static void drop_sent(const struct ike_sa *sa, uint8_t **data)
+{
+    if (!ike_sa_config(sa)->is_reliable)
+        return;
+    free(*data);
+    *data = NULL;
+}
+
+static int write_response(const struct ike_sa *sa, struct ike_response *response, struct writer *w,
+                          struct endpoint *ret_remote)
+{
+    bool is_last;
+
+    int error = write_next(w, response->data, response->len, &response->next_at, &is_last);
+    if (error != ERR_OK)
+        return error;
+    *ret_remote = response->remote;
+    if (is_last) {
+        response->is_to_send = false;
+        drop_sent(sa, &response->data);
     }
+    return ERR_OK;
+}
+
+/* All fragments go the way of the first one. */
+static int write_request(struct ike_sa *sa, struct ike_request *request, struct writer *w,
+                         struct endpoint *ret_remote, uint64_t now_us)
+{
+    const bool is_first = request->next_at == 0;
+    bool is_last;
+
+    int error = write_next(w, request->data, request->len, &request->next_at, &is_last);
+    if (error != ERR_OK)
+        return error;
+    if (is_first) {
+        request->is_to_send = false;
+        request->to = *ike_mobility_next(sa, request, now_us);
+        request->goes_again = request->is_to_send;
+    }
+    *ret_remote = request->to;
+    request->is_to_send = !is_last || request->goes_again;
+    if (is_last)
+        drop_sent(sa, &request->data);
     return ERR_OK;
 }
 
@@ -87,20 +137,10 @@ int ike_sa_transmit(struct ike_sa *sa, struct writer *w, struct endpoint *ret_re
         ike_sa_fail(sa, IKE_REASON_FAILED_HERE, 0);
     ike_timer_update(sa);
     for (struct ike_generation *g = sa->generations; g != NULL; g = g->next) {
-        struct ike_response *response = &g->response;
-        struct ike_request *request = &g->request;
-        if (response->is_to_send && response->data != NULL) {
-            int error = write_due(sa, w, &response->data, response->len, &response->is_to_send);
-            if (error == ERR_OK)
-                *ret_remote = response->remote;
-            return error;
-        }
-        if (request->is_to_send && request->data != NULL) {
-            int error = write_due(sa, w, &request->data, request->len, &request->is_to_send);
-            if (error == ERR_OK)
-                *ret_remote = *ike_mobility_next(sa, request, now_us);
-            return error;
-        }
+        if (g->response.is_to_send && g->response.data != NULL)
+            return write_response(sa, &g->response, w, ret_remote);
+        if (g->request.is_to_send && g->request.data != NULL)
+            return write_request(sa, &g->request, w, ret_remote, now_us);
     }
     return ERR_AGAIN;
 }

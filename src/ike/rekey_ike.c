@@ -76,6 +76,7 @@ static int bear(struct ike_generation *g, const struct ike_rekey *rekey,
     if (error == ERR_OK) {
         error = ike_keys_rekey(&choice->algorithms, &g->keys, &secret, nonces, spi_i, spi_r,
                                &born->keys);
+        born->has_fragments = g->has_fragments;
         if (error == ERR_OK)
             *ret_born = born;
         else

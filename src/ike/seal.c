@@ -117,8 +117,8 @@ static int open_cbc(const struct ike_keys *keys, bool is_initiator, uint8_t *mes
     return cbc_decrypt(key, len, message + sk->iv_at, message + sk->data_at, sk->data_len);
 }
 
-static int locate(const struct ike_keys *keys, const uint8_t *message, size_t len,
-                  struct ike_sk *ret_sk)
+int ike_keys_locate(const struct ike_keys *keys, const uint8_t *message, size_t len,
+                    struct ike_sk *ret_sk)
 {
     int error = ike_sk_locate(message, len, ike_keys_iv_len(keys), ike_keys_tag_len(keys), ret_sk);
     if (error == ERR_OK && keys->material == NULL)
@@ -133,7 +133,7 @@ int ike_keys_seal(const struct ike_keys *keys, bool is_initiator, uint64_t count
 {
     struct ike_sk sk;
 
-    int error = locate(keys, message, len, &sk);
+    int error = ike_keys_locate(keys, message, len, &sk);
     if (error != ERR_OK)
         return error;
     return keys->algorithms.integ == HASH_NONE
@@ -146,7 +146,7 @@ int ike_keys_open(const struct ike_keys *keys, bool is_initiator, uint8_t *messa
 {
     struct ike_sk sk;
 
-    int error = locate(keys, message, len, &sk);
+    int error = ike_keys_locate(keys, message, len, &sk);
     if (error != ERR_OK)
         return error;
     error = keys->algorithms.integ == HASH_NONE ? open_aead(keys, is_initiator, message, &sk)

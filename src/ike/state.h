@@ -22,6 +22,7 @@
 #define IKE_CHILDREN_MAX    8         /* replaced and redundant ones included */
 #define IKE_GENERATIONS_MAX 8
 #define IKE_COOKIE2_LEN     16
+#define IKE_JOINED_CAP      8192 /* of a message that travels in fragments */
 
 /* What an outstanding request of ours is about. */
 enum ike_request_kind {
@@ -38,6 +39,7 @@ enum ike_request_kind {
 };
 
 struct ike_resumed;
+struct ike_reassembly;
 
 struct ike_notify_node {
     struct ike_notify_node *next;
@@ -65,8 +67,13 @@ struct ike_rekey {
 struct ike_request {
     enum ike_request_kind kind;
     uint32_t id;
-    uint8_t *data; /* the sealed message; NULL over a reliable transport once sent */
+    /* The sealed message, or its fragments one behind the other; NULL over a reliable transport
+     * once sent. */
+    uint8_t *data;
     size_t len;
+    size_t next_at;     /* what of it goes out next */
+    struct endpoint to; /* where the rest of it goes, too */
+    bool goes_again;    /* once it is out, at once */
     bool is_to_send;
     bool was_repeated;
     uint64_t sent_us;
@@ -86,8 +93,9 @@ struct ike_request {
 
 /* The last response, kept for the peer's retransmissions (RFC 7296, 2.1). */
 struct ike_response {
-    uint8_t *data;
+    uint8_t *data; /* as a request's */
     size_t len;
+    size_t next_at;
     uint64_t request_hash;
     bool is_to_send;
     struct endpoint remote;
@@ -156,6 +164,8 @@ struct ike_generation {
     uint32_t receive_id; /* of the peer's next request */
     struct ike_request request;
     struct ike_response response;
+    bool has_fragments;                /* both sides take them */
+    struct ike_reassembly *reassembly; /* of fragments (ike/fragment.h); NULL: none has come */
     struct ike_handshake *handshake;
     bool wants_delete; /* send a DELETE for it */
     uint64_t drop_us;
@@ -268,8 +278,8 @@ struct ike_table {
     uint64_t reply_second_us; /* start of the second that error replies are counted in */
     uint32_t reply_errors;
     uint8_t hash_key[16];
-    uint8_t in[IKE_MESSAGE_CAP];  /* the message being opened */
-    uint8_t out[IKE_MESSAGE_CAP]; /* the message being built */
+    uint8_t in[IKE_JOINED_CAP];  /* the message being opened */
+    uint8_t out[IKE_JOINED_CAP]; /* the message being built */
 };
 
 static inline const struct ike_config *ike_sa_config(const struct ike_sa *sa)

@@ -2,6 +2,7 @@
 #include "ike/timer.h"
 #include "crypto/memory.h"
 #include "ike/child.h"
+#include "ike/fragment.h"
 #include "ike/generation.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
@@ -55,6 +56,8 @@ static uint64_t generation_due(const struct ike_generation *g)
 {
     uint64_t due_us = g->drop_us;
 
+    if (g->reassembly != NULL)
+        due_us = deadline_min(due_us, g->reassembly->expires_us);
     if (g->request.kind == IKE_REQUEST_NONE)
         return due_us;
     if (g->request.data != NULL)
@@ -105,6 +108,10 @@ static void expire_generation(struct ike_generation *g, uint64_t now_us)
 {
     struct ike_sa *sa = g->sa;
 
+    if (g->reassembly != NULL && now_us >= g->reassembly->expires_us) {
+        ike_reassembly_free(g->reassembly);
+        g->reassembly = NULL;
+    }
     ike_generation_repeat(g, now_us);
     bool is_unanswered = g->request.kind != IKE_REQUEST_NONE && now_us >= g->request.timeout_us;
     if (is_unanswered && g->request.kind == IKE_REQUEST_WAKE && sa->is_resting)

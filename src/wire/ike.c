@@ -42,6 +42,7 @@ static const struct {
     {IKE_NOTIFY_TICKET_NACK, "TICKET_NACK"},
     {IKE_NOTIFY_TICKET_OPAQUE, "TICKET_OPAQUE"},
     {IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED, "CHILDLESS_IKEV2_SUPPORTED"},
+    {IKE_NOTIFY_FRAGMENTATION_SUPPORTED, "IKEV2_FRAGMENTATION_SUPPORTED"},
     {IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS, "SIGNATURE_HASH_ALGORITHMS"},
 };
 
@@ -77,6 +78,16 @@ int ike_header_parse(const uint8_t *message, size_t len, struct ike_header *ret_
     return ERR_OK;
 }
 
+uint32_t ike_header_len(const uint8_t *data, size_t len)
+{
+    struct reader r;
+
+    reader_init(&r, data, len);
+    reader_skip(&r, LENGTH_AT);
+    const uint32_t length = reader_u32(&r);
+    return reader_is_ok(&r) ? length : 0;
+}
+
 void ike_chain_init(struct ike_chain *chain, uint8_t first, const uint8_t *data, size_t len)
 {
     reader_init(&chain->reader, data, len);
@@ -105,7 +116,8 @@ int ike_chain_next(struct ike_chain *chain, struct ike_payload *ret_payload)
     p.body = reader_bytes(r, p.len);
     if (!reader_is_ok(r))
         return r->error;
-    chain->next = p.type == IKE_PAYLOAD_SK ? (uint8_t)IKE_PAYLOAD_NONE : p.next;
+    const bool is_sealed = p.type == IKE_PAYLOAD_SK || p.type == IKE_PAYLOAD_SKF;
+    chain->next = is_sealed ? (uint8_t)IKE_PAYLOAD_NONE : p.next;
     *ret_payload = p;
     return ERR_OK;
 }
@@ -159,6 +171,25 @@ void ike_build_sk(struct ike_builder *b, size_t iv_len, size_t block_len)
     b->block_len = block_len;
 }
 
+void ike_build_skf(struct ike_builder *b, uint8_t first, uint16_t number, uint16_t total,
+                   size_t iv_len, size_t block_len)
+{
+    ike_build_payload(b, IKE_PAYLOAD_SKF);
+    b->sk_at = b->payload_at;
+    b->payload_at = 0;
+    writer_patch_u8(b->w, b->sk_at, first);
+    writer_u16(b->w, number);
+    writer_u16(b->w, total);
+    writer_zero(b->w, iv_len);
+    b->sealed_at = b->w->len;
+    b->block_len = block_len;
+}
+
+void ike_build_close(struct ike_builder *b)
+{
+    end_payload(b);
+}
+
 void ike_build_end(struct ike_builder *b, size_t tag_len)
 {
     end_payload(b);
@@ -185,23 +216,33 @@ int ike_sk_locate(const uint8_t *message, size_t len, size_t iv_len, size_t tag_
     int error = ike_header_parse(message, len, &header);
     if (error != ERR_OK)
         return error;
-    if (header.next_payload != IKE_PAYLOAD_SK)
+    const bool is_fragment = header.next_payload == IKE_PAYLOAD_SKF;
+    if (header.next_payload != IKE_PAYLOAD_SK && !is_fragment)
         return ERR_INVALID;
     ike_chain_init(&chain, header.next_payload, message + IKE_HEADER_LEN, len - IKE_HEADER_LEN);
     error = ike_chain_next(&chain, &sk);
     if (error != ERR_OK)
         return error;
-    if (reader_left(&chain.reader) != 0 || sk.len < iv_len + 1 + tag_len)
+    const size_t head_len = is_fragment ? IKE_SKF_HEAD_LEN : 0;
+    if (reader_left(&chain.reader) != 0 || sk.len < head_len + iv_len + 1 + tag_len)
         return ERR_INVALID;
     size_t body_at = (size_t)(sk.body - message);
-    *ret_sk = (struct ike_sk){
-        .ad_len = body_at,
-        .iv_at = body_at,
-        .data_at = body_at + iv_len,
-        .data_len = sk.len - iv_len - tag_len,
+    struct ike_sk parts = {
+        .ad_len = body_at + head_len,
+        .iv_at = body_at + head_len,
+        .data_at = body_at + head_len + iv_len,
+        .data_len = sk.len - head_len - iv_len - tag_len,
         .tag_at = body_at + sk.len - tag_len,
         .inner = sk.next,
     };
+    if (is_fragment) {
+        parts.fragment_number = (uint16_t)(sk.body[0] << 8 | sk.body[1]);
+        parts.fragment_total = (uint16_t)(sk.body[2] << 8 | sk.body[3]);
+        if (parts.fragment_number == 0 || parts.fragment_number > parts.fragment_total ||
+            (parts.fragment_number > 1 && sk.next != IKE_PAYLOAD_NONE))
+            return ERR_INVALID;
+    }
+    *ret_sk = parts;
     return ERR_OK;
 }
 

@@ -47,6 +47,7 @@ enum ike_payload_type {
     IKE_PAYLOAD_CP = 47,
     IKE_PAYLOAD_EAP =
         48, /* up to here RFC 7296's own: never "unknown", whatever their critical bit */
+    IKE_PAYLOAD_SKF = 53, /* RFC 7383: one fragment of what an SK payload would hold */
 };
 
 enum ike_protocol {
@@ -120,6 +121,7 @@ enum ike_notify_type {
     IKE_NOTIFY_TICKET_NACK = 16412,
     IKE_NOTIFY_TICKET_OPAQUE = 16413,
     IKE_NOTIFY_CHILDLESS_IKEV2_SUPPORTED = 16418, /* RFC 6023 */
+    IKE_NOTIFY_FRAGMENTATION_SUPPORTED = 16430,   /* RFC 7383 */
     IKE_NOTIFY_SIGNATURE_HASH_ALGORITHMS = 16431, /* RFC 7427 */
     IKE_NOTIFY_PRIVATE_MIN = 40960,
     IKE_NOTIFY_USE_BEET_MODE = 40961, /* others' (strongSwan): no data, both sides send it */
@@ -144,6 +146,8 @@ struct ike_header {
     uint32_t message_id;
 };
 
+/* The length field of the message that data begins with; 0 below IKE_HEADER_LEN. */
+uint32_t ike_header_len(const uint8_t *data, size_t len);
 /* message: exactly one. ERR_TRUNCATED below IKE_HEADER_LEN; ERR_INVALID when its length field is
  * not len. Any version is taken: check major_version before anything else. */
 MUST_USE int ike_header_parse(const uint8_t *message, size_t len, struct ike_header *ret_header);
@@ -185,21 +189,30 @@ void ike_build_payload(struct ike_builder *b, enum ike_payload_type type);
 /* Starts the SK payload with an IV of iv_len bytes (zero, to be filled in): what follows is inside,
  * and padded to a multiple of block_len (1: not at all). */
 void ike_build_sk(struct ike_builder *b, size_t iv_len, size_t block_len);
+/* The same for an SKF payload (RFC 7383, 2.5). */
+void ike_build_skf(struct ike_builder *b, uint8_t first, uint16_t number, uint16_t total,
+                   size_t iv_len, size_t block_len);
+/* Ends the payload that is open, and no more: what stands behind b->sealed_at is then a chain. */
+void ike_build_close(struct ike_builder *b);
 /* Ends the message; with an SK payload adds padding, its length, and room for tag_len bytes. */
 void ike_build_end(struct ike_builder *b, size_t tag_len);
 
-/* Where the parts of an SK payload lie (RFC 7296, 3.14; RFC 5282, 3). */
+#define IKE_SKF_HEAD_LEN 4 /* fragment number and total, before the IV */
+
+/* Where the parts of an SK or SKF payload lie (RFC 7296, 3.14; RFC 5282, 3; RFC 7383, 2.5). */
 struct ike_sk {
     size_t ad_len;   /* associated data: from the start of the message */
     size_t iv_at;    /* right behind it */
     size_t data_at;  /* ciphertext: payloads, padding, pad length */
     size_t data_len; /* at least 1 */
     size_t tag_at;
-    uint8_t inner; /* type of the first payload inside */
+    uint8_t inner;            /* type of the first payload inside */
+    uint16_t fragment_number; /* from 1 */
+    uint16_t fragment_total;  /* 0: an SK payload */
 };
 
-/* Locates the parts in a whole message, which must consist of one SK payload. ERR_INVALID
- * otherwise, or when it is too short. */
+/* Locates the parts in a whole message, which must consist of one SK or SKF payload. ERR_INVALID
+ * otherwise, when it is too short, or for numbers of fragments that cannot be. */
 MUST_USE int ike_sk_locate(const uint8_t *message, size_t len, size_t iv_len, size_t tag_len,
                            struct ike_sk *ret_sk);
 /* Takes the padding off decrypted data: the length of the payloads in it. ERR_INVALID when the pad
