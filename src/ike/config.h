@@ -30,6 +30,7 @@ enum ike_cipher {
 #define IKE_FRAGMENT_LEN     (1280 - 40 - 8 - 4)
 #define IKE_FRAGMENT_LEN_MIN 256
 #define IKE_FRAGMENT_LEN_MAX 4000
+
 /* ESP's sequence numbers of 64 bits (RFC 4303, 2.2.1). */
 enum ike_esn_policy {
     IKE_ESN_POLICY_PREFER, /* offered first, short ones are taken */
@@ -72,6 +73,14 @@ struct ike_config {
     /* UDP: messages longer than this go in fragments where the peer takes them (RFC 7383): bytes
      * of one, at least IKE_FRAGMENT_LEN_MIN; 0: never, and none are taken. */
     uint16_t fragment_len;
+    /* UDP: the peer is made to see a NAT before us, so that it takes and sends ESP in UDP (RFC
+     * 7296, 2.23; as others do). */
+    bool forces_encapsulation;
+    /* Initiators that begin on port 500: the peer's port that they go on with where there is a NAT
+     * or encapsulation is forced, if the peer does NAT traversal; usually 4500. 0: none. */
+    uint16_t nat_port;
+    /* Children may be rekeyed without a key exchange of their own, where the peer wants that. */
+    bool is_pfs_optional;
     struct endpoint
         local; /* for NAT detection; ADDRESS_NONE or unspecified: shows as "behind NAT" */
 

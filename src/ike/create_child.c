@@ -36,7 +36,7 @@ int ike_rekey_new(enum kex_group group, struct ike_rekey **ret_rekey)
     struct ike_rekey *rekey = (struct ike_rekey *)calloc(1, sizeof(*rekey));
     if (rekey == NULL)
         return ERR_NOMEM;
-    int error = kex_init(&rekey->kex, group);
+    int error = group != KEX_NONE ? kex_init(&rekey->kex, group) : ERR_OK;
     if (error == ERR_OK)
         error = crypto_random(rekey->nonce, sizeof(rekey->nonce));
     if (error != ERR_OK) {

@@ -65,7 +65,7 @@ MUST_USE int ike_rekey_ike_answer(struct ike_generation *g, const struct ike_inc
                                   struct ike_builder *b);
 MUST_USE int ike_rekey_ike_finish(struct ike_generation *g, struct ike_request *request,
                                   const struct ike_incoming *in);
-/* Shared by both: draws key pair and nonce. */
+/* Shared by both: draws key pair (KEX_NONE: none) and nonce. */
 MUST_USE int ike_rekey_new(enum kex_group group, struct ike_rekey **ret_rekey);
 /* The group to rekey in. */
 enum kex_group ike_rekey_group(const struct ike_generation *g);

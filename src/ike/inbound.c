@@ -26,8 +26,9 @@ static const struct {
     uint32_t required;
     answer_request *answer;
 } requests[] = {
-    {IKE_EXCHANGE_AUTH, STATE_BIT(IKE_GENERATION_AUTH),
-     IKE_BIT(IKE_PAYLOAD_IDI) | IKE_BIT(IKE_PAYLOAD_AUTH), ike_authenticate_answer},
+    /* Without AUTH it is EAP that the peer wants (2.16), which is refused like a wrong proof. */
+    {IKE_EXCHANGE_AUTH, STATE_BIT(IKE_GENERATION_AUTH), IKE_BIT(IKE_PAYLOAD_IDI),
+     ike_authenticate_answer},
     {IKE_EXCHANGE_CREATE_CHILD_SA, STATES_RUNNING,
      IKE_BIT(IKE_PAYLOAD_SA) | IKE_BIT(IKE_PAYLOAD_NONCE), ike_create_child_answer},
     {IKE_EXCHANGE_INFORMATIONAL, STATES_RUNNING, 0, ike_informational_answer},

@@ -297,6 +297,7 @@ int ike_init_finish(struct ike_generation *g, const struct ike_header *header,
     if (!g->request.was_repeated && sa->current == g)
         ike_sa_measure(sa, now_us - g->request.sent_us);
     ike_nat_check(sa, &m, header->spi_i, header->spi_r, remote);
+    ike_nat_float(sa, &m);
     if (sa->current == g)
         sa->current = b;
     /* Should this answer not be the peer's own, then asking again brings that one. */

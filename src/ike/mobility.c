@@ -35,10 +35,19 @@ void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
                        ike_message_find_notify(message, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL);
 }
 
+/* Without MOBIKE a peer behind a NAT may still get another address or port from that (RFC
+ * 7296, 2.23). It is asked there, and believed when it has answered: nobody else has been sent that
+ * question. */
+static bool follows_nat(const struct ike_sa *sa)
+{
+    return sa->entry != NULL && !sa->is_mobile && sa->is_nat_there &&
+           !ike_sa_config(sa)->is_reliable;
+}
+
 /* By the RFC only the initiator moves. */
 static bool peer_may_move(const struct ike_sa *sa)
 {
-    return sa->is_symmetric || (sa->is_mobile && !sa->is_initiator);
+    return follows_nat(sa) || sa->is_symmetric || (sa->is_mobile && !sa->is_initiator);
 }
 
 static bool we_may_move(const struct ike_sa *sa)
@@ -221,6 +230,7 @@ int ike_mobility_ask(struct ike_generation *g, struct ike_builder *b)
     r->has_cookie2 = false;
     if (!sa->is_mobile) {
         sa->wants_update = false;
+        r->is_challenge = sa->has_candidate;
         return ERR_OK;
     }
     int error = crypto_random(r->cookie2, sizeof(r->cookie2));
@@ -262,11 +272,12 @@ int ike_mobility_finish(struct ike_sa *sa, const struct ike_request *request,
 {
     struct ike_notify cookie;
 
-    if (!request->has_cookie2 || !request->is_challenge || !sa->has_candidate ||
-        !endpoint_is_equal(remote, &sa->candidate) ||
-        !ike_message_find_notify(message, IKE_NOTIFY_COOKIE2, &cookie) ||
-        cookie.len != sizeof(request->cookie2) ||
-        !crypto_is_equal(cookie.data, request->cookie2, sizeof(request->cookie2)))
+    if (!request->is_challenge || !sa->has_candidate || !endpoint_is_equal(remote, &sa->candidate))
+        return ERR_OK;
+    if (sa->is_mobile &&
+        (!request->has_cookie2 || !ike_message_find_notify(message, IKE_NOTIFY_COOKIE2, &cookie) ||
+         cookie.len != sizeof(request->cookie2) ||
+         !crypto_is_equal(cookie.data, request->cookie2, sizeof(request->cookie2))))
         return ERR_OK;
     struct ike_event *event = ike_events_add(sa, IKE_EVENT_PATH_CHANGED, 0);
     if (event == NULL)

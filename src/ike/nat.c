@@ -31,6 +31,18 @@ static void build_one(struct ike_builder *b, uint16_t type, uint64_t spi_i, uint
         ike_build_notify(b, type, hash, sizeof(hash));
 }
 
+/* The hash of no address. */
+static void build_wrong(struct ike_builder *b)
+{
+    uint8_t hash[SHA1_LEN];
+
+    int error = crypto_random(hash, sizeof(hash));
+    if (error != ERR_OK)
+        writer_fail(b->w, error);
+    else
+        ike_build_notify(b, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, hash, sizeof(hash));
+}
+
 void ike_nat_build(const struct ike_sa *sa, struct ike_builder *b, uint64_t spi_i, uint64_t spi_r,
                    const struct endpoint *remote)
 {
@@ -38,7 +50,10 @@ void ike_nat_build(const struct ike_sa *sa, struct ike_builder *b, uint64_t spi_
 
     if (config->is_reliable || ike_is_carried(&sa->remote))
         return;
-    build_one(b, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, &config->local);
+    if (config->forces_encapsulation)
+        build_wrong(b);
+    else
+        build_one(b, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, &config->local);
     build_one(b, IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP, spi_i, spi_r, remote);
 }
 
@@ -73,4 +88,16 @@ void ike_nat_check(struct ike_sa *sa, const struct ike_message *message, uint64_
     sa->is_nat_there = !fits(message, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, spi_i, spi_r, remote);
     sa->is_nat_here =
         !fits(message, IKE_NOTIFY_NAT_DETECTION_DESTINATION_IP, spi_i, spi_r, &config->local);
+}
+
+void ike_nat_float(struct ike_sa *sa, const struct ike_message *message)
+{
+    const struct ike_config *config = ike_sa_config(sa);
+    const bool is_wanted = config->forces_encapsulation || sa->is_nat_here || sa->is_nat_there;
+
+    if (config->nat_port == 0 || sa->remote.port != IKE_PORT || !is_wanted ||
+        !ike_message_find_notify(message, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, NULL))
+        return;
+    sa->remote.port = config->nat_port;
+    sa->is_floated = true;
 }

@@ -11,9 +11,10 @@ int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child, uin
     struct ike_sa *sa = g->sa;
     struct ike_outgoing out;
     struct ike_rekey *rekey;
+    const enum kex_group group = sa->lacks_pfs ? KEX_NONE : ike_rekey_group(g);
 
     child->wants_rekey = false;
-    int error = ike_rekey_new(ike_rekey_group(g), &rekey);
+    int error = ike_rekey_new(group, &rekey);
     if (error != ERR_OK)
         return error;
     g->request.rekey = rekey;
@@ -24,9 +25,10 @@ int ike_rekey_child_begin(struct ike_generation *g, struct ike_child *child, uin
     ike_generation_begin(g, &out, IKE_EXCHANGE_CREATE_CHILD_SA, false, g->send_id);
     ike_build_child_notify(&out.b, IKE_NOTIFY_REKEY_SA, (uint8_t)suite_protocol(child->suite),
                            child->spi_in);
-    ike_child_offer(sa, &out.b, rekey->spi_in, true);
+    ike_child_offer(sa, &out.b, rekey->spi_in, group != KEX_NONE);
     ike_build_nonce(&out.b, rekey->nonce, sizeof(rekey->nonce));
-    ike_build_own_ke(&out.b, &rekey->kex);
+    if (group != KEX_NONE)
+        ike_build_own_ke(&out.b, &rekey->kex);
     ike_child_offer_ts(sa, &out.b);
     return ike_generation_request(g, &out, IKE_REQUEST_REKEY_CHILD, now_us);
 }
@@ -73,7 +75,7 @@ int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, st
     error = ike_child_draw_spi(sa, &rekey->spi_in);
     if (error != ERR_OK)
         goto done;
-    if (kex_derive(&rekey->kex, peer->data, peer->len, &secret) != ERR_OK) {
+    if (peer != NULL && kex_derive(&rekey->kex, peer->data, peer->len, &secret) != ERR_OK) {
         ike_build_notify(b, IKE_NOTIFY_INVALID_SYNTAX, NULL, 0);
         goto done;
     }
@@ -81,7 +83,7 @@ int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, st
         .terms = terms,
         .spi_in = rekey->spi_in,
         .keys = &g->keys,
-        .secret = &secret,
+        .secret = peer != NULL ? &secret : NULL,
         .nonces = {peer_nonce->body, peer_nonce->len, rekey->nonce, sizeof(rekey->nonce)},
         .rekey_of = old != NULL ? old->number : 0,
         .is_outbound = old == NULL, /* there is no other one, and the answer is on its way */
@@ -96,9 +98,10 @@ int ike_child_create(struct ike_generation *g, const struct ike_incoming *in, st
         goto done;
     if (old != NULL)
         replace(g, old, child, &birth.nonces);
-    ike_child_answer(sa, b, terms, rekey->spi_in, true);
+    ike_child_answer(sa, b, terms, rekey->spi_in, peer != NULL);
     ike_build_nonce(b, rekey->nonce, sizeof(rekey->nonce));
-    ike_build_own_ke(b, &rekey->kex);
+    if (peer != NULL)
+        ike_build_own_ke(b, &rekey->kex);
     ike_child_answer_ts(sa, b, terms);
     *ret_child = child;
 done:
@@ -126,15 +129,17 @@ int ike_rekey_child_answer(struct ike_generation *g, const struct ike_incoming *
         ike_build_notify(b, IKE_NOTIFY_TEMPORARY_FAILURE, NULL, 0);
         return ERR_OK;
     }
-    uint16_t notify = ike_child_read_offer(g->sa, in->message, true, &terms);
-    if (notify == 0)
+    const bool has_ke = in->message->ke.body != NULL || !ike_sa_config(g->sa)->is_pfs_optional;
+    uint16_t notify = ike_child_read_offer(g->sa, in->message, has_ke, &terms);
+    if (notify == 0 && has_ke)
         notify = ike_read_ke(in->message, terms.choice.group, &peer);
     if (notify != 0) {
         ike_refuse_ke(b, notify, terms.choice.group);
         return ERR_OK;
     }
     struct ike_child *child;
-    return ike_child_create(g, in, old, &terms, &peer, b, &child);
+    g->sa->lacks_pfs = !has_ke;
+    return ike_child_create(g, in, old, &terms, has_ke ? &peer : NULL, b, &child);
 }
 
 /* The peer did not rekey. It may have lost the child; else we try again, until its hard lifetime.
@@ -148,6 +153,17 @@ static int finish_refused(struct ike_sa *sa, struct ike_child *old, uint16_t not
         return ike_child_end(sa, old, IKE_REASON_CLOSED_BY_PEER, now_us);
     old->rekey_us = ike_timer_retry(ike_sa_config(sa), now_us);
     return ERR_OK;
+}
+
+/* A peer that is configured without a key exchange for children refuses all that have one: true
+ * where it is asked without, then. */
+static bool drop_pfs(struct ike_sa *sa, const struct ike_rekey *rekey, uint16_t notify)
+{
+    if (notify != IKE_NOTIFY_NO_PROPOSAL_CHOSEN || rekey->kex.group == KEX_NONE ||
+        !ike_sa_config(sa)->is_pfs_optional)
+        return false;
+    sa->lacks_pfs = true;
+    return true;
 }
 
 /* Ours has lost against the peer's: it goes, by our DELETE. The peer deletes the old one once it
@@ -198,11 +214,17 @@ int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request
         old->wants_rekey = old->state == IKE_CHILD_LIVE;
         return ERR_OK;
     }
+    if (m->sa.body == NULL && drop_pfs(sa, rekey, ike_message_error(m)) && old != NULL) {
+        old->wants_rekey = old->state == IKE_CHILD_LIVE;
+        return ERR_OK;
+    }
     if (m->sa.body == NULL)
         return finish_refused(sa, old, ike_message_error(m), in->now_us);
-    if (m->nonce.body == NULL || ike_child_read_answer(sa, m, true, &terms) != 0 ||
-        ike_read_ke(m, rekey->kex.group, &peer) != 0 || terms.choice.group != rekey->kex.group ||
-        kex_derive(&rekey->kex, peer.data, peer.len, &secret) != ERR_OK) {
+    const bool has_ke = rekey->kex.group != KEX_NONE;
+    if (m->nonce.body == NULL || ike_child_read_answer(sa, m, has_ke, &terms) != 0 ||
+        terms.choice.group != rekey->kex.group ||
+        (has_ke && (ike_read_ke(m, rekey->kex.group, &peer) != 0 ||
+                    kex_derive(&rekey->kex, peer.data, peer.len, &secret) != ERR_OK))) {
         ike_sa_part(sa, IKE_REASON_PROTOCOL, in->now_us);
         return ERR_OK;
     }
@@ -212,7 +234,7 @@ int ike_rekey_child_finish(struct ike_generation *g, struct ike_request *request
         .terms = &terms,
         .spi_in = rekey->spi_in,
         .keys = &g->keys,
-        .secret = &secret,
+        .secret = has_ke ? &secret : NULL,
         .nonces = {rekey->nonce, sizeof(rekey->nonce), m->nonce.body, m->nonce.len},
         .is_ours = true,
         .rekey_of = rekey->child,

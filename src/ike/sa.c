@@ -99,6 +99,11 @@ bool ike_sa_is_nat_there(const struct ike_sa *sa)
     return sa->is_nat_there;
 }
 
+bool ike_sa_is_floated(const struct ike_sa *sa)
+{
+    return sa->is_floated;
+}
+
 void ike_sa_spis(const struct ike_sa *sa, uint64_t *ret_initiator, uint64_t *ret_responder)
 {
     *ret_initiator = sa->current != NULL ? sa->current->spi_i : 0;

@@ -144,6 +144,9 @@ uint64_t ike_sa_round_trip_us(const struct ike_sa *sa);
 /* What NAT detection found (RFC 7296, 2.23); false over TCP. */
 bool ike_sa_is_nat_here(const struct ike_sa *sa);
 bool ike_sa_is_nat_there(const struct ike_sa *sa);
+/* Initiators: has it gone over from port 500 to the port for NATs (ike_config.nat_port)? From then
+ * on its messages go from our own such port, and have the non-ESP marker. */
+bool ike_sa_is_floated(const struct ike_sa *sa);
 /* The SPIs of the current generation, for logs. */
 void ike_sa_spis(const struct ike_sa *sa, uint64_t *ret_initiator, uint64_t *ret_responder);
 

@@ -244,6 +244,8 @@ struct ike_sa {
     struct endpoint left; /* the path before, from which late messages come */
     uint64_t left_until_us;
     bool is_nat_here, is_nat_there;
+    bool is_floated;            /* from port 500 to that for NATs */
+    bool lacks_pfs;             /* the peer rekeys children without a key exchange */
     enum kex_group rekey_group; /* that the peer has asked for; KEX_NONE: the IKE SA's */
     unsigned regroup_count;     /* times that it did so, since the last rekey that succeeded */
     const struct ike_peer_entry *entry; /* the configured peer that it is; NULL: a Detec host */

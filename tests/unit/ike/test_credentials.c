@@ -379,6 +379,7 @@ static void test_choice_of_peer(void **state)
         p.net.nodes[1].config.peer_count = 3;
         p.entries[0].own.name = name_of("one.example.net");
         p.entries[0].own.psk = secrets[1];
+        p.entries[0].own.psk_len = sizeof(secrets[1]);
         p.entries[0].expected.name = name_of("*");
         pair_connect(&p);
         expect_bad(&p, false, IKE_REASON_PEER_NOT_AUTHENTIC);
