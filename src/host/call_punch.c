@@ -271,6 +271,14 @@ static void on_failed(struct call *call, const struct punch_event *event, uint64
         call_attempt_failed(call, why, now_us);
 }
 
+/* It has met on a socket that cannot be kept. */
+static void on_no_room(struct call *call, uint64_t now_us)
+{
+    static const char why[] = "too many tunnels have a socket of their own";
+    if (call->state == CALL_PUNCHING && !call_try_relay(call, why, now_us))
+        call_attempt_failed(call, why, now_us);
+}
+
 static void on_port(struct nat_wait *wait, uint64_t now_us)
 {
     struct call *call = CONTAINER_OF(wait, struct call, nat_wait);
@@ -331,8 +339,10 @@ void call_pump_punches(struct host *host, uint64_t now_us)
             continue;
         switch (event.type) {
         case PUNCH_NOMINATED:
-            sockets_release(host, call, event.endpoint.socket);
-            on_nominated(call, &event, now_us);
+            if (sockets_release(host, call, event.endpoint.socket))
+                on_nominated(call, &event, now_us);
+            else
+                on_no_room(call, now_us);
             break;
         case PUNCH_FAILED:
             sockets_release(host, call, 0);

@@ -214,8 +214,10 @@ static int open_sockets(struct netcheck *netcheck, unsigned count)
 static int begin(struct netcheck *netcheck, uint64_t lifetime_us)
 {
     struct host *host = netcheck->host;
-    struct behaviour_config config = {
-        .server = netcheck->server, .pool = &host->config.pool, .lifetime_us = lifetime_us};
+    struct behaviour_config config = {.server = netcheck->server,
+                                      .pool = &host->config.pool,
+                                      .nat64 = host->nat64.prefixes,
+                                      .lifetime_us = lifetime_us};
     int error = open_sockets(netcheck, behaviour_socket_count(lifetime_us));
     if (error != ERR_OK)
         return error;

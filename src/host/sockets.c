@@ -237,18 +237,19 @@ static void keep(struct host *host, struct path_socket *socket)
              now_us + (hand_over(host, socket) ? LOOK_US : RETRY_US));
 }
 
-void sockets_release(struct host *host, const struct call *call, uint16_t kept)
+bool sockets_release(struct host *host, const struct call *call, uint16_t kept)
 {
     struct sockets *sockets = &host->sockets;
     for (size_t i = sockets->count; i-- > 0;) {
         struct path_socket *socket = sockets->all[i];
         if (socket->call != call)
             continue;
-        if (socket->number == kept)
+        if (socket->number == kept && sockets->kept < DATAPATH_SOCKETS_MAX)
             keep(host, socket);
         else
             (void)close_socket(host, &sockets->all[i]);
     }
+    return sockets_find(host, kept) != NULL; /* also one of another tunnel's */
 }
 
 void sockets_close(struct host *host)

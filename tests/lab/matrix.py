@@ -97,6 +97,17 @@ KINDS = [
 ]
 
 
+def netcheck(kind):
+    """(mapping, filtering, order of ports or None where it does not show) as `detec netcheck` has to call them (RFC 5780)."""
+    if not kind.has_udp:
+        return "unknown", "unknown", None
+    filtering = {ANYBODY: "endpoint-independent", ADDRESS: "address-dependent", ENDPOINT: "address-and-port-dependent"}[kind.filtering]
+    if not kind.has_ipv4 or "firewall" in kind.site or kind.site.get("nat") == "none":
+        return "none", filtering, "preserved"
+    mapping = {INDEPENDENT: "endpoint-independent", BY_ADDRESS: "address-dependent"}.get(kind.mapping, "address-and-port-dependent")
+    return mapping, filtering, {RANDOM: "random", BY_ADDRESS: "random", SEQUENTIAL: "sequential"}.get(kind.mapping)
+
+
 FAMILIES = {  # what README says of them
     "independent, easier": "one port for all; the filter asks for the address at most (public hosts, full cones, address-restricted)",
     "independent, by port": "one port for all; who is let in has been sent to (port-restricted, firewalls, double and carrier-grade NAT)",

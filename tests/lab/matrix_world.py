@@ -83,15 +83,23 @@ class Pair(topologies.Calls):
                                                     listen="[::]:4500", dns="[::]:53", stun_alternate_address=SECOND)
         self.connector_node.ip(f"addr add {SECOND}/24 dev eth0")
         for name, host in (("a", self.a), ("b", self.b)):
-            if self.kinds[name].site.get("allowed") == "proxy":
-                host.sections["host"]["proxy"] = f"http://{self.proxy_node.address}:3128"
+            self._set_proxy(name, host)
+
+    def _set_proxy(self, name, host):
+        if self.kinds[name].site.get("allowed") == "proxy":
+            host.sections["host"]["proxy"] = f"http://{self.proxy_node.address}:3128"
+
+    @staticmethod
+    def _number(name):
+        """Of a router's network, so that no two have the same: nata, natb, natc … (and nataout, the one before that)."""
+        return ord(name[3]) - ord("a")
 
     def make_nat(self, name, outside, lan, kind, quality):
         if not isinstance(kind, matrix.Kind):  # an outer NAT's options
             return super().make_nat(name, outside, lan, kind, quality)
         site = kind.site
         if "nat64" in site:
-            router = topologies_ipv6.Router(self.lab, self.net, name, outside, 0xa if name == "nata" else 0xb, ipv4=False, firewall=True,
+            router = topologies_ipv6.Router(self.lab, self.net, name, outside, 0xa + self._number(name), ipv4=False, firewall=True,
                                             nat64=site["nat64"])
             self.routers[name] = router
             router.node.lan = router.lan
@@ -132,7 +140,7 @@ class Pair(topologies.Calls):
 
     def _add_ipv6(self, name, nat, outside, what):
         """Gives the router's LAN IPv6 addresses of its own, reached through the router as it pleases."""
-        net6 = ipaddress.ip_network("2001:db8:a::/64" if name == "nata" else "2001:db8:b::/64")
+        net6 = ipaddress.ip_network(f"2001:db8:{0xa + self._number(name):x}::/64")
         own = outside.network6[int(ipaddress.ip_address(nat.address)) & 0xff]
         nat.sysctl("net.ipv6.conf.all.forwarding=1")
         labs.command("ip", "-6", "-n", nat.namespace, "-batch", "-", text=f"addr add {own}/64 dev wan nodad\naddr add {net6[1]}/64 dev lan nodad\n"
@@ -146,7 +154,7 @@ class Pair(topologies.Calls):
         """A NAT with several addresses of its own; returns the segment of its customers."""
         first = outside.next_host()
         publics = [str(outside.network[outside.next_host()]) for _ in range(count - 1)]
-        lan = "100.64.0.0/24" if name.startswith("nata") else "100.64.1.0/24"
+        lan = f"100.64.{self._number(name)}.0/24"
         return self.lab.emulated_nat(name, outside, lan=lan, address=str(outside.network[first]), publics=publics, quality=quality,
                                      lan_quality=quality, ports="random", hairpin=hairpin, seed=new_seed()).lan
 
@@ -155,7 +163,7 @@ class Pair(topologies.Calls):
         node = labs.Node(self.lab, name)
         self.lab.join(node, outside, quality=quality, interface="wan", ipv6=False)
         node.sysctl("net.ipv4.ip_forward=1")
-        node.lan = labs.Segment(node, "lan", "192.0.2.0/28" if name == "nata" else "192.0.2.16/28")
+        node.lan = labs.Segment(node, "lan", f"192.0.2.{16 * self._number(name)}/28")
         outside.node.ip(f"route add {node.lan.network} via {node.address}")
         node.nft("""table ip filter { chain forward { type filter hook forward priority 0
             iifname "wan" ct state != { established, related } drop
@@ -179,7 +187,6 @@ class Pair(topologies.Calls):
         node.use_resolver(self.resolver.addresses[1 if is_ipv6_only else 0], options="timeout:3")
         return node
 
-
     def _make_behind_nat64(self, name, router, quality):
         """A host with IPv6 alone and a resolver that makes up addresses for what has none."""
         node = labs.Node(self.lab, name)
@@ -190,6 +197,21 @@ class Pair(topologies.Calls):
             self.dns64 = topologies_ipv6.Dns64(self.lab.host("dns64", self.net.east), self.kinds[name].site["nat64"], self.resolver_node.address)
         node.use_resolver(self.dns64.addresses[1], options="timeout:3")
         return node
+
+
+class Many(Pair):
+    """A host behind each of these kinds, in one world, without delay; the first two are a and b."""
+
+    def __init__(self, lab, kinds):
+        super().__init__(lab, *kinds[:2])
+        self.hosts = [(kinds[0], self.a), (kinds[1], self.b)]
+        for number, kind in enumerate(kinds[2:], 2):
+            name = chr(ord("a") + number)
+            self.kinds.update({name: kind, f"nat{name}": kind})
+            nat = self.make_nat(f"nat{name}", self.net.west, f"10.0.{number + 1}.0/24", kind, None)
+            host = programs.Host(self.make_node(name, nat, self.net.west, None), self.connector, f"{name}.{ZONE}", **kind.settings)
+            self._set_proxy(name, host)
+            self.hosts.append((kind, host))
 
 
 class Neighbours(Pair):

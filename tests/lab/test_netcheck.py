@@ -9,6 +9,8 @@ import socket
 
 import pytest
 
+import matrix
+import matrix_world
 import topologies
 from lab import wait_until
 
@@ -91,6 +93,22 @@ def test_emulated_nats(lab):
             assert result["ports"] == "preserved", run.log
         if mapping == "ei":
             assert result["hairpin"] is hairpin, run.log
+
+
+def test_every_kind_of_the_matrix(lab):
+    """All that the matrix puts hosts behind (matrix.py), in one world: as RFC 5780 has it, and UDP blocked where it is."""
+    world = matrix_world.Many(lab, matrix.KINDS)
+    world.start([host for _, host in world.hosts], login_within=60)
+    program = world.a.program.parent.parent / "cli/detec"
+    runs = [(kind, host.node.start(program, "netcheck", "--json", "--socket", host.socket_path)) for kind, host in world.hosts]
+    seen, expected = {}, {}
+    for kind, run in runs:
+        assert run.popen.wait(60) == 0, run.log
+        result = json.loads(run.log)
+        mapping, filtering, ports = expected[kind.name] = matrix.netcheck(kind)
+        seen[kind.name] = (result["mapping"], result["filtering"], result["ports"] if ports else None)
+        assert result["is_udp_open"] is kind.has_udp, run.log
+    assert seen == expected
 
 
 def test_double_nat_and_narrow_path(lab):

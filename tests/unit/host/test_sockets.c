@@ -76,8 +76,44 @@ static void test_full_queue(void **state)
     free(host);
 }
 
+/* Calls that fan out at the same time, and all meet: no more are kept than the data path takes, and
+ * the one too many is told so. */
+static void test_one_too_many(void **state)
+{
+    struct host *host = calloc(1, sizeof(*host));
+    uint16_t numbers[DATAPATH_SOCKETS_MAX + 1];
+    assert_non_null(host);
+    assert_int_equal(uv_loop_init(&host->loop), 0);
+    assert_int_equal(task_queue_init(&host->tasks, &host->loop), ERR_OK);
+    assert_int_equal(map_init(&host->peers_by_name, seed), ERR_OK);
+    added = removed = refusals = 0;
+    for (size_t i = 0; i <= DATAPATH_SOCKETS_MAX; i++) {
+        struct call *const call = (struct call *)((char *)host + i); /* only compared */
+        if (sockets_open(host, call, 1, &numbers[i]) == 0)
+            skip();
+    }
+    host->datapath = (struct datapath *)host;
+    for (size_t i = 0; i <= DATAPATH_SOCKETS_MAX; i++) {
+        const struct call *call = (struct call *)((char *)host + i);
+        const bool is_kept = i < DATAPATH_SOCKETS_MAX;
+        assert_int_equal(sockets_release(host, call, numbers[i]), is_kept);
+        assert_int_equal(sockets_find(host, numbers[i]) != NULL, is_kept);
+    }
+    assert_int_equal(added, DATAPATH_SOCKETS_MAX);
+    assert_int_equal(host->sockets.count, DATAPATH_SOCKETS_MAX);
+    host->datapath = NULL;
+    sockets_close(host);
+    task_queue_close(&host->tasks);
+    (void)uv_run(&host->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&host->loop), 0);
+    task_queue_done(&host->tasks);
+    map_done(&host->peers_by_name);
+    free(host);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_queue)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_full_queue),
+                                       cmocka_unit_test(test_one_too_many)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
