@@ -332,7 +332,10 @@ bool nat_may_map_anew(const struct host *host)
     if (nat == NULL || (nat->seen.port != 0 && is_own_address(host, &nat->seen.address)) ||
         portmap_endpoints(host->portmap, &mapped, 1) > 0)
         return false;
-    return nat->has_result ? is_mapped_anew(nat->result.mapping) : nat->learning != NULL;
+    if (nat->has_result)
+        return is_mapped_anew(nat->result.mapping);
+    /* One that leaves ports as they are has one for all destinations, as a rule. */
+    return nat->learning != NULL && nat->seen.port != host->config.port;
 }
 
 /* ---- which was given out last ---- */

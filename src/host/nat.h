@@ -35,7 +35,8 @@ enum behaviour_kind nat_correct_filtering(const struct host *host, enum behaviou
 /* Nothing else should be asked of the connector's second address meanwhile. */
 bool nat_is_learning(const struct host *host);
 /* Will what we send to a stranger leave from another port than the one that the connector sees, for
- * all that is known? True also as long as that is being found out. */
+ * all that is known? True also as long as that is being found out, unless the NAT has left our port
+ * as it is. */
 bool nat_may_map_anew(const struct host *host);
 /* True: it has to be asked which port the NAT gave out last; run follows within NAT_WAIT_US. Where
  * nothing carries data until there is a direct path (is_all), what the NAT is like is waited for
