@@ -28,8 +28,8 @@ struct sockets {
  * is no room, or as many as may be are kept already. */
 unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint16_t *ret_first);
 /* The call needs them no more: all are closed but number `kept` (0: none), which goes to the data
- * path, and is closed when no tunnel has used it for a while. False: that one is closed, too, as the
- * data path has as many as it takes: calls that fan out at the same time may all meet. */
+ * path, and is closed when no tunnel has used it for a while. False: that one is closed, too, as
+ * the data path has as many as it takes: calls that fan out at the same time may all meet. */
 bool sockets_release(struct host *host, const struct call *call, uint16_t kept);
 /* The one to send from, 0 included; NULL: it is no more. */
 struct udp *sockets_find(struct host *host, uint16_t number);
