@@ -247,7 +247,7 @@ def test_a_restarted_connector_is_resumed(lab):
 
 def test_black_holed_and_moved(lab):
     """The connector's address is a black hole now, and DNS names another one: found while the old one is still being tried."""
-    calls = make(lab)
+    calls = make(lab, a={"lease": "30s"})  # whose connection is asked about each 10 s
     start(calls)
     log_in(calls)
     second = lab.host("second", calls.net.east)

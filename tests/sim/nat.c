@@ -112,17 +112,17 @@ static struct endpoint choose_outer(struct net *net, struct router *router,
 
 static void note_seen(struct mapping *mapping, const struct endpoint *remote)
 {
-    for (unsigned i = 0; i < mapping->seen_count; i++) {
-        if (endpoint_is_equal(&mapping->seen[i], remote))
-            return;
-    }
-    if (mapping->seen_count == mapping->seen_cap) {
+    unsigned at = 0;
+    while (at < mapping->seen_count && !endpoint_is_equal(&mapping->seen[at].remote, remote))
+        at++;
+    if (at == mapping->seen_cap) {
         mapping->seen_cap = mapping->seen_cap > 0 ? mapping->seen_cap * 2 : 4;
         mapping->seen = realloc(mapping->seen, mapping->seen_cap * sizeof(*mapping->seen));
         if (mapping->seen == NULL)
             abort();
     }
-    mapping->seen[mapping->seen_count++] = *remote;
+    mapping->seen_count += at == mapping->seen_count;
+    mapping->seen[at] = (struct seen){*remote, mapping->expires_us};
 }
 
 static struct mapping *map_out(struct net *net, struct router *router, const struct endpoint *inner,
@@ -172,15 +172,19 @@ bool nat_outbound(struct net *net, int index, struct passage *passage, uint64_t 
     return true;
 }
 
-static bool may_enter(const struct router *router, const struct mapping *mapping,
-                      const struct endpoint *remote)
+static bool may_enter(const struct router *router, struct mapping *mapping,
+                      const struct endpoint *remote, uint64_t now_us)
 {
     const enum dependence filtering = router->kind.is_kernel ? APD : router->kind.filtering;
     if (filtering == EI)
         return true;
     for (unsigned i = 0; i < mapping->seen_count; i++) {
-        if (depends_alike(filtering, &mapping->seen[i], remote))
-            return true;
+        struct seen *seen = &mapping->seen[i];
+        if (seen->until_us <= now_us || !depends_alike(filtering, &seen->remote, remote))
+            continue;
+        if (router->kind.does_inbound_refresh)
+            seen->until_us = now_us + router->kind.lifetime_us;
+        return true;
     }
     return false;
 }
@@ -212,7 +216,7 @@ bool nat_inbound(struct net *net, int index, struct passage *passage, uint64_t n
             mapping->expires_us = now_us + 30 * SECOND_US;
             return false;
         }
-        if (!may_enter(router, mapping, &passage->src))
+        if (!may_enter(router, mapping, &passage->src, now_us))
             continue;
         if (router->kind.does_inbound_refresh)
             mapping->expires_us = now_us + router->kind.lifetime_us;

@@ -39,7 +39,10 @@ struct mapping {
     struct endpoint inner, outer;
     struct endpoint remote; /* mapped for this one alone: by address, or address and port */
     uint64_t expires_us;
-    struct endpoint *seen; /* remotes that were sent to */
+    struct seen {
+        struct endpoint remote;
+        uint64_t until_us;
+    } * seen; /* remotes that were sent to */
     unsigned seen_count, seen_cap;
     bool is_foreign; /* a kernel's entry of a stranger's packet to the NAT itself */
 };

@@ -130,6 +130,12 @@ void raider_see(struct raider *raider, const struct passage *passage, const uint
     const size_t at =
         raider->count < CAUGHT_MAX ? raider->count++ : (size_t)rng_below(rng, CAUGHT_MAX);
     struct caught *caught = &raider->caught[at];
+    /* Faster than the original: whoever believes the sender's address answers to the wrong one. */
+    if (rng_chance(rng, 100)) {
+        const struct endpoint own = {raider->sim->net.links[RAIDER_LINK].ipv4,
+                                     (uint16_t)rng_between(rng, 1024, 65535)};
+        sim_send(raider->sim, RAIDER_LINK, &own, &passage->dst, -1, data, len, ORIGIN_COPY);
+    }
     caught->src = passage->src;
     caught->dst = passage->dst;
     caught->len = len;

@@ -19,9 +19,12 @@
  * minutes, lets the next attempt begin anew; and that one may meet losses. In this time after the
  * last blow all must be well. */
 #define SETTLE_US (1100 * SECOND_US)
-#define CLOSE_US  (40 * SECOND_US)  /* goodbyes that are lost are repeated */
-#define QUIET_US  (8 * SECOND_US)   /* a pair that talks hears something in this time */
-#define REST_US   (2 * SECOND_US)   /* a path that has rested works at once */
+#define CLOSE_US  (40 * SECOND_US) /* goodbyes that are lost are repeated */
+#define QUIET_US  (8 * SECOND_US)  /* a pair that talks hears something in this time */
+#define REST_US   (2 * SECOND_US)  /* a path that has rested works at once */
+#define GAP_US                                                                                     \
+    (14 * SECOND_US) /* the connection to the connector may have to be found dead first */
+#define SOON_US   (15 * SECOND_US)  /* a path is direct by then, where nothing hinders */
 #define WAKE_US   (10 * SECOND_US)  /* a tunnel that was closed for idleness is there again */
 #define CLOSED_US (30 * SECOND_US)  /* after its idle time, with losses */
 #define LEASE_US  (180 * SECOND_US) /* of a name whose host could not say that it goes */
@@ -52,6 +55,9 @@ static const struct scenario scenarios[] = {
      1u << BLOW_HUB_CRASH | 1u << BLOW_HOST_CRASH | 1u << BLOW_SLEEP | 1u << BLOW_BLACKOUT, 50,
      false},
     {"hostile", "somebody replays, changes and invents datagrams", 3, 1, ALL, 50, true},
+    {"apart", "hosts that are idle, and no connector", 2, 0, 0, 0, false, .is_open = true},
+    {"rebinds", "one NAT forgets, once", 2, 1, 1u << BLOW_NAT_REBOOT | 1u << BLOW_NAT_RENUMBER, 0,
+     false, .is_single = true},
 };
 
 const struct scenario *scenario_at(size_t index)
@@ -89,13 +95,14 @@ struct coming {
 };
 
 /* What owners configure. */
-static void draw_habits(struct rng *rng, struct habits *ret_habits)
+static void draw_habits(struct rng *rng, bool is_hasty, struct habits *ret_habits)
 {
     *ret_habits = (struct habits){
-        .idle_us = rng_chance(rng, 500) ? 600 * SECOND_US : rng_between(rng, 20, 100) * SECOND_US,
+        .idle_us = !is_hasty && rng_chance(rng, 500) ? 600 * SECOND_US
+                                                     : rng_between(rng, 20, 100) * SECOND_US,
         .rekey_us = rng_chance(rng, 500) ? 3600 * SECOND_US : rng_between(rng, 30, 300) * SECOND_US,
         .has_birthday = rng_chance(rng, 800),
-        .is_relay_forced = rng_chance(rng, 20),
+        .is_relay_forced = rng_chance(rng, 40),
         .is_paper_first = rng_chance(rng, 300)};
 }
 
@@ -107,12 +114,14 @@ static void draw_machines(struct world *world)
     const size_t count = max > 2 && rng_chance(rng, 250) ? (size_t)rng_between(rng, 3, max) : 2;
     for (size_t i = 0; i < count; i++) {
         struct link *link = &sim->net.links[MACHINE_LINK + i];
-        const int realm = place_draw_realm(&sim->net, rng, i);
+        const int realm = world->scenario->is_open && rng_chance(rng, 700)
+                              ? NET_INTERNET
+                              : place_draw_realm(&sim->net, rng, i);
         link->is_used = link->is_up = true;
         place_put(&sim->net, rng, link, realm);
         place_draw_quality(rng, world->scenario->loss_max, &link->quality);
         struct machine *machine = machine_add(sim, (int)(MACHINE_LINK + i));
-        draw_habits(rng, &machine->habits);
+        draw_habits(rng, world->scenario->is_open, &machine->habits);
         (void)place_text(&sim->net, link, world->kinds[i], sizeof(world->kinds[i]));
         core_trace(&sim->core,
                    "%s is behind %s: loss %u permille, delay %u ms, idle %u s, rekey %u s",
@@ -325,6 +334,8 @@ static bool is_spoiled(const struct world *world, const struct machine *a, const
 {
     const struct net *net = &world->sim.net;
     const uint64_t now_us = world->sim.core.now_us;
+    if (world->scenario->blows_max == 0 && world->scenario->loss_max == 0)
+        return false; /* openers have left in time, and arrived */
     return net_is_torn(net, a->link, now_us) || net_is_torn(net, b->link, now_us) ||
            (raider_has_begun(world->sim.raider) &&
             (net_has_kernel(net, a->link) || net_has_kernel(net, b->link)));
@@ -448,6 +459,8 @@ static void check_whole(struct world *world)
     struct sim *sim = &world->sim;
     silence(world);
     sim_run(sim, sim->core.now_us + QUIET_US);
+    if (sim->machines[0].habits.is_relay_forced || sim->machines[1].habits.is_relay_forced)
+        return; /* keys may be negotiated twice */
     for (size_t i = 0; i < sim->machine_count; i++) {
         for (size_t j = 0; j < sim->machine_count; j++) {
             const struct flow *flow = traffic_flow(sim, i, j);
@@ -459,6 +472,18 @@ static void check_whole(struct world *world)
                            sim->machines[j].name, world->kinds[j], flow->received);
         }
     }
+}
+
+/* What was said all the time is heard again soon after the one thing that has happened. */
+static void check_gaps(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    const struct flow *forth = traffic_flow(sim, 0, 1), *back = traffic_flow(sim, 1, 0);
+    const uint64_t gap_us = forth->gap_us > back->gap_us ? forth->gap_us : back->gap_us;
+    if (!is_blocked(world, 0, 1) && gap_us > GAP_US)
+        core_break(&sim->core, "%s (%s) and %s (%s) have heard nothing for %.1f s",
+                   sim->machines[0].name, world->kinds[0], sim->machines[1].name, world->kinds[1],
+                   (double)gap_us / SECOND_US);
 }
 
 static bool is_direct(const struct world *world, size_t i, size_t j)
@@ -548,7 +573,7 @@ static void rest(struct world *world)
     }
     silence(world);
     const uint64_t silent_us = rng_between(rng, 60, 200) * SECOND_US;
-    const bool is_alone = rng_chance(rng, 250);
+    const bool is_alone = world->scenario->is_open || rng_chance(rng, 250);
     sim_run(sim, sim->core.now_us + SLICE_US);
     if (is_alone)
         hub_crash(sim->hub, rng_chance(rng, 500));
@@ -575,6 +600,18 @@ static void rest(struct world *world)
     }
 }
 
+/* Over good lines direct paths open at the first attempts. */
+static void check_soon(struct world *world)
+{
+    struct sim *sim = &world->sim;
+    char why[SIM_WHY_CAP];
+    sim_run(sim, sim->core.now_us + SOON_US);
+    if (theory_is_hard(&sim->net, sim->machines[0].link) ||
+        theory_is_hard(&sim->net, sim->machines[1].link) || !find_fault(world, why, sizeof(why)))
+        return;
+    core_break(&sim->core, "%s soon", why);
+}
+
 static void live(struct world *world)
 {
     struct sim *sim = &world->sim;
@@ -589,6 +626,9 @@ static void live(struct world *world)
         sim_run(sim, sim->core.now_us + 4 * SECOND_US);
     draw_talks(world);
     draw_blows(world);
+    sim->traffic.is_quiet = world->scenario->blows_max == 0 && !world->scenario->is_open;
+    if (world->scenario->blows_max == 0 && world->scenario->loss_max == 0)
+        check_soon(world);
     if (world->scenario->is_hostile && rng_chance(rng, 500))
         raider_start(sim->raider, rng_between(rng, 5, 200) * MS_US,
                      sim->core.now_us + 60 * SECOND_US);
@@ -597,13 +637,16 @@ static void live(struct world *world)
         return;
     if (world->rows != NULL)
         print_rows(world);
-    if (world->scenario->blows_max == 0 && world->scenario->loss_max == 0) {
+    if (world->scenario->is_single) {
+        check_gaps(world);
+    } else if (world->scenario->blows_max == 0 && world->scenario->loss_max == 0) {
         sim_run(sim, sim->core.now_us + rng_between(rng, 10, 300) * SECOND_US);
         check_whole(world);
     } else if (rng_chance(rng, 200)) {
         live_alone(world);
     }
-    if (rng_chance(rng, 500) && !raider_has_begun(sim->raider) && sim->core.why[0] == '\0')
+    if ((world->scenario->is_open || rng_chance(rng, 500)) && !raider_has_begun(sim->raider) &&
+        sim->core.why[0] == '\0')
         rest(world);
     silence(world);
     for (size_t i = 0; i < sim->machine_count; i++)

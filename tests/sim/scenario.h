@@ -14,6 +14,8 @@ struct scenario {
     unsigned blows;     /* bits of enum blow */
     unsigned loss_max;  /* permille of each link */
     bool is_hostile;
+    bool is_open;   /* hosts may be sent to by anybody, mostly */
+    bool is_single; /* one blow, and the lines are good: what was said before goes on soon */
 };
 
 /* NULL at the end. */

@@ -19,6 +19,10 @@
  * of a few addresses. */
 #define ATTEMPTS_PER_MINUTE 60
 #define PLAIN_CHECKS        50
+#define HASTY_US            (20 * MS_US)
+#define HASTY_MAX           4
+#define ATTEMPTS_US         (120 * SECOND_US) /* in so long, where nothing happens: */
+#define ATTEMPTS_MAX        14                /* of one pair */
 #define ADDRESS_CHECKS_MAX  (PUNCH_ADDRESS_CHECKS + PUNCH_PREDICT_ROUNDS) /* beside a sweep's */
 /* In peace a message now and then; some dozens while everything moves at once, hundreds if two
  * hosts kept each other busy. */
@@ -178,11 +182,30 @@ static struct attempt *find_attempt(struct traffic *traffic, size_t machine, con
     return attempt;
 }
 
-static uint32_t count_probe(struct attempt *attempt, uint16_t port, const struct endpoint *to)
+/* A pair without a direct path tries again after longer and longer pauses. */
+static void check_pauses(struct sim *sim, const struct machine *machine)
+{
+    const struct traffic *traffic = &sim->traffic;
+    const size_t index = (size_t)machine->index;
+    const size_t count = traffic->attempt_count[index];
+    const size_t most = ATTEMPTS_MAX * (sim->machine_count - 1);
+    if (count > most && traffic->is_quiet &&
+        sim->core.now_us - traffic->attempts[index][count - 1 - most].began_us < ATTEMPTS_US)
+        core_break(&sim->core, "%s begins more than %zu attempts in %u s", machine->name, most,
+                   (unsigned)(ATTEMPTS_US / SECOND_US));
+}
+
+static const struct probed *count_probe(struct attempt *attempt, uint16_t port,
+                                        const struct endpoint *to, uint64_t now_us)
 {
     for (size_t i = 0; i < attempt->count; i++) {
-        if (attempt->probed[i].port == port && endpoint_is_equal(&attempt->probed[i].to, to))
-            return ++attempt->probed[i].checks;
+        struct probed *probed = &attempt->probed[i];
+        if (probed->port != port || !endpoint_is_equal(&probed->to, to))
+            continue;
+        probed->checks++;
+        probed->hasty += now_us - probed->last_us < HASTY_US;
+        probed->last_us = now_us;
+        return probed;
     }
     if (attempt->count == attempt->cap) {
         attempt->cap = attempt->cap > 0 ? attempt->cap * 2 : 8;
@@ -190,8 +213,8 @@ static uint32_t count_probe(struct attempt *attempt, uint16_t port, const struct
         if (attempt->probed == NULL)
             abort();
     }
-    attempt->probed[attempt->count++] = (struct probed){*to, port, 1};
-    return 1;
+    attempt->probed[attempt->count] = (struct probed){*to, port, 1, 0, now_us};
+    return &attempt->probed[attempt->count++];
 }
 
 /* Two hosts that answer each other's challenges for ever would be found here. */
@@ -203,6 +226,8 @@ static void count_ike(struct sim *sim, const struct machine *machine)
         traffic->ike_from_us[index] = sim->core.now_us;
         traffic->ike[index] = 0;
     }
+    if (traffic->ike[index] / (sim->machine_count - 1) > traffic->ike_most)
+        traffic->ike_most = traffic->ike[index] / (sim->machine_count - 1);
     if (++traffic->ike[index] > IKE_MESSAGES_MAX * (sim->machine_count - 1))
         core_break(&sim->core, "%s sends more than %u IKE messages in %u s to one host on average",
                    machine->name, IKE_MESSAGES_MAX, (unsigned)(IKE_WINDOW_US / SECOND_US));
@@ -221,8 +246,16 @@ void traffic_count(struct sim *sim, const struct machine *machine, uint16_t port
         message.username == NULL || message.username_len != sizeof(((struct attempt *)0)->user))
         return;
     struct attempt *attempt = find_attempt(&sim->traffic, index, message.username);
+    if (attempt->began_us == 0) {
+        attempt->began_us = sim->core.now_us;
+        check_pauses(sim, machine);
+    }
     const bool is_seen = hub_has_seen(sim->hub, &to->address);
-    if (count_probe(attempt, port, to) > ADDRESS_CHECKS_MAX)
+    const struct probed *probed = count_probe(attempt, port, to, sim->core.now_us);
+    if (probed->hasty > HASTY_MAX)
+        core_break(&sim->core, "%s probes %s in too much haste", machine->name,
+                   endpoint_format(to, text, sizeof(text)));
+    if (probed->checks > ADDRESS_CHECKS_MAX)
         core_break(&sim->core, "%s probes %s more than %d times in one attempt", machine->name,
                    endpoint_format(to, text, sizeof(text)), ADDRESS_CHECKS_MAX);
     /* Bursts go to where the connector has seen a host, and nowhere else. */
@@ -236,6 +269,9 @@ void traffic_count(struct sim *sim, const struct machine *machine, uint16_t port
                    PUNCH_CHECKS_MAX + PUNCH_BIRTHDAY_CHECKS);
     /* The host's budget, and what its attempts may send beside it. */
     const uint64_t alive_us = sim->core.now_us - SIM_START_US;
+    sim->traffic.bursts[index] += attempt->seen > PUNCH_CHECKS_MAX;
+    if (sim->traffic.bursts[index] > PUNCH_BUDGET_PACKETS + alive_us / PUNCH_BUDGET_REFILL_US)
+        core_break(&sim->core, "%s sends more in bursts than its budget", machine->name);
     if (++sim->traffic.checks[index] >
         PUNCH_BUDGET_PACKETS + alive_us / PUNCH_BUDGET_REFILL_US +
             ATTEMPTS_PER_MINUTE * PLAIN_CHECKS * (1 + alive_us / (60 * SECOND_US)))

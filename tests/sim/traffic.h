@@ -29,21 +29,27 @@ struct flow {
 /* The checks of one attempt to punch, by the credentials that they carry. */
 struct attempt {
     uint8_t user[17];
+    uint64_t began_us;
     uint32_t seen, unseen; /* checks to where the connector has seen a host, or not */
     size_t count, cap;
     struct probed {
         struct endpoint to;
         uint16_t port; /* own */
         uint32_t checks;
+        uint32_t hasty; /* of them: soon after another one */
+        uint64_t last_us;
     } * probed;
 };
 
 struct traffic {
+    bool is_quiet; /* nobody moves, crashes or attacks */
     uint8_t magic[TRAFFIC_MAGIC_LEN];
     struct flow *flows[TRAFFIC_MACHINES][TRAFFIC_MACHINES]; /* from, to */
     struct attempt *attempts[TRAFFIC_MACHINES];
     size_t attempt_count[TRAFFIC_MACHINES];
     uint64_t checks[TRAFFIC_MACHINES];
+    uint64_t bursts[TRAFFIC_MACHINES]; /* checks beyond what plain attempts need */
+    uint64_t ike_most;
     uint64_t ike[TRAFFIC_MACHINES]; /* IKE messages, since the time below */
     uint64_t ike_from_us[TRAFFIC_MACHINES];
 };
