@@ -7,8 +7,9 @@
 #include "base/address.h"
 #include "core.h"
 
-#define NET_REALMS_MAX  20 /* realm 0 is the Internet */
 #define NET_ROUTERS_MAX 20
+#define NET_REALMS_MAX                                                                             \
+    (NET_ROUTERS_MAX + 1) /* realm 0 is the Internet, each other one a router's */
 #define NET_LINKS_MAX   12
 #define NET_ADDRESS_MAX 4
 #define NET_INTERNET    0
