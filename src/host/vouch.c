@@ -60,6 +60,10 @@ void vouch_take(struct session *session, const struct notify_vouched *vouched, u
                                         identity_public(host->identity)->bytes};
     if (!session_is_own(session) || connector == NULL)
         return;
+    if (!vouch->is_asked && !vouch->is_unheard) {
+        log_debug("%s: a voucher that nobody has asked for", session_zone(session));
+        return;
+    }
     if (voucher_check(&vouched->voucher, connector, &claim) != ERR_OK) {
         log_debug("%s: a voucher of its connector's that is for something else",
                   session_zone(session));
@@ -78,6 +82,9 @@ void vouch_on_session_up(struct host *host, uint64_t now_us)
 {
     const bool was_asked = host->vouch.is_asked;
     host->vouch.is_asked = host->vouch.is_unheard = false;
-    if (was_asked)
-        vouch_want(host, now_us);
+    if (!was_asked)
+        return;
+    vouch_want(host, now_us);
+    if (!host->vouch.is_asked)
+        let_go_on(host, now_us);
 }

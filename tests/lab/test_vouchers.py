@@ -6,6 +6,7 @@
 """
 import base64
 import os
+import struct
 import time
 
 import pytest
@@ -17,7 +18,7 @@ import programs
 import topologies
 
 NAME_A, NAME_B = "a.one.example", "b.two.example"
-DELAY = 40
+DELAY = 60
 ROUND_TRIP = 4 * DELAY / 1000
 OPEN = {"attempt_timeout": "2s", "allow": "*"}
 
@@ -169,3 +170,35 @@ def test_a_voucher_is_the_connectors_word_and_no_more(lab):
     mallory.refuses(mallory.call(NAME_A, key, word(zones.one, "one.example", NAME_A, key)), key, "its zone does not answer")
     pins = mallory.host.dir / "state/pins"
     assert not pins.exists() or zones.one.public_key not in pins.read_text()
+
+
+def test_a_connector_that_does_not_vouch(lab):
+    """a's own connector is mallory: silent, or with somebody else's voucher, it costs a a moment, and b believes nobody but zone one."""
+    quick = {"attempt_timeout": "600ms"}
+    zones = topologies.Zones(lab, a={**quick, "log": "debug"}, b={**quick, "allow": "*"})
+    zones.two.start()
+    zones.two.add(zones.b)
+    zones.b.sections["trust"] = {"connector-key": f"one.example {zones.one.public_key}"}
+    zones.b.start()
+    mallory = liar.HostileConnector(zones.node_one, "one.example", key_path=zones.one.key_path)
+    zones.a.sections["host"]["connector"] = f"{zones.node_one.address}:4500"
+    zones.a.start(login=False)
+    number = mallory.log_in(NAME_A)
+    zones.a.wait_login()
+    key = liar.raw_key(zones.a.public_key)
+
+    def vouch(of):
+        word = liar.voucher(mallory.key_path, "one.example", NAME_A, of, int(time.time()) + 120)
+        mallory.notify(liar.VOUCHER, struct.pack("!BH", 1, 120) + word, number)
+
+    vouch(key)
+    zones.a.process.wait_log("that nobody has asked for")
+    assert zones.a.call(NAME_B, check=False)[-1]["up"] is False
+    assert mallory.wait_notify(liar.VOUCH, number) == b"\x01"
+    refused = labs.wait_until(lambda: next((r for r in zones.b.status()["refused"] if r["name"] == NAME_A), None), 10,
+                              lambda: f"b has been called: {zones.b.process.log}")
+    assert refused["key"] == zones.a.public_key and "zone" in refused["reason"], refused
+    vouch(os.urandom(32))
+    zones.a.process.wait_log("that is for something else")
+    vouch(key)
+    assert zones.a.call(NAME_B)[-1]["up"] is True
