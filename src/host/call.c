@@ -91,6 +91,7 @@ struct call *call_new(struct peer *peer, bool is_incoming, uint64_t number, uint
     call->started_us = call->step_us = now_us;
     call->task.run = on_timeout;
     peer->call = call;
+    sessions_on_activity(host, now_us);
     return call;
 }
 

@@ -136,7 +136,8 @@ struct host {
     struct allow allow;
 
     struct session *sessions;
-    uint64_t session_next; /* ids */
+    uint64_t session_next;  /* ids */
+    uint64_t busy_until_us; /* see sessions_on_activity() */
     struct relay *relays;
     size_t relay_count;
     struct map peers_by_name;

@@ -10,6 +10,7 @@
 #include "host/path_probe.h"
 #include "host/peer.h"
 #include "host/relay.h"
+#include "host/session.h"
 #include "host/wake.h"
 #include "io/clock.h"
 #include "wire/sput.h"
@@ -97,6 +98,7 @@ static void watch(struct task *task, uint64_t now_us)
     if (packets != peer->activity_packets) {
         peer->activity_packets = packets;
         peer->activity_us = now_us;
+        sessions_on_activity(host, now_us);
     }
     if (now_us - peer->activity_us >= host->config.idle_us) {
         peer_rest(peer, "idle", true, now_us);

@@ -11,6 +11,10 @@
 #include <string.h>
 
 #define SESSIONS_MAX 32
+/* While applications use tunnels, or calls are made, a connector that has been silent for so long
+ * is asked whether it is there; and for so long after that. */
+#define BUSY_SILENCE_US (3 * SECOND_US)
+#define BUSY_US         (30 * SECOND_US)
 
 struct host *session_host(const struct session *session)
 {
@@ -283,6 +287,15 @@ static void on_login_event(struct session *session, const struct login_event *ev
     }
 }
 
+void sessions_on_activity(struct host *host, uint64_t now_us)
+{
+    const bool was_busy = now_us < host->busy_until_us;
+    host->busy_until_us = now_us + BUSY_US;
+    for (struct session *session = was_busy ? NULL : host->sessions; session != NULL;
+         session = session->next)
+        task_set(&host->tasks, &session->task, now_us);
+}
+
 void session_pump(struct session *session, uint64_t now_us)
 {
     const struct login_event *borrowed;
@@ -305,8 +318,11 @@ void session_pump(struct session *session, uint64_t now_us)
     } while (session_drive_sa(session, now_us));
     session->is_pumping = false;
     uint64_t due_us = login_client_deadline(session->login);
-    if (session->sa != NULL)
+    if (session->sa != NULL) {
+        const bool is_busy = now_us < session->host->busy_until_us;
+        ike_sa_set_liveness(session->sa, is_busy ? BUSY_SILENCE_US : 0);
         due_us = deadline_min(due_us, ike_sa_deadline(session->sa));
+    }
     task_set(&session->host->tasks, &session->task, due_us);
 }
 

@@ -50,6 +50,8 @@ void session_on_route(struct session *session, const struct address *source, uin
 void session_on_no_route(struct session *session, uint64_t now_us);
 /* Asks all connectors whether they are there, and how they see us. */
 void sessions_check(struct host *host, uint64_t now_us);
+/* Tunnels carry data, or a call begins: connectors that are gone are to be noticed soon. */
+void sessions_on_activity(struct host *host, uint64_t now_us);
 /* Local addresses have changed. */
 void sessions_on_addresses(struct host *host, uint64_t now_us);
 /* Public endpoints as connectors see them; returns the count. */

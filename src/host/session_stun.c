@@ -115,6 +115,20 @@ static void pump(struct session *session, uint64_t now_us)
     }
 }
 
+/* Neither UDP nor the connection may get through any more: whether the latter does is asked. */
+static void doubt(struct session *session, uint64_t now_us)
+{
+    bool is_silent = false;
+    for (size_t i = 0; i < STUN_FAMILIES; i++) {
+        const struct reflexive *reflexive = session->stun.slots[i].reflexive;
+        is_silent |= reflexive != NULL && reflexive_is_silent(reflexive);
+    }
+    if (!is_silent || session->sa == NULL)
+        return;
+    ike_sa_check_alive(session->sa);
+    session_pump(session, now_us);
+}
+
 static void on_task(struct task *task, uint64_t now_us)
 {
     struct session *session = CONTAINER_OF(task, struct session, stun.task);
@@ -128,6 +142,7 @@ static void on_task(struct task *task, uint64_t now_us)
         reflexive_expire(reflexive, now_us);
     }
     pump(session, now_us);
+    doubt(session, now_us);
 }
 
 void session_stun_init(struct session *session)

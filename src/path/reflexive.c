@@ -226,6 +226,11 @@ uint64_t reflexive_round_trip_us(const struct reflexive *r)
     return r->is_known ? r->round_trip_us : 0;
 }
 
+bool reflexive_is_silent(const struct reflexive *r)
+{
+    return r->is_known && r->tries > REFLEXIVE_SILENT_TRIES;
+}
+
 const struct endpoint *reflexive_server(const struct reflexive *r)
 {
     return &r->server;

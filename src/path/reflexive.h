@@ -14,6 +14,7 @@
 #define REFLEXIVE_RTO_FIRST_US (200 * MS_US) /* then doubled */
 #define REFLEXIVE_RTO_MAX_US   (1600 * MS_US)
 #define REFLEXIVE_TRIES        7                /* RFC 8489, 6.2.1: Rc; 7.8 s in all, then lost */
+#define REFLEXIVE_SILENT_TRIES 3                /* 1.4 s */
 #define REFLEXIVE_RETRY_US     (10 * SECOND_US) /* after a loss, doubled up to the next one */
 #define REFLEXIVE_RETRY_MAX_US (60 * SECOND_US)
 #define REFLEXIVE_DATAGRAM_CAP 128
@@ -64,6 +65,8 @@ const uint8_t *reflexive_ticket(const struct reflexive *reflexive, size_t *ret_l
 const struct endpoint *reflexive_endpoint(const struct reflexive *reflexive);
 /* Of the last answer; 0 while there is none. */
 uint64_t reflexive_round_trip_us(const struct reflexive *reflexive);
+/* Have several tries in a row gone unanswered, where there were answers before? LOST may follow. */
+bool reflexive_is_silent(const struct reflexive *reflexive);
 const struct endpoint *reflexive_server(const struct reflexive *reflexive);
 
 #endif

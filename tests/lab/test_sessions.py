@@ -264,6 +264,33 @@ def test_black_holed_and_moved(lab):
     print("moved after", time.monotonic() - begin)
 
 
+NOTICED_S = 10  # while tunnels are in use; 9 s by the constants
+
+
+def test_black_hole_under_an_open_session(lab):
+    """The connector vanishes without a word: noticed within seconds while a tunnel carries data, which goes on."""
+    calls = make(lab)
+    start(calls)
+    log_in(calls)
+    check_direct = calls.node_a.run(["ping", "-c1", "-W10", NAME_B])
+    assert " 0% packet loss" in check_direct.stdout
+    address = calls.a.wait_peer(NAME_B)["address"]
+    ping = calls.node_a.start("ping", "-n", "-i0.2", "-c100", "-q", address)
+    labs.wait_until(lambda: calls.a.peer(NAME_B)["packets_out"] > 10, 10, "the tunnel is in use")
+    calls.net.node.nft(f"table ip hole {{ chain f {{ type filter hook forward priority 0; ip daddr {calls.connector_node.address} drop; "
+                       f"ip saddr {calls.connector_node.address} drop; }}; }}")
+    begin = time.monotonic()
+    labs.wait_until(lambda: calls.a.login_state() != "logged-in", 30, lambda: str(calls.a.status()["login"]))
+    noticed = time.monotonic() - begin
+    print("noticed after", noticed)
+    assert noticed < NOTICED_S, calls.a.process.log
+    calls.net.node.nft("delete table ip hole")
+    calls.a.wait_login(30)
+    print("back after", time.monotonic() - begin)
+    ping.popen.wait(30)
+    assert " 0% packet loss" in ping.log, ping.log
+
+
 def test_one_of_two_addresses_is_a_black_hole(lab):
     """DNS names two connectors' addresses, the first swallows everything: the other one is used, at the first log-in and later."""
     calls = make(lab)

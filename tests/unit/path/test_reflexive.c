@@ -145,8 +145,11 @@ static void run_into_loss(struct fixture *f)
     unsigned sent = 0;
     struct reflexive_event event;
     const uint64_t start_us = f->now_us;
+    const bool was_known = reflexive_endpoint(f->reflexive) != NULL;
     for (;;) {
         sent += transmit(f);
+        assert_int_equal(reflexive_is_silent(f->reflexive),
+                         was_known && f->now_us - start_us >= 1400 * MS_US);
         assert_false(reflexive_next_event(f->reflexive, &event));
         assert_true(reflexive_deadline(f->reflexive) > f->now_us);
         f->now_us = reflexive_deadline(f->reflexive);
@@ -184,6 +187,7 @@ static void test_lost_and_found(void **state)
     reflexive_expire(f.reflexive, f.now_us);
     run_into_loss(&f);
     expect(&f, REFLEXIVE_LOST, "198.51.100.1:1");
+    assert_false(reflexive_is_silent(f.reflexive));
     assert_null(reflexive_endpoint(f.reflexive));
     reflexive_free(f.reflexive);
 }
