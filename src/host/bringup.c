@@ -420,6 +420,8 @@ static int bring_up(struct host *host)
     error = portmap_start(host, clock_now_us());
     if (error == ERR_OK)
         error = session_start_own(host);
+    if (error == ERR_OK)
+        met_start(host, clock_now_us());
     if (error == ERR_OK && host->resolver != NULL)
         error = resolver_start(host->resolver);
     return error;

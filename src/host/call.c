@@ -3,6 +3,7 @@
 
 #include "crypto/memory.h"
 #include "host/call_carry.h"
+#include "host/met.h"
 #include "host/relay.h"
 #include "host/wake.h"
 #include "io/clock.h"
@@ -116,6 +117,7 @@ void call_drop_attempt(struct call *call)
     call->sa = NULL;
     call_carry_clear(call);
     wake_drop(call);
+    met_drop(call);
     call->is_doomed = false;
     ike_profile_free(call->profile);
     call->profile = NULL;
@@ -194,8 +196,9 @@ static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
 /* Nothing leads to the called host but its last address, which has been asked already. */
 static bool waits_for_last(struct call *call, const char *why, uint64_t now_us)
 {
-    const uint64_t until_us = call->state <= CALL_CONNECTING ? wake_pending_us(call, now_us) : 0;
-    if (until_us == 0)
+    const uint64_t wake_us = wake_pending_us(call, now_us), met_us = met_pending_us(call, now_us);
+    const uint64_t until_us = wake_us > met_us ? wake_us : met_us;
+    if (until_us == 0 || call->state > CALL_CONNECTING)
         return false;
     char reason[sizeof(call->why)];
     snprintf(reason, sizeof(reason), "%s", why);
@@ -252,8 +255,8 @@ void call_attempt_failed(struct call *call, const char *why, uint64_t now_us)
     char text[sizeof(call->why)];
     if (waits_for_last(call, why, now_us))
         return;
-    snprintf(text, sizeof(text), "%s%s", why,
-             call->state <= CALL_CONNECTING ? wake_blame(call) : "");
+    const char *blame = wake_blame(call)[0] != '\0' ? wake_blame(call) : met_blame(call);
+    snprintf(text, sizeof(text), "%s%s", why, call->state <= CALL_CONNECTING ? blame : "");
     memcpy(call->why, text, sizeof(text));
     if (call->is_incoming && (peer->watchers != NULL || peer->stage.count > 0)) {
         /* The peer has given up, but somebody here wants the tunnel as well. */

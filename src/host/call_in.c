@@ -95,7 +95,7 @@ static bool yields_to_incoming(struct peer *peer, const struct notify_call *noti
            memcmp(own->bytes, notify->caller_key, PUBLIC_KEY_LEN) > 0;
 }
 
-static size_t count_incoming(struct host *host)
+size_t call_count_incoming(const struct host *host)
 {
     size_t count = 0;
     for (struct map_node *node = NULL; (node = map_walk(&host->calls_by_number, node)) != NULL;)
@@ -124,7 +124,7 @@ void call_take_in(struct host *host, const struct notify_call *notify, bool is_s
     }
     if (peer->call != NULL)
         call_free(peer->call); /* whoever waits for it now waits for this one */
-    struct call *call = count_incoming(host) < HOST_CALLS_IN_MAX
+    struct call *call = call_count_incoming(host) < HOST_CALLS_IN_MAX
                             ? call_new(peer, true, notify->number, now_us)
                             : NULL;
     if (call == NULL) {

@@ -56,13 +56,19 @@ struct call {
     bool wakes;                /* an SA at rest is being woken (host/wake.h) */
     uint64_t woken_us;         /* when that was asked of the last address; 0: not */
     bool has_last;
-    struct endpoint last; /* that address */
-    bool is_unsaid;       /* the other host may have the tunnel on another way (call_carry.c) */
-    bool is_doomed;       /* has failed, but for what comes from there */
-    bool is_upgrade;      /* of a tunnel that is up: for a better path, or for none */
-    bool is_renewal;      /* such a one, whose path is dead */
-    bool has_relay;       /* the connector has opened a channel */
-    bool is_relaying;     /* keys are negotiated over it, or may be: punching has had its time */
+    struct endpoint last;  /* that address */
+    struct ike_sa *met_sa; /* of keys that were begun without a connector (host/met.h) */
+    uint64_t met_us;       /* when; 0: not */
+    struct public_key met_key;
+    bool is_met_static;
+    size_t met_count;
+    struct endpoint met_endpoints[MET_ENDPOINTS_MAX];
+    bool is_unsaid;   /* the other host may have the tunnel on another way (call_carry.c) */
+    bool is_doomed;   /* has failed, but for what comes from there */
+    bool is_upgrade;  /* of a tunnel that is up: for a better path, or for none */
+    bool is_renewal;  /* such a one, whose path is dead */
+    bool has_relay;   /* the connector has opened a channel */
+    bool is_relaying; /* keys are negotiated over it, or may be: punching has had its time */
     struct endpoint relay;
     uint64_t relay_us;      /* when the channel came */
     struct task relay_task; /* when to give up waiting for a direct path */
@@ -158,6 +164,10 @@ const struct endpoint *call_guess_path(const struct call *call,
 /* Begins the key negotiation while the hole is being punched, towards the likeliest of the
  * candidates; the nomination begins it anew if that was wrong. */
 void call_begin_early(struct call *call, const struct endpoint *likeliest, uint64_t now_us);
+/* How many calls there are of others to us. */
+size_t call_count_incoming(const struct host *host);
+/* What an IKE SA with this call's peer shall be. */
+void call_fill_config(const struct call *call, struct ike_config *ret_config);
 /* Makes the profile for the IKE SA with this call's peer. */
 MUST_USE int call_make_profile(struct call *call);
 

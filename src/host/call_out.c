@@ -3,6 +3,7 @@
 
 #include "crypto/memory.h"
 #include "host/call_carry.h"
+#include "host/met.h"
 #include "host/vouch.h"
 #include "host/wake.h"
 #include "io/clock.h"
@@ -138,6 +139,15 @@ static void find_connector(struct call *call, uint64_t now_us)
         call_attempt_failed(call, "DNS queries cannot be sent", now_us);
 }
 
+/* Where DNS has no answer, a peer that was met before may still be where it was. */
+static void on_no_name(struct call *call, const char *why, uint64_t now_us)
+{
+    if (met_knows(call->host, call->peer->name))
+        find_connector(call, now_us);
+    else
+        call_attempt_failed(call, why, now_us);
+}
+
 static void on_name(void *context, int error, const uint8_t *answer, size_t len)
 {
     struct call *call = context;
@@ -146,7 +156,7 @@ static void on_name(void *context, int error, const uint8_t *answer, size_t len)
     const struct address special = address_from_ipv4(1);
     call->lookup = NULL;
     if (answer == NULL) {
-        call_attempt_failed(call, "no DNS server answers", now_us);
+        on_no_name(call, "no DNS server answers", now_us);
         return;
     }
     error = lookup_parse_addresses(answer, len, call->peer->name, DNS_TYPE_A, &addresses);
@@ -161,7 +171,7 @@ static void on_name(void *context, int error, const uint8_t *answer, size_t len)
         return;
     }
     if (error != ERR_OK) {
-        call_attempt_failed(call, "the DNS server fails", now_us);
+        on_no_name(call, "the DNS server fails", now_us);
         return;
     }
     for (size_t i = 0; i < addresses.count; i++) {
@@ -184,6 +194,9 @@ void call_out_begin(struct call *call, uint64_t now_us)
         call_fail(call, "out of memory", NULL, now_us);
         return;
     }
+    const struct session *session = find_session(call);
+    if (session == NULL || !session_is_up(session) || call->attempt > 1)
+        met_begin(call, now_us);
     if (call->checks_name && call->attempt == 1) {
         if (lookup_start(&host->loop, HOST_MARK, call->peer->name, DNS_TYPE_A, on_name, call,
                          &call->lookup) != ERR_OK)
@@ -312,6 +325,7 @@ void call_on_answer(struct session *session, const struct notify_answer *answer,
                   now_us);
         return;
     }
+    met_drop(call);
     snprintf(detail, sizeof(detail), "%zu from the called host", answer->candidates.count);
     call_step(call, CALL_PUNCHING, CALL_STEP_CANDIDATES, detail, now_us);
     int error = call_punch_at(call, &answer->credentials, &answer->candidates, now_us);

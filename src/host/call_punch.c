@@ -3,6 +3,7 @@
 #include "host/call_internal.h"
 
 #include "host/datapath.h"
+#include "host/met.h"
 #include "host/relay.h"
 #include "host/session.h"
 #include "host/wake.h"
@@ -90,26 +91,32 @@ int call_punch_at(struct call *call, const struct credentials *credentials,
     return punch_table_set_remote(call->host->punches, call->punch, credentials, &reached, now_us);
 }
 
+void call_fill_config(const struct call *call, struct ike_config *ret_config)
+{
+    const struct host *host = call->host;
+    ike_config_init(ret_config, host->identity);
+    strcpy(ret_config->id, host->name);
+    ret_config->has_expected_key =
+        call->has_key; /* else nobody is let in before ANSWER has said it */
+    ret_config->expected_key = call->key;
+    strcpy(ret_config->expected_id, call->peer->name);
+    ret_config->is_initial_contact = call->peer->sa == NULL;
+    for (size_t i = 0; i < host->config.suite_count; i++)
+        ret_config->suites[i] = host->config.suites[i];
+    ret_config->esp_modes[0] = CHILD_BEET;
+    ret_config->esp_mode_count = 1;
+    ret_config->has_esp_commands = true;
+    ret_config->addresses.own_ipv4 = host->own;
+    ret_config->addresses.other_ipv4 = call->peer->address;
+    ret_config->request_timeout_us = DEAD_US;
+    ret_config->rekey_ike_us = host->config.rekey_us;
+    ret_config->rekey_child_us = host->config.rekey_us;
+}
+
 int call_make_profile(struct call *call)
 {
-    struct host *host = call->host;
     struct ike_config config;
-    ike_config_init(&config, host->identity);
-    strcpy(config.id, host->name);
-    config.has_expected_key = call->has_key; /* else nobody is let in before ANSWER has said it */
-    config.expected_key = call->key;
-    strcpy(config.expected_id, call->peer->name);
-    config.is_initial_contact = call->peer->sa == NULL;
-    for (size_t i = 0; i < host->config.suite_count; i++)
-        config.suites[i] = host->config.suites[i];
-    config.esp_modes[0] = CHILD_BEET;
-    config.esp_mode_count = 1;
-    config.has_esp_commands = true;
-    config.addresses.own_ipv4 = host->own;
-    config.addresses.other_ipv4 = call->peer->address;
-    config.request_timeout_us = DEAD_US;
-    config.rekey_ike_us = host->config.rekey_us;
-    config.rekey_child_us = host->config.rekey_us;
+    call_fill_config(call, &config);
     return ike_profile_new(&config, &call->profile);
 }
 
@@ -445,7 +452,7 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     struct call *call = peer->call;
     struct trust_verdict verdict;
     bool is_new = false;
-    if (call == NULL || (!call->is_incoming && call->sa != sa))
+    if (call == NULL || (!met_take(call, sa, now_us) && !call->is_incoming && call->sa != sa))
         return;
     /* Without the key of the call there is none that could be right. */
     if (!call->has_key || !public_key_is_equal(ike_sa_peer_key(sa), &call->key)) {
@@ -474,6 +481,7 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     peer->key = call->key;
     peer->has_key = true;
     peer->is_caller = call->is_incoming;
+    met_on_established(call, sa, now_us);
 }
 
 void call_on_sa_closed(struct peer *peer, struct ike_sa *sa, const char *why, uint64_t now_us)

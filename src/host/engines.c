@@ -62,6 +62,7 @@ void engines_close(struct host *host)
     pool_free(host->pool);
     trust_free(host->trust);
     allow_done(&host->allow);
+    met_done(host);
     map_done(&host->peers_by_name);
     map_done(&host->peers_by_address);
     map_done(&host->calls_by_number);

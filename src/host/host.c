@@ -5,6 +5,7 @@
 #include "host/call.h"
 #include "host/call_carry.h"
 #include "host/datapath.h"
+#include "host/met.h"
 #include "host/path_probe.h"
 #include "host/ping.h"
 #include "host/portmap.h"
@@ -155,11 +156,13 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
     if (!call_carry_lets_in(host, message, len, from) ||
-        !wake_lets_in(host, message, len, from, now_us)) {
+        !wake_lets_in(host, message, len, from, now_us) || !met_lets_in(host, message, len, from)) {
         host->stray_ike_count++;
         return;
     }
     struct ike_profile *profile = call_responder_profile(host, from, &peer);
+    if (profile == NULL)
+        profile = met_responder_profile(host, message, len, from, now_us, &peer);
     const uint32_t count = ike_table_count(host->ike);
     int error = ike_table_receive(host->ike, profile, message, len, from, now_us, &sa);
     struct writer w;
@@ -172,6 +175,7 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
             ike_sa_set_user(sa, peer);
         call_carry_on_ike(sa, from);
         wake_on_ike(sa, from, now_us);
+        met_on_ike(sa, from);
         host_pump_ike(host, sa, now_us);
     }
     if (error != ERR_OK && error != ERR_AGAIN)

@@ -9,6 +9,7 @@
 #include "host/config.h"
 #include "host/depth.h"
 #include "host/keeper.h"
+#include "host/met.h"
 #include "host/nat.h"
 #include "host/nat64.h"
 #include "host/netcheck.h"
@@ -134,6 +135,7 @@ struct host {
     struct pool *pool;
     struct trust *trust;
     struct allow allow;
+    struct met_state met;
 
     struct session *sessions;
     uint64_t session_next;  /* ids */
@@ -191,6 +193,7 @@ void host_note_refused(struct host *host, const char *name, const struct public_
 MUST_USE int state_load(struct host *host);
 MUST_USE int state_save_pool(struct host *host);
 MUST_USE int state_save_trust(struct host *host);
+MUST_USE int state_save_met(struct host *host);
 /* Now and then: when the addresses were last in use, so that after a crash as well none of them is
  * another name's within a day. */
 void state_keep(struct host *host);

@@ -169,6 +169,7 @@ void mobility_on_path(struct peer *peer, const struct endpoint *path, uint64_t n
     note_change(peer, path, was_gone, now_us);
     peer->path = *path;
     peer->keepalive_us = now_us;
+    met_on_path(peer, now_us);
     call_on_path(peer);
     if (find_source(host, path, &source))
         peer->source = source;

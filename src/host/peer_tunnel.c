@@ -6,6 +6,7 @@
 #include "host/datapath.h"
 #include "host/export.h"
 #include "host/host.h"
+#include "host/met.h"
 #include "host/mobility.h"
 #include "host/path_probe.h"
 #include "host/peer.h"
@@ -28,6 +29,7 @@ static void take_down(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     peer->is_closing = false;
+    met_on_path(peer, now_us); /* until now */
     path_probe_stop(peer);
     tunnel_remove(host->tunnels, peer->tunnel);
     peer->tunnel = NULL;
@@ -209,6 +211,8 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
         wake_listen(peer);
     if (error == ERR_OK && is_new)
         error = path_probe_set_path(peer, &peer->path);
+    if (error == ERR_OK && is_new)
+        met_on_path(peer, now_us);
     if (error == ERR_OK)
         export_child(peer, child);
     return error;
@@ -285,7 +289,7 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
         if (peer->tunnel != NULL && !call_is_replacing(peer->call))
             peer_down(peer, closed->text, false, now_us);
     }
-    if (!closed->was_established)
+    if (!met_on_closed(peer->call, sa) && !closed->was_established)
         log_warn("%s: key negotiation failed: %s", peer->name, closed->text);
     call_on_sa_closed(peer, sa, closed->text, now_us);
     peer_release(peer);
@@ -358,7 +362,8 @@ static bool transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
         if (ike_sa_transmit(sa, &w, &remote, now_us) != ERR_OK)
             return did_send;
         const struct peer *peer = ike_sa_user(sa);
-        if (peer == NULL || !call_carry_send(peer->call, sa, message, w.len))
+        if (peer == NULL || (!call_carry_send(peer->call, sa, message, w.len) &&
+                             !met_send(peer->call, sa, message, w.len)))
             host_send_ike(host, &remote, message, w.len);
     }
 }

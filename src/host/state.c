@@ -1,5 +1,6 @@
-/* The state directory: `pool` (names and their peer addresses) and `pins` (names and their keys). A
- * file that is missing is new; one that is damaged or unreadable narrows, never widens. */
+/* The state directory: `pool` (names and their peer addresses), `pins` (names and their keys) and
+ * `met` (peers that were met, and what proves it). A file that is missing is new; one that is
+ * damaged or unreadable narrows, never widens. */
 #include "host/host.h"
 
 #include "crypto/hash.h"
@@ -36,8 +37,17 @@ static int write_state(const struct host *host, const char *file, char *text, si
     int error = file_write_atomic(path, text, len, 0600);
     if (error != ERR_OK)
         log_error("%s: %s", path, file_error_text(error));
+    crypto_wipe(text, len);
     free(text);
     return error;
+}
+
+int state_save_met(struct host *host)
+{
+    char *text;
+    size_t len;
+    int error = met_table_save(&host->met.table, &text, &len);
+    return error == ERR_OK ? write_state(host, "met", text, len) : error;
 }
 
 int state_save_pool(struct host *host)
@@ -139,6 +149,20 @@ static int load_trust(struct host *host)
     return error;
 }
 
+static void load_met(struct host *host)
+{
+    char *text;
+    size_t len;
+    struct state_damage damage;
+    if (read_state(host, "met", &text, &len) != ERR_OK)
+        return; /* peers are found by their connectors */
+    if (met_table_load(&host->met.table, text, len, (uint64_t)clock_wall_seconds(), &damage) !=
+        ERR_OK)
+        report_damage(host, "met", &damage, MET_DAMAGE_ADVICE);
+    crypto_wipe(text, len);
+    free(text);
+}
+
 void state_keep(struct host *host)
 {
     uint64_t wall_s = (uint64_t)clock_wall_seconds();
@@ -158,6 +182,7 @@ int state_load(struct host *host)
         log_error("%s: %s", host->config.state, file_error_text(error));
         return error;
     }
+    load_met(host);
     error = load_pool(host);
     return error == ERR_OK ? load_trust(host) : error;
 }

@@ -1,4 +1,5 @@
 /* Configuration and profiles; see ike/config.h. */
+#include "crypto/memory.h"
 #include "ike/profile.h"
 #include <stdlib.h>
 #include <string.h>
@@ -174,8 +175,10 @@ struct ike_profile *ike_profile_share(struct ike_profile *profile)
 
 void ike_profile_free(struct ike_profile *profile)
 {
-    if (profile != NULL && --profile->references == 0)
-        free(profile);
+    if (profile == NULL || --profile->references > 0)
+        return;
+    crypto_wipe(&profile->config.met, sizeof(profile->config.met));
+    free(profile);
 }
 
 const struct ike_config *ike_profile_config(const struct ike_profile *profile)

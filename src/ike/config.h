@@ -9,6 +9,7 @@
 #include "crypto/identity.h"
 #include "crypto/kex.h"
 #include "ike/credentials.h"
+#include "ike/met.h"
 #include "wire/selector.h"
 #include "wire/suite.h"
 
@@ -100,6 +101,12 @@ struct ike_config {
     /* Initiators: notifies queued by then go with IKE_AUTH in a full handshake, too, before the
      * peer has proven itself (in a resumed one only the right peer can read them). */
     bool sends_early;
+
+    /* Initiators that have met the peer (expected_key) before: the proof that IKE_SA_INIT carries.
+     */
+    bool has_met;
+    struct ike_met met;
+    uint64_t met_number; /* above that of every message before with the same proof */
 
     /* The child, of SPUT or ESP, in order of preference; none: childless (RFC 6023). */
     enum suite suites[SUITE_COUNT]; /* SUITE_NONE ends it */

@@ -52,7 +52,9 @@ static int send_init(struct ike_generation *g, uint64_t now_us)
         ike_build_notify(&out.b, IKE_NOTIFY_COOKIE, h->cookie, h->cookie_len);
     ike_offer_build(ike_sa_config(sa), &out.b, NULL);
     ike_init_build_rest(sa, &out.b, h, g->spi_i, 0);
-    int error = ike_generation_request(g, &out, IKE_REQUEST_INIT, now_us);
+    int error = ike_met_build(g, &out.b);
+    if (error == ERR_OK)
+        error = ike_generation_request(g, &out, IKE_REQUEST_INIT, now_us);
     if (error != ERR_OK)
         return error;
     uint8_t *copy = (uint8_t *)malloc(out.w.len);

@@ -21,6 +21,7 @@ enum notify_type {
     NOTIFY_KEY = 56806,
     NOTIFY_VOUCH = 56807,
     NOTIFY_VOUCHER = 56808,
+    NOTIFY_MET = 56816, /* between hosts, of ike/met.h */
 };
 
 #define NOTIFY_VERSION     1

@@ -143,6 +143,10 @@ static void run(enum stage stage, uint8_t variant, const uint8_t *data, size_t l
     side_init(&a, 1);
     side_init(&b, 2);
     if (stage == STAGE_STRANGER) {
+        struct ike_met_claim claim;
+        if (ike_met_parse(data, len, &claim) == 0)
+            must(!ike_met_is_right(&(struct ike_met){{0}, {0}}, &claim, identity_public(identity),
+                                   identity_public(identity)));
         receive(&b, &a, data, len);
         goto done;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "names/lookup.h"
+#include "names/met_table.h"
 #include "names/pool.h"
 #include "names/rewrite.h"
 #include "names/trust.h"
@@ -128,6 +129,11 @@ static void check_state(const uint8_t *data, size_t len)
         must(trust_count(trust) == 0);
     pool_free(pool);
     trust_free(trust);
+    struct met_table met = {0};
+    if (met_table_load(&met, (const char *)data, len, 1800000000, &damage) != 0)
+        must(met.count == 0);
+    must(met.count <= MET_PEERS_MAX);
+    met_table_done(&met);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -6,6 +6,7 @@
 
 b without natb where the test says so: then it can be reached without a call.
 """
+import contextlib
 import signal
 import struct
 import time
@@ -180,3 +181,97 @@ def test_what_a_connector_cannot_wake(lab):
     spoiler.pass_whole(until=lambda: calls.b.status()["refused"], key=bytes(range(32)))
     assert spoiler.answered is None and calls.b.status()["resting"] == 1
     ping.stop()
+
+
+# ---- after a restart of both daemons, without any connector ----
+
+def is_remembered(host, name):
+    """In its state directory, with an address."""
+    path = host.dir / "state" / "met"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return any(line.startswith(f"peer {name} ") and not line.endswith(" -") for line in lines)
+
+
+def stop_all(calls, stops):
+    """The connector for good, and then both daemons in these two ways."""
+    for host, name in ((calls.a, NAME_B), (calls.b, NAME_A)):
+        labs.wait_until(lambda host=host, name=name: is_remembered(host, name), 10, f"{name} is written down")
+        assert (host.dir / "state" / "met").stat().st_mode & 0o777 == 0o600
+    calls.connector.kill()
+    for host, stop in zip((calls.a, calls.b), stops):
+        getattr(host, stop)()
+    for nat in filter(None, (calls.nat_a, calls.nat_b)):
+        nat.run(["conntrack", "-F"])  # nor do the NATs remember anything
+
+
+@pytest.mark.parametrize("nat_b, stops", [("none", ("stop", "kill")), ({}, ("kill", "stop"))], ids=["public", "both filter"])
+def test_no_connector_after_a_restart(lab, nat_b, stops):
+    """Both daemons have been restarted, connector and zone are gone: they meet again by what they wrote down; where both filter, what
+    each sends to its acquaintances lets the other one in. A copy of the caller's first message brings nothing, nor does [allow] stay
+    behind.
+    """
+    calls = topologies.Calls(lab, nat_b=nat_b, a={"attempt_timeout": "4s"}).start()
+    ping(calls)
+    there = calls.a.wait_direct(NAME_B)["address"]
+    calls.b.wait_direct(NAME_A)
+    stop_all(calls, stops)
+    seen = capture.Capture(calls.node_a, "eth0", "udp port 32589")
+    for host in (calls.b, calls.a):
+        host.start(login=False)
+    begin = time.monotonic()
+    done = calls.node_a.run(["ping", "-n", "-c1", "-W12", there], check=False)
+    took = time.monotonic() - begin
+    print("met again after", took)
+    assert done.returncode == 0, calls.a.process.log + calls.b.process.log
+    assert calls.a.peer(NAME_B)["path"].startswith("direct ") and calls.b.peer(NAME_A)["direction"] == "in"
+    assert calls.a.peer(NAME_B)["address"] == there
+    # Once more, by name: no DNS answers for the zone.
+    calls.a.detec(["hangup", NAME_B])
+    calls.b.wait_peer(NAME_A, "down")
+    end = calls.a.call(NAME_B)[-1]
+    assert end["up"] is True, end
+    first = next(p.payload for p in seen.stop() if p.source == calls.node_a.address and p.payload[:4] == bytes(4) and p.payload[22] == 34)
+    if nat_b == "none":
+        check_strangers(calls, first)
+
+
+def answers(sock, spi):
+    """What comes within a second for this initiator's SPI; keepalives and farewells of before may come as well."""
+    found = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            data = sock.recv(2000)
+            found += [data] if data[4:12] == spi else []
+    return found
+
+
+def check_strangers(calls, first):
+    """A copy of the first message, changed or not, and one without the proof: no answer."""
+    calls.a.stop()
+    with calls.node_a.socket(bind=("0.0.0.0", 32589)) as sock:
+        sock.settimeout(1)
+        proof = first.index(struct.pack("!H", 56816))
+        for message in (first, first[:proof] + b"\xdd\xe0" + first[proof + 2:], first[:-1] + bytes([first[-1] ^ 1])):
+            sock.sendto(message, (calls.node_b.address, 32589))
+            assert not answers(sock, first[4:12])
+    calls.b.wait_peer(NAME_A, "down")
+    reload(calls.b, "nobody")
+    calls.a.start(login=False)
+    assert calls.a.call(NAME_B, timeout=2, check=False)[-1]["up"] is False
+    assert any(entry["name"] == NAME_A for entry in calls.b.status()["refused"])
+
+
+def test_damaged_memory(lab):
+    """A state file that is damaged is said and ignored; what is not there any more is found by the connector."""
+    calls = topologies.Calls(lab, nat_b="none").start()
+    ping(calls)
+    calls.b.wait_direct(NAME_A)
+    labs.wait_until(lambda: is_remembered(calls.b, NAME_A), 10, "a is written down")
+    calls.b.stop()
+    path = calls.b.dir / "state" / "met"
+    path.write_text(path.read_text().replace("static", "statik", 1))
+    calls.b.start()
+    calls.b.process.wait_log("state/met: the content does not match the checksum")
+    calls.a.wait_peer(NAME_B, "down")
+    ping(calls)
+    labs.wait_until(lambda: "statik" not in path.read_text() and is_remembered(calls.b, NAME_A), 10, "it is written anew")
