@@ -242,7 +242,9 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
         call_start(peer, false, now_us);
         return;
     }
-    peer->held_until_us = now_us + HOLD_US;
+    /* A caller that began without a connector may just have found another way. */
+    if (!call->is_incoming || call->session != NULL)
+        peer->held_until_us = now_us + HOLD_US;
     call_free(call);
     peer_stage_refuse(peer);
     tell_done(peer, step, why, hint);

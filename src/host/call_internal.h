@@ -56,7 +56,8 @@ struct call {
     bool wakes;                /* an SA at rest is being woken (host/wake.h) */
     uint64_t woken_us;         /* when that was asked of the last address; 0: not */
     bool has_last;
-    struct endpoint last;  /* that address */
+    struct endpoint last; /* that address */
+    struct task met_task;
     struct ike_sa *met_sa; /* of keys that were begun without a connector (host/met.h) */
     uint64_t met_us;       /* when; 0: not */
     struct public_key met_key;

@@ -5,6 +5,7 @@
 #include "host/finder.h"
 #include "host/host.h"
 #include "host/lookup.h"
+#include "host/met.h"
 #include "host/session.h"
 #include "host/vouch.h"
 #include "io/clock.h"
@@ -27,6 +28,8 @@ struct judge {
     size_t len;
     bool is_tcp;
     bool is_completion; /* the answer came without address: build one */
+    bool is_met;        /* … of a peer that was met before, since no server knows */
+    bool is_ipv6;       /* … which has no such address to be asked for */
     struct rewrite rewrite;
     char name[NAME_TEXT_CAP];
     judge_done *done;
@@ -70,8 +73,12 @@ static void build_completion(struct judge *judge, const struct address *address)
     uint8_t *answer = malloc(cap);
     if (answer == NULL)
         return;
-    if (rewrite_build_answer(judge->query, judge->query_len, judge->is_tcp, judge->name, address,
-                             COMPLETION_TTL_S, answer, cap, &len) != ERR_OK) {
+    const int error = judge->is_ipv6 ? rewrite_build_error(judge->query, judge->query_len,
+                                                           DNS_RCODE_NOERROR, answer, cap, &len)
+                                     : rewrite_build_answer(judge->query, judge->query_len,
+                                                            judge->is_tcp, judge->name, address,
+                                                            COMPLETION_TTL_S, answer, cap, &len);
+    if (error != ERR_OK) {
         free(answer);
         return;
     }
@@ -163,6 +170,12 @@ static bool scan(struct judge *judge)
         strcpy(judge->name, judge->rewrite.name);
         return true;
     }
+    judge->is_met = judge->query != NULL &&
+                    rewrite_is_failure(judge->query, judge->query_len, judge->answer, judge->len,
+                                       judge->name, &judge->is_ipv6) &&
+                    met_knows(judge->host, judge->name);
+    if (judge->is_met)
+        return judge->is_completion = true;
     judge->is_completion = judge->query != NULL &&
                            rewrite_needs_completion(judge->query, judge->query_len, judge->answer,
                                                     judge->len, judge->name) &&
@@ -182,6 +195,8 @@ static void decide(struct judge *judge)
                                                    &host->own, REWRITE_TTL_MAX_S) == ERR_OK)
             host->rewritten_count++;
         finish(judge);
+    } else if (judge->is_met) {
+        put_address(judge);
     } else if (judge->is_completion) {
         error = lookup_start(&host->loop, HOST_MARK, judge->name, DNS_TYPE_IPSECKEY, on_key, judge,
                              &judge->lookup);

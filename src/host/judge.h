@@ -1,5 +1,6 @@
 /* Judging DNS answers on their way to applications: does an answer name a host that is reached
- * through Detec? Then it gets the peer address, and the call begins. Held back only while a foreign
+ * through Detec? Then it gets the peer address, and the call begins. A peer that was
+ * met before has its address also where no server knows the name. Held back only while a foreign
  * zone's connector is looked for; everything else passes at once and as it is. */
 #ifndef HOST_JUDGE_H
 #define HOST_JUDGE_H

@@ -11,11 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SAVE_US  SECOND_US       /* what has changed is written so much later, all at once */
-#define WAIT_US  (3 * SECOND_US) /* for an answer from the last addresses */
-#define CROSS_US SECOND_US       /* our own call has so long before a crossing one goes before it */
-#define OPEN_US  (15 * SECOND_US) /* between two datagrams that keep a way open */
-#define EARLY_US (100 * MS_US)    /* for what the data path has handed over last */
+#define SAVE_US SECOND_US       /* what has changed is written so much later, all at once */
+#define WAIT_US (2 * SECOND_US) /* for an answer from the last addresses */
+/* An SA that is being woken has so long before keys are begun anew beside it. */
+#define WAKE_FIRST_US (500 * MS_US)
+#define HALF_US       (3 * SECOND_US) /* for the caller's proof, where it began so */
+#define CROSS_US      SECOND_US /* our own call has so long before a crossing one goes before it */
+#define OPEN_US       (15 * SECOND_US) /* between two datagrams that keep a way open */
+#define EARLY_US      (100 * MS_US)    /* for what the data path has handed over last */
 #define CLOCKS_US                                                                                  \
     ((uint64_t)86400 * SECOND_US) /* two hosts' clocks differ by less, as their numbers do */
 #define WALL_US(wall_s) ((uint64_t)(wall_s)*SECOND_US)
@@ -162,13 +165,14 @@ static int make_profile(struct call *call, const struct met_peer *met,
     return error;
 }
 
-void met_begin(struct call *call, uint64_t now_us)
+static void begin(struct task *task, uint64_t now_us)
 {
+    struct call *call = CONTAINER_OF(task, struct call, met_task);
     struct host *host = call->host;
     const struct met_peer *met = met_table_find(&host->met.table, call->peer->name, wall_s());
     struct ike_profile *profile;
-    if (call->peer->tunnel != NULL || call->is_upgrade || call->met_sa != NULL ||
-        host->config.relay == RELAY_MODE_ALWAYS || !met_knows(host, call->peer->name))
+    if (call->peer->tunnel != NULL || call->state > CALL_ASKING ||
+        !met_knows(host, call->peer->name))
         return;
     /* By turns: the peer may have lost the newest proof. */
     const struct met_proof *proof = &met->proofs[(call->attempt - 1) % met->proof_count];
@@ -193,9 +197,22 @@ void met_begin(struct call *call, uint64_t now_us)
     host_pump_ike(host, call->met_sa, now_us);
 }
 
+void met_begin(struct call *call, uint64_t now_us)
+{
+    if (call->peer->tunnel != NULL || call->is_upgrade || call->met_sa != NULL ||
+        call->host->config.relay == RELAY_MODE_ALWAYS || !met_knows(call->host, call->peer->name))
+        return;
+    call->met_task.run = begin;
+    if (call->wakes)
+        task_set(&call->host->tasks, &call->met_task, now_us + WAKE_FIRST_US);
+    else
+        begin(&call->met_task, now_us);
+}
+
 void met_drop(struct call *call)
 {
     struct ike_sa *sa = call->met_sa;
+    task_clear(&call->host->tasks, &call->met_task);
     call->met_sa = NULL;
     if (sa == NULL)
         return;
@@ -357,7 +374,7 @@ static struct call *take_in(struct host *host, const struct met_peer *met, uint6
     call->has_key = true;
     snprintf(call->zone, sizeof(call->zone), "%s", host->config.zone);
     peer->is_static = met->is_static && !has_session(host);
-    task_set(&host->tasks, &call->task, now_us + host->config.attempt_us);
+    task_set(&host->tasks, &call->task, now_us + HALF_US);
     return call;
 }
 

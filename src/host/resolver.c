@@ -3,6 +3,7 @@
 #include "host/resolver_internal.h"
 
 #include "crypto/memory.h"
+#include "host/met.h"
 #include "io/clock.h"
 #include "names/rewrite.h"
 #include "wire/dns.h"
@@ -15,6 +16,9 @@
 #define DNS_PORT         53
 #define QUESTIONS_MAX    1024
 #define QUESTION_WAIT_US (10 * SECOND_US) /* longer than applications wait for one answer */
+/* Where no server answers: then a peer that was met before is named by what is known here. Less
+ * than applications wait. */
+#define MET_WAIT_US (2 * SECOND_US)
 
 struct question {
     struct question *next;
@@ -57,11 +61,6 @@ static void close_question(struct question *question)
     uv_close((uv_handle_t *)&question->poll, on_question_closed);
 }
 
-static void on_timeout(struct task *task, uint64_t now_us)
-{
-    close_question(CONTAINER_OF(task, struct question, task));
-}
-
 static void put_id(uint8_t *message, uint16_t id)
 {
     message[0] = (uint8_t)(id >> 8);
@@ -77,6 +76,47 @@ static void on_judged(void *context, uint8_t *answer, size_t len)
     close_question(question);
 }
 
+static void judge(struct question *question, uint8_t *answer, size_t len)
+{
+    uv_poll_stop(&question->poll);
+    judge_start(question->resolver->host, question->query, question->len, answer, len, false,
+                on_judged, question, &question->judge);
+}
+
+/* As if the server had said that it cannot. False: the application finds out by itself. */
+static bool answer_without_server(struct question *question)
+{
+    char name[NAME_TEXT_CAP];
+    uint8_t answer[DNS_UDP_LEN_MIN];
+    size_t len;
+    bool is_ipv6;
+    if (question->judge != NULL ||
+        !rewrite_asks_address(question->query, question->len, name, &is_ipv6) ||
+        !met_knows(question->resolver->host, name) ||
+        rewrite_build_error(question->query, question->len, DNS_RCODE_SERVFAIL, answer,
+                            sizeof(answer), &len) != ERR_OK)
+        return false;
+    uint8_t *copy = malloc(len);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, answer, len);
+    judge(question, copy, len);
+    return true;
+}
+
+static void on_timeout(struct task *task, uint64_t now_us)
+{
+    close_question(CONTAINER_OF(task, struct question, task));
+}
+
+static void on_silence(struct task *task, uint64_t now_us)
+{
+    struct question *question = CONTAINER_OF(task, struct question, task);
+    task->run = on_timeout;
+    task_set(&question->resolver->host->tasks, task, now_us + QUESTION_WAIT_US - MET_WAIT_US);
+    (void)answer_without_server(question);
+}
+
 static void on_server(uv_poll_t *poll, int status, int events)
 {
     struct question *question = poll->data;
@@ -85,8 +125,9 @@ static void on_server(uv_poll_t *poll, int status, int events)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got < 0) {
-        close_question(
-            question); /* refused by the server's host: the application's time-out or retry */
+        /* Refused by the server's host: the application's time-out or retry. */
+        if (!answer_without_server(question))
+            close_question(question);
         return;
     }
     if (!dns_response_is_for(resolver->buffer, (size_t)got, question->query, question->len))
@@ -97,9 +138,7 @@ static void on_server(uv_poll_t *poll, int status, int events)
         return;
     }
     memcpy(answer, resolver->buffer, (size_t)got);
-    uv_poll_stop(&question->poll);
-    judge_start(resolver->host, question->query, question->len, answer, (size_t)got, false,
-                on_judged, question, &question->judge);
+    judge(question, answer, (size_t)got);
 }
 
 /* Sends the query on to the server that the application meant. */
@@ -124,7 +163,7 @@ static void pass_on(struct listener *listener, const struct endpoint *client,
     memcpy(question->query, query, len);
     put_id(question->query, id);
     question->poll.data = question;
-    question->task.run = on_timeout;
+    question->task.run = on_silence;
     if (uv_poll_init(&resolver->host->loop, &question->poll, question->fd) != 0) {
         close(question->fd);
         free(question);
@@ -134,7 +173,7 @@ static void pass_on(struct listener *listener, const struct endpoint *client,
     resolver->question_count++;
     question->next = resolver->questions;
     resolver->questions = question;
-    task_set(&resolver->host->tasks, &question->task, clock_now_us() + QUESTION_WAIT_US);
+    task_set(&resolver->host->tasks, &question->task, clock_now_us() + MET_WAIT_US);
     if (send(question->fd, question->query, len, 0) < 0 ||
         uv_poll_start(&question->poll, UV_READABLE, on_server) != 0)
         close_question(question);

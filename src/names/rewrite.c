@@ -172,6 +172,38 @@ bool rewrite_needs_completion(const uint8_t *query, size_t query_len, const uint
     return true;
 }
 
+bool rewrite_asks_address(const uint8_t *query, size_t query_len, char ret_name[NAME_TEXT_CAP],
+                          bool *ret_is_ipv6)
+{
+    struct dns_query parsed;
+
+    if (dns_query_parse(query, query_len, &parsed) != ERR_OK ||
+        dns_opcode(parsed.header.flags) != DNS_OPCODE_QUERY ||
+        (parsed.question.type != DNS_TYPE_A && parsed.question.type != DNS_TYPE_AAAA) ||
+        parsed.question.class != DNS_CLASS_IN || dns_name_label_count(&parsed.question.name) < 2 ||
+        dns_name_to_host(&parsed.question.name, ret_name) != ERR_OK)
+        return false;
+    *ret_is_ipv6 = parsed.question.type == DNS_TYPE_AAAA;
+    return true;
+}
+
+bool rewrite_is_failure(const uint8_t *query, size_t query_len, const uint8_t *response, size_t len,
+                        char ret_name[NAME_TEXT_CAP], bool *ret_is_ipv6)
+{
+    char name[NAME_TEXT_CAP];
+    bool is_ipv6;
+
+    if (!dns_response_is_for(response, len, query, query_len) ||
+        !rewrite_asks_address(query, query_len, name, &is_ipv6))
+        return false;
+    const unsigned rcode = response[3] & 15;
+    if (rcode != DNS_RCODE_SERVFAIL && rcode != DNS_RCODE_REFUSED)
+        return false;
+    memcpy(ret_name, name, sizeof name);
+    *ret_is_ipv6 = is_ipv6;
+    return true;
+}
+
 int rewrite_build_answer(const uint8_t *query, size_t query_len, bool is_tcp, const char *name,
                          const struct address *address, uint32_t ttl_s, uint8_t *ret_response,
                          size_t cap, size_t *ret_len)

@@ -62,6 +62,13 @@ MUST_USE int rewrite_apply(uint8_t *message, size_t len, const struct rewrite *r
  * honest NODATA. ret_name: the canonical name whose IPSECKEY decides, after CNAMEs. */
 bool rewrite_needs_completion(const uint8_t *query, size_t query_len, const uint8_t *response,
                               size_t len, char ret_name[NAME_TEXT_CAP]);
+/* Is the query one for A or AAAA of a host's name (canonical, ret_name)? */
+bool rewrite_asks_address(const uint8_t *query, size_t query_len, char ret_name[NAME_TEXT_CAP],
+                          bool *ret_is_ipv6);
+/* … and the response to it one of a server that does not know: SERVFAIL or REFUSED, as where the
+ * zone's own servers do not answer? */
+bool rewrite_is_failure(const uint8_t *query, size_t query_len, const uint8_t *response, size_t len,
+                        char ret_name[NAME_TEXT_CAP], bool *ret_is_ipv6);
 /* The answer to the application's query for A: `name A address`, with a CNAME before it if the
  * question's name is another. limit: largest length (the query's EDNS size is applied on top unless
  * is_tcp). ERR_INVALID: not a query for A. */

@@ -230,6 +230,9 @@ def test_no_connector_after_a_restart(lab, nat_b, stops):
     calls.b.wait_peer(NAME_A, "down")
     end = calls.a.call(NAME_B)[-1]
     assert end["up"] is True, end
+    calls.resolver.process.stop()
+    found = calls.node_a.run(["getent", "ahostsv4", NAME_B], check=False).stdout
+    assert found.split()[:1] == [there], (found, calls.a.process.log)
     first = next(p.payload for p in seen.stop() if p.source == calls.node_a.address and p.payload[:4] == bytes(4) and p.payload[22] == 34)
     if nat_b == "none":
         check_strangers(calls, first)

@@ -407,6 +407,45 @@ static void test_completion(void **state)
 
 /* As dnsmasq 2.89 with --stop-dns-rebind sends it: everything taken out, EDE 15 (blocked) put in.
  */
+static void test_failure(void **state)
+{
+    static const unsigned no_failures[] = {DNS_RCODE_NOERROR, DNS_RCODE_NXDOMAIN};
+    struct draft query, response;
+    char name[NAME_TEXT_CAP] = "";
+    bool is_ipv6 = true;
+
+    begin(&query, "Home.example.net", DNS_TYPE_A, DNS_FLAG_RD);
+    end(&query, 0);
+    assert_true(rewrite_asks_address(query.bytes, query.len, name, &is_ipv6));
+    assert_string_equal(name, "home.example.net");
+    begin(&response, "Home.example.net", DNS_TYPE_A, DNS_FLAG_QR);
+    end(&response, 0);
+    for (size_t i = 0; i < sizeof no_failures / sizeof no_failures[0]; i++) {
+        response.bytes[3] = (uint8_t)((response.bytes[3] & 0xf0) | no_failures[i]);
+        assert_false(rewrite_is_failure(query.bytes, query.len, response.bytes, response.len, name,
+                                        &is_ipv6));
+    }
+    response.bytes[3] = (uint8_t)((response.bytes[3] & 0xf0) | DNS_RCODE_REFUSED);
+    assert_true(
+        rewrite_is_failure(query.bytes, query.len, response.bytes, response.len, name, &is_ipv6));
+    response.bytes[3] = (uint8_t)((response.bytes[3] & 0xf0) | DNS_RCODE_SERVFAIL);
+    assert_true(
+        rewrite_is_failure(query.bytes, query.len, response.bytes, response.len, name, &is_ipv6));
+    assert_string_equal(name, "home.example.net");
+    assert_false(is_ipv6);
+    for (size_t len = 0; len < query.len; len++)
+        assert_false(rewrite_asks_address(query.bytes, len, name, &is_ipv6));
+    response.bytes[1] ^= 1; /* another ID */
+    assert_false(
+        rewrite_is_failure(query.bytes, query.len, response.bytes, response.len, name, &is_ipv6));
+    begin(&query, "home.example.net", DNS_TYPE_AAAA, DNS_FLAG_RD);
+    end(&query, 0);
+    assert_true(rewrite_asks_address(query.bytes, query.len, name, &is_ipv6));
+    assert_true(is_ipv6);
+    begin(&query, "home.example.net", DNS_TYPE_SRV, DNS_FLAG_RD);
+    end(&query, 0);
+    assert_false(rewrite_asks_address(query.bytes, query.len, name, &is_ipv6));
+}
 static void test_completion_dnsmasq(void **state)
 {
     static const uint8_t response[] = {
@@ -588,17 +627,12 @@ static void test_ptr_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sample),
-        cmocka_unit_test(test_truncated_and_mutated),
-        cmocka_unit_test(test_several_records),
-        cmocka_unit_test(test_disown),
-        cmocka_unit_test(test_drop_made_up),
-        cmocka_unit_test(test_left_alone),
-        cmocka_unit_test(test_cname_chains),
-        cmocka_unit_test(test_completion),
-        cmocka_unit_test(test_completion_dnsmasq),
-        cmocka_unit_test(test_build_answer),
-        cmocka_unit_test(test_ptr),
+        cmocka_unit_test(test_sample),          cmocka_unit_test(test_truncated_and_mutated),
+        cmocka_unit_test(test_several_records), cmocka_unit_test(test_disown),
+        cmocka_unit_test(test_drop_made_up),    cmocka_unit_test(test_left_alone),
+        cmocka_unit_test(test_cname_chains),    cmocka_unit_test(test_completion),
+        cmocka_unit_test(test_failure),         cmocka_unit_test(test_completion_dnsmasq),
+        cmocka_unit_test(test_build_answer),    cmocka_unit_test(test_ptr),
         cmocka_unit_test(test_ptr_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
