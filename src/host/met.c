@@ -225,7 +225,9 @@ void met_drop(struct call *call)
 
 uint64_t met_pending_us(const struct call *call, uint64_t now_us)
 {
-    const uint64_t until_us = call->met_us + WAIT_US;
+    /* Then with the other proof for half as long, and no longer: somebody waits. */
+    const uint64_t wait_us = call->attempt < CALL_ATTEMPTS ? WAIT_US / call->attempt : 0;
+    const uint64_t until_us = call->met_us + wait_us;
     return call->met_sa != NULL && now_us < until_us ? until_us : 0;
 }
 
@@ -284,15 +286,7 @@ bool met_take(struct call *call, struct ike_sa *sa, uint64_t now_us)
     if (call == NULL || call->met_sa != sa)
         return false;
     call->met_sa = NULL;
-    /* What else there is of the call has been overtaken. */
-    lookup_cancel(call->lookup);
-    finder_cancel(call->finder);
-    call->lookup = NULL;
-    call->finder = NULL;
-    if (call->sa != NULL && call->sa != call->peer->rest)
-        ike_sa_free(call->sa);
-    call_carry_clear(call);
-    call->is_doomed = false;
+    call_drop_attempt(call); /* what else there is of it has been overtaken */
     call->sa = sa;
     call->session = NULL;
     call->key = call->met_key;

@@ -248,11 +248,13 @@ def test_connector_that_is_gone(lab):
     address = calls.a.peer(NAME_B)["address"]
     hang_up(calls.a, calls.b)
     calls.connector.kill()
+    calls.b.kill()  # else they meet again where they were
     labs.wait_until(lambda: calls.a.login_state() != "logged-in", 10, "a sees that the connector is gone")
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
     error, seconds = refused_connect(calls.node_a, address)
     assert error == errno.EHOSTUNREACH and seconds < 5
     calls.connector.start()
+    calls.b.start(login=False)
     calls.a.wait_login(30)
     calls.b.wait_login(30)
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
