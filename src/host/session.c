@@ -114,6 +114,7 @@ static void free_session(struct session *session)
         link = &(*link)->next;
     *link = session->next;
     session_disconnect(session);
+    task_clear(&host->tasks, &session->seek_task);
     task_clear(&host->tasks, &session->task);
     finder_cancel(session->finder);
     dial_free(session->dial);
@@ -154,7 +155,7 @@ static void on_connector_found(void *context, int error, const struct finder_res
         error = ERR_NOT_FOUND;
         why = "DNS now names another zone for its hosts";
     }
-    if (login_client_state(session->login) != LOGIN_CONNECTING)
+    if (login_client_state(session->login) != LOGIN_CONNECTING && !session->is_seeking)
         return; /* up by what was known before */
     if (error == ERR_OK) {
         const bool is_first = session->connector.port == 0;
@@ -173,12 +174,11 @@ static void on_connector_found(void *context, int error, const struct finder_res
  * where it was, too, and meanwhile: the connector may be what answers for its zone in DNS. Where no
  * key is pinned, the one that DNS has now is waited for. A foreign zone is found as at first, by a
  * name in it. */
-static void on_connect(struct session *session, uint64_t now_us)
+void session_search(struct session *session, uint64_t now_us)
 {
     struct host *host = session->host;
     finder_cancel(session->finder);
     session->finder = NULL;
-    session_disconnect(session);
     dial_start(session->dial, now_us);
     const bool is_found = session->found_count > 0;
     if (is_found)
@@ -199,6 +199,14 @@ static void on_connect(struct session *session, uint64_t now_us)
             : finder_start_zone(host, session->zone, on_connector_found, session, &session->finder);
     if (error != ERR_OK)
         dial_complete(session->dial, "DNS queries cannot be sent", now_us);
+}
+
+static void on_connect(struct session *session, uint64_t now_us)
+{
+    if (session_seek_adopt(session))
+        return; /* the race is won already */
+    session_disconnect(session);
+    session_search(session, now_us);
 }
 
 static void on_done(struct session *session, const struct notify_name *name, uint64_t now_us)
@@ -324,6 +332,7 @@ void session_pump(struct session *session, uint64_t now_us)
         due_us = deadline_min(due_us, ike_sa_deadline(session->sa));
     }
     task_set(&session->host->tasks, &session->task, due_us);
+    session_seek_watch(session, now_us);
 }
 
 void session_hurry_waiting(struct session *session, uint64_t now_us)

@@ -34,6 +34,11 @@ struct session {
     struct ike_resumption *resumption; /* to log in by next time; NULL: in full */
     bool is_resumption_shown;          /* to who may be the connector, at least once */
     struct login_early early;          /* what went with it */
+    /* session_seek.c */
+    bool is_seeking, has_sought; /* another connection, as this one does not answer */
+    struct task seek_task;
+    struct carrier *next_carrier; /* found so; until the log-in engine wants one */
+    struct ike_sa *next_sa;
     struct session_stun stun;
     uint64_t since_us;
     char error[256];
@@ -53,6 +58,24 @@ void session_disconnect(struct session *session);
 bool session_drive_sa(struct session *session, uint64_t now_us);
 /* Lets go of the connection alone, without a word. */
 void session_let_go(struct session *session);
+
+/* Begins the race for a connection: where it was, and where DNS says. */
+void session_search(struct session *session, uint64_t now_us);
+
+/* Looks whether the connection answers; tries others if it does not. After whatever may have
+ * changed that. */
+void session_seek_watch(struct session *session, uint64_t now_us);
+/* Gives up looking for others. */
+void session_seek_stop(struct session *session);
+/* The race was lost: the old connection may still answer. */
+void session_seek_lost(struct session *session);
+/* Another one has answered, and takes the place of the old one. Consumes carrier and SA. */
+void session_seek_take(struct session *session, struct carrier *carrier, struct ike_sa *sa,
+                       struct login_early early, uint64_t now_us);
+/* The log-in engine wants a connection. True: that one is it now. */
+bool session_seek_adopt(struct session *session);
+/* … or it is of no use any more. */
+void session_seek_drop(struct session *session);
 
 /* For dial.c. Is the connector's key known from before? */
 bool session_is_pinned(const struct session *session);

@@ -40,6 +40,7 @@ static void drop_resumption(struct session *session)
 static void on_lost(struct session *session, const char *why)
 {
     const uint64_t now_us = clock_now_us();
+    session_seek_stop(session);
     if (session->sa != NULL && ike_sa_state(session->sa) == IKE_STATE_CONNECTING)
         drop_resumption(session); /* in full the next time, in case that was it */
     ike_sa_free(session->sa);
@@ -205,13 +206,21 @@ void session_on_answered(struct session *session, struct carrier *carrier, struc
                          struct login_early early, const struct endpoint *connector,
                          uint64_t now_us)
 {
-    session->carrier = carrier;
-    session->sa = sa;
-    session->early = early;
+    carrier_set_handler(carrier, &session_handler, session);
+    if (session->is_seeking) {
+        session_seek_take(session, carrier, sa, early, now_us);
+    } else {
+        session->carrier = carrier;
+        session->sa = sa;
+        session->early = early;
+    }
     if (connector != NULL)
         session->connector = *connector;
-    carrier_set_handler(carrier, &session_handler, session);
     session_pump(session, now_us);
+    if (session->next_carrier == NULL)
+        return;
+    session_seek_drop(session); /* a guest's that nobody needs now */
+    dial_stop(session->dial);
 }
 
 void session_on_unproven(struct session *session, uint64_t now_us)
@@ -222,6 +231,10 @@ void session_on_unproven(struct session *session, uint64_t now_us)
 
 void session_on_unreachable(struct session *session, uint64_t now_us)
 {
+    if (session->is_seeking) {
+        session_seek_lost(session);
+        return;
+    }
     /* In full the next time, in case that was it; a connector that is just starting anew is not to
      * blame. */
     if (session->is_resumption_shown)
@@ -236,6 +249,8 @@ void session_on_unreachable(struct session *session, uint64_t now_us)
 
 void session_disconnect(struct session *session)
 {
+    session_seek_stop(session);
+    session_seek_drop(session);
     dial_stop(session->dial);
     if (session->sa != NULL) {
         struct ike_sa *sa = session->sa;

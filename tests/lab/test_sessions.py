@@ -314,6 +314,38 @@ def test_one_of_two_addresses_is_a_black_hole(lab):
     assert "packets 0" not in calls.net.node.run("nft list counter ip hole syn").stdout, "the first one was not tried"
 
 
+def test_another_address_of_a_connector_that_vanishes(lab):
+    """Of two addresses the one in use swallows everything from now on: the other one has been tried before the old one is given up."""
+    calls = make(lab)
+    start(calls)
+    zone, first = calls.connector.zone, calls.connector_node.address
+    twin = programs.Connector(lab.host("second", calls.net.east), zone)
+    twin.sections["connector"].update(key=calls.connector.key_path, database=calls.connector.dir / "hosts.db")
+    twin.start()
+    second = twin.node.address
+    calls.resolver.process.stop()
+    calls.resolver = programs.Resolver(calls.resolver_node, {}, cache=0, options=[
+        f"--srv-host=_detec._tcp.{zone},one.{zone},4500,1", f"--srv-host=_detec._tcp.{zone},two.{zone},4500,2",
+        f"--host-record=one.{zone},{first}", f"--host-record=two.{zone},{second}", f"--host-record={NAME_B},0.0.0.1",
+        f"--local=/{zone}/"])
+    calls.a.sections["trust"] = {"connector_key": f"{zone} {calls.connector.public_key}"}
+    log_in(calls)
+    assert calls.a.status()["login"]["connector"] == f"{first}:4500"
+    end = calls.a.call(NAME_B)[-1]
+    assert end["up"], end
+    address = calls.a.peer(NAME_B)["address"]
+    ping = calls.node_a.start("ping", "-n", "-i0.2", "-c100", "-q", address)
+    calls.net.node.nft(f"table ip hole {{ chain f {{ type filter hook forward priority 0; ip daddr {first} drop; ip saddr {first} drop; }}; }}")
+    begin = time.monotonic()
+    labs.wait_until(lambda: calls.a.login_state() == "logged-in" and calls.a.status()["login"]["connector"] == f"{second}:4500", 30,
+                    lambda: f"{calls.a.status()['login']} {calls.a.process.log}")
+    took = time.monotonic() - begin
+    print("at the other address after", took)
+    assert took < NOTICED_S
+    assert "does not answer; trying it anew meanwhile" in calls.a.process.log
+    ping.stop()
+
+
 def test_relayed_while_strangers_flood(lab):
     """Connections without end to both ports, from many addresses, while two hosts talk through the connector: nothing gets lost,
     and one more host gets in."""
