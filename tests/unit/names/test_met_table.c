@@ -200,8 +200,7 @@ static void test_damage(void **state)
 static void test_lines(void **state)
 {
     static const char *const bad[] = {
-        "proof 0100000000000000 "
-        "0101010101010101010101010101010101010101010101010101010101010101 0",
+        "proof 0100000000000000 0101 0",
         "peer a.example KEY static 1",
         "peer a.example KEY known 1 -",
         "peer A.example KEY static 1 -",
