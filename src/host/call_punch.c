@@ -106,6 +106,8 @@ void call_fill_config(const struct call *call, struct ike_config *ret_config)
     ret_config->esp_modes[0] = CHILD_BEET;
     ret_config->esp_mode_count = 1;
     ret_config->has_esp_commands = true;
+    /* Analysers that the keys are for do not know extended sequence numbers. */
+    ret_config->esn = host->export != NULL ? IKE_ESN_POLICY_NEVER : IKE_ESN_POLICY_PREFER;
     ret_config->addresses.own_ipv4 = host->own;
     ret_config->addresses.other_ipv4 = call->peer->address;
     ret_config->request_timeout_us = DEAD_US;

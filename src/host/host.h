@@ -52,6 +52,7 @@ struct ping;
 struct relay;
 struct control;
 struct datapath;
+struct exporter;
 struct policy;
 struct portmap;
 struct resolver;
@@ -121,7 +122,7 @@ struct host {
     struct ping *pings;
     struct netcheck_state netcheck;
     struct keeper keeper;
-    FILE *export;             /* keys, for debugging; NULL: off */
+    struct exporter *export;  /* keys, for debugging; NULL: off */
     struct ike_sa *pumped_sa; /* being driven further up */
 
     /* engines */

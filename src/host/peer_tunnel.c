@@ -357,6 +357,7 @@ static bool transmit(struct host *host, struct ike_sa *sa, uint64_t now_us)
     uint8_t message[IKE_MESSAGE_CAP];
     struct endpoint remote;
     struct writer w;
+    export_sa(host, sa);
     for (bool did_send = false;; did_send = true) {
         writer_init(&w, message, sizeof(message));
         if (ike_sa_transmit(sa, &w, &remote, now_us) != ERR_OK)
