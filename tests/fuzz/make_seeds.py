@@ -361,3 +361,21 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# ---- ESP: form, next header, outer DSCP and ECN, what is sealed ----
+
+def ipv4(source, destination, protocol, payload, flags=0x4000):
+    return struct.pack(">BBHHHBBH", 0x45, 2, 20 + len(payload), 1, flags, 64, protocol, 0) + \
+        ipaddress.ip_address(source).packed + ipaddress.ip_address(destination).packed + payload
+
+
+ESP_UDP = struct.pack(">HHHH", 1000, 53, 12, 0x1234) + b"text"
+ESP_ICMP = struct.pack(">BBHI", 3, 3, 0xABCD, 0) + ipv4("10.0.0.77", "10.0.0.5", 17, ESP_UDP)
+for form in range(4):
+    save("esp", f"udp-{form}", bytes([form, 17, 0]) + ESP_UDP)
+    save("esp", f"icmp-error-{form}", bytes([form, 1, 3]) + ESP_ICMP)
+    save("esp", f"whole-{form}", bytes([form, 4, 1]) + ipv4("10.0.0.5", "10.0.0.77", 17, ESP_UDP))
+    save("esp", f"network-{form}", bytes([form, 4, 0]) + ipv4("10.1.0.5", "10.1.7.7", 17, ESP_UDP) + bytes(9))
+    save("esp", f"fragment-{form}", bytes([form, 4, 0]) + ipv4("10.0.0.5", "10.0.0.77", 17, ESP_UDP, 0x2001))
+    save("esp", f"command-{form}", bytes([form, 253, 0, 3, 0, 0, 0, 1, 2, 3, 4]))
+    save("esp", f"dummy-{form}", bytes([form, 59, 0]))
