@@ -156,7 +156,8 @@ static void signals_to_all_are_not_for_it(void **state)
     assert_false(is_gone(&daemon.watchdog));
     snprintf(status, sizeof status, "%s", testnet_output("cat /proc/%d/status", daemon.watchdog));
     assert_non_null(strstr(status, "Name:\tdetec-watchdog"));
-    assert_non_null(strstr(status, "State:\tS"));
+    assert_null(strstr(status, "State:\tT")); /* nor has SIGTSTP stopped it */
+    assert_null(strstr(status, "State:\tZ"));
     assert_non_null(strstr(status, "CapEff:\t0000000000001000"));
     assert_non_null(strstr(status, "CapPrm:\t0000000000001000"));
     assert_non_null(strstr(status, "NoNewPrivs:\t1"));
