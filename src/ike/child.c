@@ -41,7 +41,7 @@ static int tell_ready(struct ike_sa *sa, const struct ike_child *child,
     ready->mode = birth->terms->mode;
     ready->has_esn = birth->terms->choice.has_esn;
     ready->has_commands = birth->terms->has_commands;
-    ready->own_addresses = ike_sa_config(sa)->addresses;
+    ready->own_addresses = *ike_child_addresses(sa);
     ready->selectors = birth->terms->selectors;
     ready->rekey_of = birth->rekey_of;
     ready->is_outbound = birth->is_outbound;
@@ -65,11 +65,24 @@ static int make_room(struct ike_sa *sa)
     return oldest != NULL ? ike_child_bury(sa, oldest) : ERR_LIMIT;
 }
 
+/* What the initiator of the IKE SA has put into its TS payloads stays for all children (RFC 7296,
+ * 2.23.1): a responder knows no better addresses. */
+static void keep_transport(struct ike_sa *sa, const struct ike_child_terms *terms)
+{
+    if (sa->is_initiator || !suite_is_esp(terms->choice.suite) || terms->mode != CHILD_TRANSPORT)
+        return;
+    sa->transport = (struct ike_addresses){.own_ipv4 = terms->peer.other_ipv4,
+                                           .other_ipv4 = terms->peer.own_ipv4,
+                                           .own_ipv6 = terms->peer.other_ipv6,
+                                           .other_ipv6 = terms->peer.own_ipv6};
+}
+
 int ike_child_install(struct ike_sa *sa, const struct ike_child_birth *birth, uint64_t now_us,
                       struct ike_child **ret_child)
 {
     const struct ike_config *config = ike_sa_config(sa);
 
+    keep_transport(sa, birth->terms);
     int error = make_room(sa);
     if (error != ERR_OK)
         return error;

@@ -20,6 +20,8 @@ struct ike_child_terms {
 MUST_USE int ike_child_draw_spi(const struct ike_sa *sa, uint32_t *ret_spi);
 /* Appends the SA payload of an offer, and the notifies that go with it. */
 void ike_child_offer(struct ike_sa *sa, struct ike_builder *b, uint32_t spi_in, bool has_ke);
+/* The addresses of our TS payloads. */
+const struct ike_addresses *ike_child_addresses(const struct ike_sa *sa);
 /* Appends TSi and TSr of an offer. */
 void ike_child_offer_ts(struct ike_sa *sa, struct ike_builder *b);
 /* Judges the peer's offer: 0, or the error notify to answer with. */

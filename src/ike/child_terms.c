@@ -150,10 +150,18 @@ static bool read_networks(const struct ike_config *config, const struct ike_payl
     return terms->selectors.own.count > 0 && terms->selectors.peer.count > 0;
 }
 
+const struct ike_addresses *ike_child_addresses(const struct ike_sa *sa)
+{
+    const bool is_agreed = sa->transport.own_ipv4.family != ADDRESS_NONE ||
+                           sa->transport.own_ipv6.family != ADDRESS_NONE;
+
+    return is_agreed ? &sa->transport : &ike_sa_config(sa)->addresses;
+}
+
 void ike_child_offer_ts(struct ike_sa *sa, struct ike_builder *b)
 {
     const struct ike_config *config = ike_sa_config(sa);
-    const struct ike_addresses *a = &config->addresses;
+    const struct ike_addresses *a = ike_child_addresses(sa);
 
     if (has_networks(config)) {
         const struct selector_pair *s = &config->selectors;
@@ -270,7 +278,7 @@ void ike_child_answer_ts(struct ike_sa *sa, struct ike_builder *b,
                          const struct ike_child_terms *terms)
 {
     static const struct address none = {0};
-    const struct ike_addresses *a = &ike_sa_config(sa)->addresses;
+    const struct ike_addresses *a = ike_child_addresses(sa);
     const struct selector_pair *s = &terms->selectors;
     bool has_ipv4 = terms->peer.own_ipv4.family != ADDRESS_NONE;
     bool has_ipv6 = terms->peer.own_ipv6.family != ADDRESS_NONE;

@@ -80,6 +80,8 @@ struct ike_config {
     /* Initiators that begin on port 500: the peer's port that they go on with where there is a NAT
      * or encapsulation is forced, if the peer does NAT traversal; usually 4500. 0: none. */
     uint16_t nat_port;
+    /* Says strongSwan's vendor ID, without which its BEET mode is not understood. */
+    bool has_beet_vendor;
     /* Children may be rekeyed without a key exchange of their own, where the peer wants that. */
     bool is_pfs_optional;
     struct endpoint

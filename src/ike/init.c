@@ -12,12 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* MD5 of "strongSwan". */
+static const uint8_t beet_vendor[] = {0x88, 0x2f, 0xe5, 0x6d, 0x6f, 0xd2, 0x0d, 0xbc,
+                                      0x22, 0x51, 0x61, 0x3b, 0x2e, 0xbe, 0x5b, 0xeb};
+
 void ike_init_build_rest(struct ike_sa *sa, struct ike_builder *b,
                          const struct ike_handshake *handshake, uint64_t spi_i, uint64_t spi_r)
 {
     ike_build_own_ke(b, &handshake->kex);
     ike_build_nonce(b, handshake->own_nonce, IKE_NONCE_LEN);
     ike_nat_build(sa, b, spi_i, spi_r, &sa->remote);
+    if (ike_sa_config(sa)->has_beet_vendor) {
+        ike_build_payload(b, IKE_PAYLOAD_VENDOR);
+        writer_bytes(b->w, beet_vendor, sizeof(beet_vendor));
+    }
     ike_auth_build_hashes(ike_sa_config(sa), b);
     ike_fragment_offer(sa, b);
 }

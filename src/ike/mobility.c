@@ -327,6 +327,12 @@ int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_u
     return ERR_OK;
 }
 
+void ike_sa_challenge(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us)
+{
+    sa->heard_update = false;
+    ike_mobility_heard(sa, remote, false, now_us);
+}
+
 bool ike_sa_is_moving(const struct ike_sa *sa)
 {
     return sa->has_move || sa->has_candidate;

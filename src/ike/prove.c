@@ -150,7 +150,8 @@ void ike_auth_build_requests(const struct ike_config *config, struct ike_builder
         bool is_known = false;
         for (size_t j = 0; j < i; j++)
             is_known |= config->peers[j].expected.anchors == expected->anchors;
-        if (!is_known && b->w->len < IKE_INIT_LEN_MAX / 2)
+        /* An initiator asks in IKE_AUTH, which may be long; a responder in IKE_SA_INIT. */
+        if (!is_known && (config->peer_count == 1 || b->w->len < IKE_INIT_LEN_MAX / 2))
             ask_certificates(expected, b);
         if ((expected->proofs & ~proofs & IKE_PROOF_KEY) != 0)
             ike_build_cert(b, IKE_PAYLOAD_CERTREQ, IKE_CERT_RAW_PUBLIC_KEY, NULL, 0);

@@ -223,8 +223,10 @@ struct ike_sa {
     struct ike_notify_node *notifies, **notifies_end;
     uint32_t notify_count;
     bool wants_check, wants_rekey;
-    uint64_t liveness_us;    /* of this SA; 0: the configuration's */
-    bool is_mobile;          /* both sides do MOBIKE */
+    uint64_t liveness_us; /* of this SA; 0: the configuration's */
+    bool is_mobile;       /* both sides do MOBIKE */
+    /* ESP in transport mode: the addresses of both TS payloads, ours first, once agreed upon. */
+    struct ike_addresses transport;
     bool is_symmetric;       /* and either may move */
     bool wants_update;       /* tell the peer that our addresses have changed */
     bool heard_update;       /* the request being answered says so of the peer's */

@@ -132,6 +132,7 @@ static int init_esp(struct child *child, const struct tunnel_child *config)
     child->has_commands = config->has_commands;
     child->translation.form = form_of(config);
     child->translation.wire = config->wire;
+    child->translation.recomputes = config->mode == CHILD_TRANSPORT;
     if (config->selectors != NULL) {
         child->selectors = *config->selectors;
         child->translation.selectors = &child->selectors;

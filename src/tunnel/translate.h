@@ -38,6 +38,9 @@ struct translation {
      * that nothing is to be done on the way out. */
     struct view wire;
     enum translate_form form;
+    /* What addresses the far end's packets carried before they met a NAT is not known (transport
+     * mode): checksums that cover them are made anew, the ICV has vouched for what they protect. */
+    bool recomputes;
     /* TRANSLATE_WHOLE: what passes as it is beside the addresses above. Borrowed; NULL: nothing. */
     const struct selector_pair *selectors;
 };

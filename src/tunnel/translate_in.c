@@ -112,6 +112,8 @@ static enum drop_reason whole_in(const struct translation *t, struct packet *pac
     if (reason != DROP_NONE)
         return reason;
     reason = translate_select(t, v.version == 6, &map);
+    if (reason == DROP_NONE)
+        translate_side(t, &v, true, &map);
     if (reason != DROP_NONE || !address_is_equal(&v.src, map.remote_own) ||
         !address_is_equal(&v.dst, map.remote_peer)) {
         if (passes(t, &v)) {
@@ -130,6 +132,25 @@ static bool is_extension_header(uint8_t next_header)
            next_header == IP_FRAGMENT || next_header == IP_DESTINATION_OPTIONS;
 }
 
+/* RFC 3948, 3.1.2. What ICMP errors quote is translated where it has the addresses agreed upon. */
+static enum drop_reason recompute(const struct address_map *map, const struct ip_view *v,
+                                  struct packet *packet)
+{
+    const uint8_t version = v->version, protocol = v->protocol;
+    const bool is_icmp = protocol == (version == 6 ? IP_ICMPV6 : IP_ICMP);
+    const bool is_bare_udp = protocol == IP_UDP && version == 4 && packet->len >= 8 &&
+                             packet->data[6] == 0 && packet->data[7] == 0;
+
+    if (is_icmp && packet->len > 0 && icmp_is_error(version, packet->data[0]))
+        return translate_transport(map, v, packet->data);
+    if (is_bare_udp) /* it has none */
+        return DROP_NONE;
+    return checksum_write_payload(protocol, packet->data, packet->len, map->peer, map->own) ==
+                   ERR_OK
+               ? DROP_NONE
+               : DROP_MALFORMED;
+}
+
 static enum drop_reason bare_in(const struct translation *t, struct packet *packet,
                                 const struct inner *inner)
 {
@@ -143,7 +164,8 @@ static enum drop_reason bare_in(const struct translation *t, struct packet *pack
     const struct ip_view v = {.version = inner->is_ipv6 ? 6 : 4,
                               .protocol = inner->next_header,
                               .payload_len = packet->len};
-    reason = translate_transport(&map, &v, packet->data);
+    reason =
+        t->recomputes ? recompute(&map, &v, packet) : translate_transport(&map, &v, packet->data);
     if (reason != DROP_NONE)
         return reason;
 

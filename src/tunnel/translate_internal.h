@@ -15,6 +15,10 @@ struct address_map {
 MUST_USE enum drop_reason translate_select(const struct translation *t, bool is_ipv6,
                                            struct address_map *ret_map);
 
+/* Tunnel form may have a network behind the peer: a packet between this host's one address, which
+ * is translated, and any of theirs, which is not. Puts theirs into the map where that is so. */
+void translate_side(const struct translation *t, const struct ip_view *v, bool is_inbound,
+                    struct address_map *map);
 /* A payload that starts with a whole transport header, or at least with the start of one: corrects
  * its checksums from the far end's addresses to those here. */
 MUST_USE enum drop_reason translate_transport(const struct address_map *map,

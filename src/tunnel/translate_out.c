@@ -80,6 +80,27 @@ static bool goes_whole(const struct translation *t, const struct ip_view *v)
     return needs_header(v);
 }
 
+void translate_side(const struct translation *t, const struct ip_view *v, bool is_inbound,
+                    struct address_map *map)
+{
+    if (t->form != TRANSLATE_WHOLE || t->selectors == NULL)
+        return;
+    if (is_inbound && !address_is_equal(&v->src, map->remote_own) &&
+        selectors_cover(&t->selectors->peer, v, true))
+        map->remote_own = map->peer = &v->src;
+    if (!is_inbound && !address_is_equal(&v->dst, map->remote_peer) &&
+        !address_is_equal(&v->dst, map->own) && selectors_cover(&t->selectors->peer, v, false))
+        map->remote_peer = map->own = &v->dst;
+}
+
+/* To the peer's own address, or into the network behind it. */
+static bool is_destination(const struct translation *t, const struct ip_view *v,
+                           const struct address *peer)
+{
+    return address_is_equal(&v->dst, peer) || (t->form == TRANSLATE_WHOLE && t->selectors != NULL &&
+                                               selectors_cover(&t->selectors->peer, v, false));
+}
+
 enum drop_reason translate_out(const struct translation *t, struct packet *packet,
                                struct inner *ret_inner)
 {
@@ -96,7 +117,7 @@ enum drop_reason translate_out(const struct translation *t, struct packet *packe
             return reason;
         if (!address_is_equal(&v.src, map.own))
             return DROP_SOURCE;
-        if (!address_is_equal(&v.dst, map.peer))
+        if (!is_destination(t, &v, map.peer))
             return DROP_DESTINATION;
     }
     if (t->form == TRANSLATE_BARE && (v.is_fragment || v.has_options))
@@ -123,8 +144,10 @@ static enum drop_reason whole_to_wire(const struct translation *t, struct packet
 
     if (ip_parse(packet->data, packet->len, &v) != ERR_OK)
         return DROP_MALFORMED;
-    if (!select_outward(t, v.version == 6, &map) || !address_is_equal(&v.src, map.remote_own) ||
-        !address_is_equal(&v.dst, map.remote_peer))
+    if (!select_outward(t, v.version == 6, &map))
+        return DROP_NONE;
+    translate_side(t, &v, false, &map);
+    if (!address_is_equal(&v.src, map.remote_own) || !address_is_equal(&v.dst, map.remote_peer))
         return DROP_NONE; /* what passes stays as it is */
     return translate_whole(&map, &v, v.ttl, v.tos & 3, packet->data);
 }
