@@ -17,6 +17,7 @@ struct config_run {
     void *target;
     FILE *report;
     unsigned line;
+    const char *section;  /* that the lines are in now, without a name of its own */
     bool is_key_expected; /* the line is neither blank, comment nor section, and no key was found */
     bool is_section_unknown; /* said already: its keys are passed over */
     bool has_failed;
@@ -76,7 +77,8 @@ static void list_sections(const struct config_key *keys, char *buffer, size_t ca
             is_first = is_first && strcmp(k->section, key->section) != 0;
         if (!is_first || len >= cap)
             continue;
-        int count = snprintf(buffer + len, cap - len, "%s[%s]", len > 0 ? ", " : "", key->section);
+        int count = snprintf(buffer + len, cap - len, "%s[%s%s]", len > 0 ? ", " : "", key->section,
+                             key->name == NULL ? " NAME" : "");
         len += count > 0 ? (size_t)count : 0;
     }
 }
@@ -87,20 +89,46 @@ static void list_keys(const struct config_key *keys, const char *section, char *
     size_t len = 0;
     buffer[0] = '\0';
     for (const struct config_key *key = keys; key->section != NULL; key++) {
-        if (strcmp(key->section, section) != 0 || len >= cap)
+        if (strcmp(key->section, section) != 0 || key->name == NULL || len >= cap)
             continue;
         int count = snprintf(buffer + len, cap - len, "%s%s", len > 0 ? ", " : "", key->name);
         len += count > 0 ? (size_t)count : 0;
     }
 }
 
-static bool section_exists(const struct config_key *keys, const char *section, size_t len)
+/* The section's first row; NULL: there is none of that name. */
+static const struct config_key *find_section(const struct config_key *keys, const char *section,
+                                             size_t len)
 {
     for (const struct config_key *key = keys; key->section != NULL; key++) {
         if (strlen(key->section) == len && memcmp(key->section, section, len) == 0)
-            return true;
+            return key;
     }
-    return false;
+    return NULL;
+}
+
+/* One more [section NAME]: its keys begin anew. */
+static bool begin_named(struct config_run *run, const struct config_key *first, const char *name,
+                        size_t len)
+{
+    char text[CONFIG_LINE_MAX + 1];
+    while (len > 0 && is_space(*name)) {
+        name++;
+        len--;
+    }
+    memcpy(text, name, len);
+    text[len] = '\0';
+    memcpy((char *)run->target + first->offset, &run->line, sizeof(run->line));
+    for (const struct config_key *key = run->keys; key->section != NULL; key++) {
+        if (strcmp(key->section, first->section) == 0)
+            run->seen[key - run->keys] = false;
+    }
+    const int error = len > 0 ? first->parse(text, run->target, first) : ERR_INVALID;
+    if (error == ERR_EXISTS)
+        complain(run, "[%s %s] is given twice; allowed: once", first->section, text);
+    else if (error != ERR_OK)
+        complain(run, "[%s %s]: bad name; allowed: %s", first->section, text, first->allowed);
+    return error == ERR_OK;
 }
 
 /* A line "[section]"; returns whether inih may see it. */
@@ -113,13 +141,19 @@ static bool check_section(struct config_run *run, const char *start, const char 
         return false;
     }
     const size_t len = (size_t)(end - start) - 2;
-    if (!section_exists(run->keys, start + 1, len)) {
+    size_t word = 0;
+    while (word < len && !is_space(start[1 + word]))
+        word++;
+    const struct config_key *first = find_section(run->keys, start + 1, word);
+    if (first == NULL || (first->name != NULL && word != len)) {
         list_sections(run->keys, allowed, sizeof allowed);
         complain(run, "there is no section [%.*s]; allowed: %s", (int)len, start + 1, allowed);
         return false;
     }
-    run->is_section_unknown = false;
-    return true;
+    run->is_section_unknown =
+        first->name == NULL && !begin_named(run, first, start + 1 + word, len - word);
+    run->section = first->section;
+    return !run->is_section_unknown;
 }
 
 /* Is this line (trimmed, not empty) fit for inih? */
@@ -177,7 +211,7 @@ static const struct config_key *find_key(const struct config_key *keys, const ch
                                          const char *name)
 {
     for (const struct config_key *key = keys; key->section != NULL; key++) {
-        if (strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0)
+        if (strcmp(key->section, section) == 0 && key->name != NULL && strcmp(key->name, name) == 0)
             return key;
     }
     return NULL;
@@ -190,6 +224,8 @@ static int take_value(void *user, const char *section, const char *name, const c
     run->is_key_expected = false;
     if (run->is_section_unknown)
         return 1;
+    if (section[0] != '\0')
+        section = run->section; /* inih has it with its name */
     if (section[0] == '\0') {
         char allowed[512];
         list_sections(run->keys, allowed, sizeof allowed);

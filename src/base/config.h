@@ -29,6 +29,11 @@ struct config_key {
     int is_secret;       /* messages do not show the value */
 };
 
+/* A row without a name stands before the keys of its section and makes it one of many: each is
+ * written [section NAME] and has all the keys once. parse gets NAME at each of them (ERR_EXISTS:
+ * there is one of that name already); the line's number is put into the unsigned at offset first.
+ */
+
 /* text: the file's content, NUL-terminated; file: its name for messages. keys ends with a NULL
  * section. All errors of a file are reported, one line each, to `report` (file:line: message).
  * ERR_INVALID if there was any; target is then partly filled and must not be used. */

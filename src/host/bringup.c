@@ -11,6 +11,7 @@
 #include "host/interface_setup.h"
 #include "host/key.h"
 #include "host/mobility.h"
+#include "host/plain.h"
 #include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
@@ -46,6 +47,7 @@ static void describe_guard(const struct host_config *config, struct guard *ret_g
     ret_guard->prefixes[1].bits = 28;
     ret_guard->prefixes[2].address = address_from_bytes(ADDRESS_IPV6, made_up);
     ret_guard->prefixes[2].bits = 104;
+    ret_guard->count += plain_networks(config, ret_guard->prefixes + 3);
 }
 
 /* Both halves: routing rules, and a packet filter for sockets that routing rules do not bind. */
@@ -280,6 +282,7 @@ static void on_stop_task(struct task *task, uint64_t now_us)
         task_set(&host->tasks, &host->stop_task, now_us + 20 * MS_US);
         return;
     }
+    plain_detach(host);
     peers_free(host);
     nat_free(host);
     sockets_close(host);
@@ -304,6 +307,7 @@ static void stop(struct host *host)
     host->control = NULL;
     if (host->pool != NULL)
         state_keep(host);
+    plain_stop(host);
     peers_close(host, now_us);
     sessions_close(host, now_us);
     keeper_stop(host);
@@ -314,16 +318,20 @@ static void stop(struct host *host)
     task_set(&host->tasks, &host->stop_task, now_us);
 }
 
-/* [allow] can change under way; the rest needs a restart. */
+/* [allow] and [peer] can change under way; the rest needs a restart. */
 static void reload(struct host *host)
 {
     struct host_config *config = calloc(1, sizeof(*config));
     if (config == NULL || host_config_load(host->config.file, config, stderr) != ERR_OK ||
+        plain_reload(host, config, clock_now_us()) != ERR_OK ||
         engines_load_allow(host, config) != ERR_OK) {
         log_error("configuration not reloaded: the one before stays in force");
+        if (config != NULL)
+            host_config_done(config);
         free(config);
         return;
     }
+    host_config_done(config);
     free(config);
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
@@ -331,7 +339,7 @@ static void reload(struct host *host)
             access_open(host, peer->name, peer->is_static, &peer->address) != ERR_OK)
             peer_down(peer, "what it may do here could not be set", true, clock_now_us());
     }
-    log_info("[allow] reloaded; other changes need a restart");
+    log_info("[allow] and [peer] reloaded; other changes need a restart");
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -401,6 +409,8 @@ static int bring_up(struct host *host)
     if (error == ERR_OK)
         error = open_udp(host);
     if (error == ERR_OK)
+        error = plain_open(host);
+    if (error == ERR_OK)
         error = open_interface(host);
     if (error == ERR_OK)
         error = watch_fd(host, &host->monitor_poll, host->monitor.fd, on_monitor);
@@ -418,10 +428,12 @@ static int bring_up(struct host *host)
     nat64_refresh(host, clock_now_us());
     strcpy(host->name, host->config.name);
     error = portmap_start(host, clock_now_us());
-    if (error == ERR_OK)
+    if (error == ERR_OK && host->config.zone[0] != '\0')
         error = session_start_own(host);
     if (error == ERR_OK)
         met_start(host, clock_now_us());
+    if (error == ERR_OK)
+        error = plain_start(host, clock_now_us());
     if (error == ERR_OK && host->resolver != NULL)
         error = resolver_start(host->resolver);
     return error;
@@ -434,6 +446,7 @@ static void take_down(struct host *host)
     datapath_stop(host->datapath);
     export_close(host);
     engines_close(host);
+    plain_free(host);
     tun_close(&host->tun);
     if (host->policy != NULL)
         policy_close(host->policy);
@@ -490,11 +503,16 @@ int host_check(const struct host_config *config)
 {
     struct identity *identity = NULL;
     if (access(config->key_file, F_OK) != 0) {
+        int plain_error = plain_check(config);
+        if (plain_error != ERR_OK)
+            return plain_error;
         log_info("%s: good; %s is made at the first start", config->file, config->key_file);
         return ERR_OK;
     }
     int error = key_load(config, false, &identity);
     identity_free(identity);
+    if (error == ERR_OK)
+        error = plain_check(config);
     if (error == ERR_OK)
         log_info("%s: good", config->file);
     return error;

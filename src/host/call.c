@@ -4,6 +4,7 @@
 #include "crypto/memory.h"
 #include "host/call_carry.h"
 #include "host/met.h"
+#include "host/plain.h"
 #include "host/relay.h"
 #include "host/wake.h"
 #include "io/clock.h"
@@ -160,23 +161,9 @@ void call_step(struct call *call, enum call_state next, const char *step, const 
 {
     log_debug("call %s: %s done in %llu ms: %s", call->peer->name, step,
               (unsigned long long)((now_us - call->step_us) / MS_US), detail);
-    struct call_watcher *following;
-    for (struct call_watcher *watcher = call->peer->watchers; watcher != NULL;
-         watcher = following) {
-        following = watcher->next;
-        watcher->step(watcher, step, now_us - call->step_us, detail);
-    }
+    peer_tell_step(call->peer, step, now_us - call->step_us, detail);
     call->state = next;
     call->step_us = now_us;
-}
-
-static void tell_done(struct peer *peer, const char *failed_step, const char *why, const char *hint)
-{
-    while (peer->watchers != NULL) {
-        struct call_watcher *watcher = peer->watchers;
-        peer->watchers = watcher->next;
-        watcher->done(watcher, failed_step, why, hint);
-    }
 }
 
 /* The tunnel that was there already goes on. */
@@ -188,7 +175,7 @@ static void keep_tunnel(struct call *call, const char *why, uint64_t now_us)
         snprintf(peer->relay_why, sizeof(peer->relay_why), "%s", why);
     call_free(call);
     peer_stage_flush(peer);
-    tell_done(peer, NULL, NULL, NULL);
+    peer_tell_done(peer, NULL, NULL, NULL);
     if (peer->sa == NULL)
         peer_down(peer, "closed by the peer", false, now_us);
 }
@@ -247,7 +234,7 @@ void call_fail(struct call *call, const char *why, const char *hint, uint64_t no
         peer->held_until_us = now_us + HOLD_US;
     call_free(call);
     peer_stage_refuse(peer);
-    tell_done(peer, step, why, hint);
+    peer_tell_done(peer, step, why, hint);
     peer_release(peer);
 }
 
@@ -284,7 +271,7 @@ void call_cancel(struct call *call)
 {
     struct peer *peer = call->peer;
     call_free(call);
-    tell_done(peer, CALL_STEP_NAME, "given up", "it was ended from here");
+    peer_tell_done(peer, CALL_STEP_NAME, "given up", "it was ended from here");
     peer_stage_refuse(peer);
 }
 
@@ -313,7 +300,8 @@ static void begin(struct peer *peer, bool checks_name, uint64_t now_us)
     if (call == NULL) {
         snprintf(peer->last_error, sizeof(peer->last_error), "too many calls at once");
         peer_stage_refuse(peer);
-        tell_done(peer, CALL_STEP_NAME, "too many calls at once", "try again in a few seconds");
+        peer_tell_done(peer, CALL_STEP_NAME, "too many calls at once",
+                       "try again in a few seconds");
         return;
     }
     call->checks_name = checks_name;
@@ -333,7 +321,9 @@ void call_start_upgrade(struct peer *peer, uint64_t now_us)
 
 void call_start(struct peer *peer, bool checks_name, uint64_t now_us)
 {
-    if (peer->tunnel == NULL)
+    if (peer->plain != NULL)
+        plain_call(peer->plain, now_us);
+    else if (peer->tunnel == NULL)
         begin(peer, checks_name, now_us);
 }
 
@@ -415,5 +405,5 @@ void call_on_tunnel(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     else if (is_stale && is_caller)
         call_start_upgrade(peer, now_us);
     peer_stage_flush(peer);
-    tell_done(peer, NULL, NULL, NULL);
+    peer_tell_done(peer, NULL, NULL, NULL);
 }

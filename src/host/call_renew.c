@@ -21,7 +21,7 @@ static bool offers_channel(const struct call *call)
 
 void call_renew(struct peer *peer, uint64_t now_us)
 {
-    if (peer->tunnel == NULL || peer->is_closing || peer->host->is_stopping)
+    if (peer->tunnel == NULL || peer->is_closing || peer->host->is_stopping || peer->plain != NULL)
         return;
     /* One that looks for a direct path since before: its addresses may be old ones, and it has no
      * other relay channel to offer. */

@@ -5,6 +5,7 @@
 #include "host/call.h"
 #include "host/netcheck.h"
 #include "host/ping.h"
+#include "host/plain.h"
 #include "host/session.h"
 #include "host/wake.h"
 #include "io/clock.h"
@@ -24,6 +25,8 @@ static bool take_name(struct control_client *client, json_t *request, char name[
         control_fail(client, "the request needs a name");
         return false;
     }
+    if (strchr(text, '.') == NULL && plain_find_name(host, text, name))
+        return true;
     if (strchr(text, '.') == NULL)
         snprintf(full, sizeof(full), "%s.%s", text, host->config.zone);
     else
@@ -124,6 +127,8 @@ static void on_call_timeout(struct task *task, uint64_t now_us)
         peer_unwatch(peer, &wait->watcher);
     if (peer != NULL && peer->call != NULL)
         step = call_step_text(peer->call);
+    else if (peer != NULL && peer->plain != NULL)
+        step = plain_step_text(peer->plain);
     on_call_done(&wait->watcher, step, "not up within the time given",
                  "the call itself goes on; see `detec peers`");
 }
@@ -182,10 +187,13 @@ static void run_hangup(struct control_client *client, json_t *request)
         control_finish(client, NULL);
         return;
     }
-    if (peer == NULL || (peer->tunnel == NULL && peer->call == NULL)) {
+    const bool is_calling = peer != NULL && peer->plain != NULL && plain_is_calling(peer->plain);
+    if (peer == NULL || (peer->tunnel == NULL && peer->call == NULL && !is_calling)) {
         control_fail(client, "there is no tunnel to %s", name);
         return;
     }
+    if (is_calling)
+        plain_cancel(peer->plain);
     if (peer->call != NULL)
         call_cancel(peer->call);
     if (peer->tunnel != NULL)

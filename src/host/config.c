@@ -281,6 +281,9 @@ static const struct config_key KEYS[] = {
      0},
     {"host", "mac", parse_mac, 0, 0, "a MAC address such as 02:00:5e:10:00:01", 0},
     {"host", "log", parse_log, 0, 0, "error, warn, info or debug", 0},
+    {"host", "ike-port", config_parse_port, AT(ike_port), 0, "a UDP port from 1 to 65535", 0},
+    {"host", "ike-nat-port", config_parse_port, AT(ike_nat_port), 0, "a UDP port from 1 to 65535",
+     0},
     {"trust", "accept", parse_accept, 0, 0, "pinned, dnssec or connector", 0},
     {"trust", "pin", parse_pin, 0, 0, "a host name and its public key in base64", 1},
     {"trust", "connector-key", parse_trust_connector_key, 0, 0,
@@ -289,8 +292,8 @@ static const struct config_key KEYS[] = {
     {"allow", "allow", parse_allow, 0, 0,
      "a name pattern and optionally ports, such as `*.example.net tcp/22,udp/53,icmp`, or nobody",
      1},
-    {NULL, NULL, NULL, 0, 0, NULL, 0},
 };
+#define KEY_COUNT (sizeof(KEYS) / sizeof(KEYS[0]))
 
 static void set_defaults(struct host_config *config)
 {
@@ -300,6 +303,8 @@ static void set_defaults(struct host_config *config)
     strcpy(config->socket, "/run/detec/detecd.sock");
     strcpy(config->interface, "detec0");
     config->port = 32589;
+    config->ike_port = 500;
+    config->ike_nat_port = 4500;
     config->pool.address = address_from_ipv4(0);
     config->pool.bits = 8;
     config->dns = DNS_MODE_CAPTURE;
@@ -334,8 +339,19 @@ static void take_environment(struct host_config *config, FILE *report)
     }
 }
 
-static int check_whole(struct host_config *config, FILE *report)
+static int parse_all(const char *text, const char *file, struct host_config *config, FILE *report)
 {
+    struct config_key keys[KEY_COUNT + PLAIN_CONFIG_ROWS + 1] = {0};
+    memcpy(keys, KEYS, sizeof(KEYS));
+    plain_config_rows(AT(plain), keys + KEY_COUNT);
+    return config_parse(text, file, keys, config, report);
+}
+
+/* A host may do without a zone where it has plain peers: then it is nobody's but theirs. */
+static int check_names(struct host_config *config, FILE *report)
+{
+    if (config->zone[0] == '\0' && config->name[0] == '\0' && config->plain.count > 0)
+        return ERR_OK;
     if (config->zone[0] == '\0') {
         const char *parent = config->name[0] != '\0' ? name_parent(config->name) : NULL;
         if (parent == NULL) {
@@ -353,6 +369,24 @@ static int check_whole(struct host_config *config, FILE *report)
                 config->name, config->zone);
         return ERR_INVALID;
     }
+    return ERR_OK;
+}
+
+static int check_whole(struct host_config *config, FILE *report)
+{
+    int error = check_names(config, report);
+    if (error == ERR_OK)
+        error = plain_config_check(&config->plain, config->file, config->name[0] != '\0',
+                                   &config->pool, report);
+    if (error == ERR_OK && config->plain.count > 0 &&
+        (config->ike_port == config->ike_nat_port || config->ike_port == config->port ||
+         config->ike_nat_port == config->port)) {
+        fprintf(report, "%s: [host] port, ike-port, ike-nat-port: must be three different ones\n",
+                config->file);
+        error = ERR_INVALID;
+    }
+    if (error != ERR_OK)
+        return error;
     const struct {
         const char *key;
         uint64_t value_us, least_us;
@@ -391,7 +425,7 @@ int host_config_load(const char *file, struct host_config *ret_config, FILE *rep
         error = ERR_INVALID;
     } else {
         strcpy(config->file, file);
-        error = config_parse(text, file, KEYS, config, report);
+        error = parse_all(text, file, config, report);
     }
     if (error == ERR_OK)
         error = check_whole(config, report);
@@ -401,9 +435,17 @@ int host_config_load(const char *file, struct host_config *ret_config, FILE *rep
         take_environment(config, report);
     if (error == ERR_OK)
         *ret_config = *config;
+    else
+        plain_config_done(&config->plain);
     crypto_wipe(&config->proxy, sizeof(config->proxy));
     free(config);
     crypto_wipe(text, len);
     free(text);
     return error;
+}
+
+void host_config_done(struct host_config *config)
+{
+    plain_config_done(&config->plain);
+    crypto_wipe(&config->proxy, sizeof(config->proxy));
 }

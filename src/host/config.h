@@ -5,6 +5,7 @@
 #include "base/address.h"
 #include "base/text.h"
 #include "crypto/identity.h"
+#include "host/plain_config.h"
 #include "ike/config.h"
 #include "wire/http_connect.h"
 #include <stdbool.h>
@@ -73,9 +74,15 @@ struct host_config {
 
     char allow[HOST_RULES_MAX][HOST_RULE_CAP]; /* rules as written (names/allow.h) */
     uint32_t allow_count;
+
+    uint16_t ike_port, ike_nat_port; /* for plain IPsec peers */
+    struct plain_configs plain;
 };
 
-/* Reads and checks file. Problems go to `report`, one line each. ERR_INVALID if there was any. */
+/* Reads and checks file. Problems go to `report`, one line each. ERR_INVALID if there was any; then
+ * there is nothing to free. */
 MUST_USE int host_config_load(const char *file, struct host_config *ret_config, FILE *report);
+/* Wipes and frees what it points to; copies of the struct share that. */
+void host_config_done(struct host_config *config);
 
 #endif

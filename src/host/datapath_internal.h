@@ -31,6 +31,7 @@ struct datapath {
     struct drop_counters drops;
     uint64_t now_us; /* of this round */
     _Atomic uint64_t expects_until_us;
+    uint64_t elsewhere_us;          /* when data from elsewhere was last told */
     uint8_t super[OFFLOAD_LEN_MAX]; /* that is being taken apart */
 };
 

@@ -21,6 +21,8 @@ enum handoff_kind {
     HANDOFF_EARLY,        /* to control: datagram that no tunnel takes, while keys are negotiated */
     HANDOFF_TOO_BIG,    /* to control: no more than `number` bytes get to `from`; see `is_local` */
     HANDOFF_WAKE,       /* to control: what tunnel_set_wake() asked for, of the tunnel of `peer` */
+    HANDOFF_ELSEWHERE,  /* to control: authentic data of the tunnel of `peer` has come from `from`,
+                           which is not its path */
     HANDOFF_RELAY,      /* to control: sealed datagram to send on the relay channel `from` */
     HANDOFF_PACKET,     /* to data: local IP packet to send now */
     HANDOFF_DATAGRAM,   /* to data: datagram from `from`, to be opened once more */

@@ -8,6 +8,7 @@
 #include "host/met.h"
 #include "host/path_probe.h"
 #include "host/ping.h"
+#include "host/plain.h"
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/session.h"
@@ -43,6 +44,10 @@ void host_send_ike(struct host *host, const struct endpoint *to, const void *mes
     uint8_t datagram[DEMUX_MARKER_LEN + IKE_MESSAGE_CAP] = {0};
     if (ike_is_carried(to))
         return; /* there is no path yet: calls carry what is to be said */
+    if (to->socket == HOST_SOCKET_IKE) {
+        host_send(host, to, message, len);
+        return;
+    }
     memcpy(datagram + DEMUX_MARKER_LEN, message, len);
     host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
 }
@@ -163,6 +168,9 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
     struct ike_profile *profile = call_responder_profile(host, from, &peer);
     if (profile == NULL)
         profile = met_responder_profile(host, message, len, from, now_us, &peer);
+    if (profile == NULL)
+        profile = plain_responder(host, from);
+    ike_table_set_time(host->ike, (uint64_t)clock_wall_seconds());
     const uint32_t count = ike_table_count(host->ike);
     int error = ike_table_receive(host->ike, profile, message, len, from, now_us, &sa);
     struct writer w;
@@ -174,9 +182,12 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
             ike_sa_state(sa) == IKE_STATE_CONNECTING)
             ike_sa_set_user(sa, peer);
         call_carry_on_ike(sa, from);
+        plain_on_message(sa, ike_sa_user(sa));
         wake_on_ike(sa, from, now_us);
         met_on_ike(sa, from);
         host_pump_ike(host, sa, now_us);
+        if (host->pings != NULL)
+            ping_on_ike(host, sa, now_us);
     }
     if (error != ERR_OK && error != ERR_AGAIN)
         host->stray_ike_count++;
@@ -197,6 +208,8 @@ static void on_stun(struct host *host, const struct handoff_slot *slot, uint64_t
 static void on_no_tunnel(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
 {
     struct peer *peer = peer_find_by_address(host, &slot->peer);
+    if (peer == NULL)
+        peer = plain_find_network(host, &slot->peer);
     const char *name = peer == NULL ? pool_find_by_address(host->pool, &slot->peer) : NULL;
     char text[ADDRESS_TEXT_CAP];
     uint32_t suppressed;
@@ -235,7 +248,8 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
 {
     struct peer *peer = NULL;
     if (slot->kind == HANDOFF_CLOSE || slot->kind == HANDOFF_COMMAND_SENT ||
-        slot->kind == HANDOFF_PROBE_REPLY || slot->kind == HANDOFF_WAKE)
+        slot->kind == HANDOFF_PROBE_REPLY || slot->kind == HANDOFF_WAKE ||
+        slot->kind == HANDOFF_ELSEWHERE)
         peer = peer_find_by_address(host, &slot->peer);
     switch (slot->kind) {
     case HANDOFF_NO_TUNNEL:
@@ -272,6 +286,12 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
     case HANDOFF_WAKE:
         if (peer != NULL && peer->tunnel != NULL && !peer->is_closing)
             task_set(&host->tasks, &peer->task, now_us);
+        break;
+    case HANDOFF_ELSEWHERE:
+        if (peer != NULL && peer->sa != NULL && peer->tunnel != NULL && !peer->is_closing) {
+            ike_sa_challenge(peer->sa, &slot->from, now_us);
+            host_pump_ike(host, peer->sa, now_us);
+        }
         break;
     case HANDOFF_RELAY:
         relay_send(host, &slot->from, slot->data, slot->len);

@@ -48,6 +48,7 @@
 struct call;
 struct claim;
 struct handoff;
+struct plain;
 struct ping;
 struct relay;
 struct control;
@@ -133,6 +134,7 @@ struct host {
     struct task ike_task;
     struct punch_table *punches;
     struct task punch_task;
+    struct plain *plain; /* plain IPsec peers; NULL: none */
     struct pool *pool;
     struct trust *trust;
     struct allow allow;

@@ -1,6 +1,8 @@
 /* The way in: told apart by its start, opened, handed to the stack. What is not data goes to the
  * control thread. */
 #include "host/datapath_internal.h"
+
+#include "base/deadline.h"
 #include "wire/demux.h"
 
 static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct packet *packet,
@@ -14,6 +16,25 @@ static void hand_over(struct datapath *dp, enum handoff_kind kind, const struct 
     slot->number = number;
     if (peer != NULL)
         slot->peer = *peer;
+    handoff_push(&dp->from_network);
+    dp->woke_network = true;
+}
+
+#define ELSEWHERE_US (100 * MS_US) /* so often it is told, at the most */
+
+/* The peer's NAT has given it another port, perhaps: the control thread finds out. */
+static void tell_elsewhere(struct datapath *dp, const struct packet *packet,
+                           const struct tunnel *tunnel)
+{
+    if (dp->now_us - dp->elsewhere_us < ELSEWHERE_US)
+        return;
+    struct handoff_slot *slot = handoff_slot_take(&dp->from_network, NULL, 0);
+    if (slot == NULL)
+        return;
+    dp->elsewhere_us = dp->now_us;
+    slot->kind = HANDOFF_ELSEWHERE;
+    slot->from = packet->peer;
+    slot->peer = tunnel_view(tunnel)->peer_ipv4;
     handoff_push(&dp->from_network);
     dp->woke_network = true;
 }
@@ -34,6 +55,8 @@ static bool open_message(struct datapath *dp, struct packet *packet)
         return true;
     }
     struct address peer = tunnel_view(tunnel)->peer_ipv4;
+    if (message.is_elsewhere)
+        tell_elsewhere(dp, packet, tunnel);
     switch (message.kind) {
     case TUNNEL_DATA:
         if (tunnel_take_wake(tunnel))

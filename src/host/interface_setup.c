@@ -3,6 +3,7 @@
 #include "host/interface_setup.h"
 
 #include "host/host.h"
+#include "host/plain.h"
 #include "io/route.h"
 #include "tunnel/translate.h"
 #include "wire/suite.h"
@@ -18,6 +19,21 @@ static struct route pool_route(const struct host *host)
                           .kind = ROUTE_UNICAST};
 }
 
+/* Into the networks behind plain peers. */
+static int set_network_routes(struct host *host)
+{
+    struct prefix networks[PLAIN_PEERS_MAX];
+    const size_t count = plain_networks(&host->config, networks);
+    for (size_t i = 0; i < count; i++) {
+        struct route route = pool_route(host);
+        route.to = networks[i];
+        int error = route_set(&host->netlink, &route);
+        if (error != ERR_OK)
+            return error;
+    }
+    return ERR_OK;
+}
+
 int interface_setup(struct host *host)
 {
     uint32_t mtu = translate_mtu(host->config.mtu, SPUT_PAPER, ADDRESS_IPV4);
@@ -27,6 +43,8 @@ int interface_setup(struct host *host)
         error = interface_address_add(&host->netlink, host->tun.link, &host->own, OWN_BITS);
     if (error == ERR_OK)
         error = route_set(&host->netlink, &route);
+    if (error == ERR_OK)
+        error = set_network_routes(host);
     if (error != ERR_OK)
         log_error("interface %s cannot be set up: %s", host->config.interface,
                   netlink_error(&host->netlink));

@@ -54,6 +54,7 @@ static int run(enum action action, const char *file, const char *export_file)
             break;
         }
     }
+    host_config_done(config);
     free(config);
     return error == ERR_OK ? EXIT_SUCCESS : EXIT_FAILURE;
 }

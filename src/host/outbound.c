@@ -79,6 +79,8 @@ bool outbound(struct datapath *dp, struct packet *packet)
     }
     tunnel_read_begin();
     struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &ip.dst);
+    if (tunnel == NULL)
+        tunnel = tunnel_find_by_selector(dp->config.tunnels, &ip.dst);
     if (tunnel != NULL) {
         enum drop_reason drop = tunnel_seal_deferring(tunnel, packet, dp->now_us);
         if (tunnel_take_wake(tunnel))
@@ -99,7 +101,8 @@ bool outbound(struct datapath *dp, struct packet *packet)
         return is_divided;
     }
     tunnel_read_end();
-    if (address_is_equal(&ip.src, &dp->config.own) && prefix_contains(&dp->config.pool, &ip.dst))
+    /* Routes lead here from the pool, and from networks behind peers. */
+    if (address_is_equal(&ip.src, &dp->config.own))
         hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
     else
         drop_count(&dp->drops, ip.version == 4 ? DROP_SOURCE : DROP_FAMILY);

@@ -5,6 +5,7 @@
 #include "host/claim.h"
 #include "host/datapath.h"
 #include "host/host.h"
+#include "host/plain.h"
 #include "host/wake.h"
 #include "io/clock.h"
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static bool is_busy(const struct peer *peer)
 
 static bool is_held(const struct peer *peer)
 {
-    return is_busy(peer) || peer->rest != NULL;
+    return is_busy(peer) || peer->rest != NULL || peer->plain != NULL;
 }
 
 static void free_peer(struct peer *peer)
@@ -203,5 +204,23 @@ void peer_unwatch(struct peer *peer, struct call_watcher *watcher)
             *link = watcher->next;
             return;
         }
+    }
+}
+
+void peer_tell_step(struct peer *peer, const char *step, uint64_t took_us, const char *detail)
+{
+    struct call_watcher *following;
+    for (struct call_watcher *watcher = peer->watchers; watcher != NULL; watcher = following) {
+        following = watcher->next;
+        watcher->step(watcher, step, took_us, detail);
+    }
+}
+
+void peer_tell_done(struct peer *peer, const char *failed_step, const char *why, const char *hint)
+{
+    while (peer->watchers != NULL) {
+        struct call_watcher *watcher = peer->watchers;
+        peer->watchers = watcher->next;
+        watcher->done(watcher, failed_step, why, hint);
     }
 }

@@ -15,6 +15,7 @@
 
 struct call;
 struct host;
+struct plain_peer;
 struct tunnel;
 
 /* Someone who waits for the call of a peer: `detec call`. Embedded by the waiter. */
@@ -46,6 +47,7 @@ struct peer {
     struct endpoint rest_also; /* where its data may come from, beside that */
     struct endpoint path;
     struct call *call;
+    struct plain_peer *plain; /* it is one of host/plain.h; NULL: a Detec host */
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;
@@ -60,6 +62,7 @@ struct peer {
     uint64_t activity_packets; /* counters at that time */
     uint64_t held_until_us;    /* after a failed call: packets are refused at once until then */
     uint64_t keepalive_us;     /* when the last one was sent */
+    uint64_t keys_us;          /* since when the newest child is there */
     struct address source;     /* of our datagrams to it, by the routes as they were */
     uint64_t moved_us;         /* when our own side last moved; 0: never */
     struct endpoint
@@ -101,6 +104,9 @@ void peer_stage_flush(struct peer *peer);
 void peer_stage_refuse(struct peer *peer);
 void peer_watch(struct peer *peer, struct call_watcher *watcher);
 void peer_unwatch(struct peer *peer, struct call_watcher *watcher);
+/* Tells them that a step has ended, and the end of it all; failed_step NULL: the tunnel is up. */
+void peer_tell_step(struct peer *peer, const char *step, uint64_t took_us, const char *detail);
+void peer_tell_done(struct peer *peer, const char *failed_step, const char *why, const char *hint);
 /* Events of the IKE SAs between hosts; sa's user is its peer. Drives sa empty. */
 void peer_pump_sa(struct host *host, struct ike_sa *sa, uint64_t now_us);
 

@@ -10,6 +10,7 @@
 #include "host/mobility.h"
 #include "host/path_probe.h"
 #include "host/peer.h"
+#include "host/plain.h"
 #include "host/relay.h"
 #include "host/session.h"
 #include "host/wake.h"
@@ -35,6 +36,8 @@ static void take_down(struct peer *peer, uint64_t now_us)
     peer->tunnel = NULL;
     access_close(host, &peer->address);
     call_on_tunnel_down(peer);
+    if (peer->plain != NULL)
+        plain_on_tunnel_down(peer->plain, now_us);
     pool_drop(host->pool, &peer->address, (uint64_t)clock_wall_seconds());
     /* Who came while it was closing wants the next one. */
     if (peer->stage.count > 0 || peer->watchers != NULL)
@@ -93,6 +96,12 @@ static void watch(struct task *task, uint64_t now_us)
     }
     if (peer->is_closing) {
         take_down(peer, now_us);
+        return;
+    }
+    if (peer->plain != NULL) {
+        const uint64_t again_us = plain_watch(peer->plain, now_us);
+        if (again_us != 0)
+            task_set(&host->tasks, &peer->task, again_us);
         return;
     }
     tunnel_get_status(peer->tunnel, &status);
@@ -211,10 +220,12 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
         wake_listen(peer);
     if (error == ERR_OK && is_new)
         error = path_probe_set_path(peer, &peer->path);
-    if (error == ERR_OK && is_new)
+    if (error == ERR_OK && is_new && peer->plain == NULL)
         met_on_path(peer, now_us);
-    if (error == ERR_OK)
+    if (error == ERR_OK) {
+        peer->keys_us = now_us;
         export_child(peer, child);
+    }
     return error;
 }
 
@@ -232,7 +243,8 @@ static void go_down(struct peer *peer, const char *why, bool tell, bool rests, u
             ike_sa_close(sa, now_us);
     }
     /* The close command needs the tunnel once more, in the data path. */
-    if (tell && datapath_send_command(host->datapath, &peer->address, SPUT_CLOSE)) {
+    if (tell && peer->plain == NULL &&
+        datapath_send_command(host->datapath, &peer->address, SPUT_CLOSE)) {
         peer->is_closing = true;
         task_set(&host->tasks, &peer->task, now_us + CLOSE_WAIT_US);
     } else {
@@ -258,8 +270,8 @@ static void on_child_ready(struct peer *peer, struct ike_sa *sa,
                            const struct ike_event_child_ready *child, uint64_t now_us)
 {
     /* An SA that has been replaced, or was never accepted, has no say. */
-    if (peer->sa != sa && peer->rest != sa &&
-        (!call_is_for(peer->call, sa) || child->rekey_of != 0)) {
+    const bool is_awaited = call_is_for(peer->call, sa) || plain_takes(peer, sa);
+    if (peer->sa != sa && peer->rest != sa && (!is_awaited || child->rekey_of != 0)) {
         ike_sa_close(sa, now_us);
         return;
     }
@@ -271,7 +283,9 @@ static void on_child_ready(struct peer *peer, struct ike_sa *sa,
             peer_down(peer, "it could not be set up", false, now_us);
         return;
     }
-    if (child->rekey_of == 0)
+    if (child->rekey_of == 0 && peer->plain != NULL)
+        plain_on_tunnel(peer->plain, sa, now_us);
+    else if (child->rekey_of == 0)
         call_on_tunnel(peer, sa, now_us);
 }
 
@@ -291,6 +305,8 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
     }
     if (!met_on_closed(peer->call, sa) && !closed->was_established)
         log_warn("%s: key negotiation failed: %s", peer->name, closed->text);
+    if (peer->plain != NULL)
+        plain_on_sa_closed(peer->plain, sa, closed->text, now_us);
     call_on_sa_closed(peer, sa, closed->text, now_us);
     peer_release(peer);
 }
@@ -311,7 +327,11 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
     struct peer *peer = ike_sa_user(sa);
     switch (event->type) {
     case IKE_EVENT_ESTABLISHED:
-        if (peer != NULL)
+        if (peer == NULL)
+            peer = plain_adopt(host, sa, &event->established);
+        if (peer != NULL && peer->plain != NULL)
+            plain_on_established(peer->plain, sa, now_us);
+        else if (peer != NULL)
             call_on_established(peer, sa, now_us);
         else
             ike_sa_close(sa, now_us); /* nobody waits for it any more */

@@ -17,6 +17,7 @@ struct ping {
     struct address peer;
     struct task task;
     bool is_waiting; /* a probe is under way */
+    bool is_by_ike;  /* a plain peer knows no probes */
     uint32_t number; /* its message number; 0 until the data path has sealed it */
     uint64_t sent_us;
     uint64_t timeout_us;
@@ -57,7 +58,17 @@ static void send_probe(struct ping *ping, uint64_t now_us)
     ping->sent_us = now_us;
     ping->is_waiting = true;
     ping->number = 0;
-    (void)datapath_send_command(ping->host->datapath, &ping->peer, SPUT_PROBE);
+    struct peer *peer = peer_find_by_address(ping->host, &ping->peer);
+    struct tunnel_status status = {.has_commands = true};
+    if (peer != NULL && peer->sa != NULL && peer->tunnel != NULL)
+        tunnel_get_status(peer->tunnel, &status);
+    ping->is_by_ike = !status.has_commands;
+    if (ping->is_by_ike) {
+        ike_sa_check_alive(peer->sa);
+        host_pump_ike(ping->host, peer->sa, now_us);
+    } else {
+        (void)datapath_send_command(ping->host->datapath, &ping->peer, SPUT_PROBE);
+    }
     task_set(&ping->host->tasks, &ping->task, now_us + ping->timeout_us);
 }
 
@@ -91,28 +102,47 @@ int ping_start(struct control_client *client, struct peer *peer, int64_t count, 
 void ping_on_sent(struct host *host, const struct address *peer, uint32_t number)
 {
     for (struct ping *ping = host->pings; ping != NULL; ping = ping->next) {
-        if (ping->is_waiting && ping->number == 0 && address_is_equal(&ping->peer, peer)) {
+        if (ping->is_waiting && !ping->is_by_ike && ping->number == 0 &&
+            address_is_equal(&ping->peer, peer)) {
             ping->number = number;
             return;
         }
     }
 }
 
+static void take_reply(struct ping *ping, const struct peer *peer, uint64_t now_us)
+{
+    char text[ENDPOINT_TEXT_CAP];
+    ping->is_waiting = false;
+    ping->received++;
+    control_send(
+        ping->client,
+        json_pack("{s:I, s:f, s:s}", "reply", (json_int_t)ping->sent, "ms",
+                  (double)(now_us - ping->sent_us) / 1000, "path",
+                  peer != NULL ? endpoint_format(&peer->path, text, sizeof(text)) : "gone"));
+    task_set(&ping->host->tasks, &ping->task,
+             now_us + (ping->sent < ping->count ? INTERVAL_US : 0));
+}
+
 void ping_on_reply(struct host *host, const struct address *peer, uint32_t number, uint64_t now_us)
 {
     for (struct ping *ping = host->pings; ping != NULL; ping = ping->next) {
-        if (!ping->is_waiting || ping->number != number || !address_is_equal(&ping->peer, peer))
+        if (!ping->is_waiting || ping->is_by_ike || ping->number != number ||
+            !address_is_equal(&ping->peer, peer))
             continue;
-        char text[ENDPOINT_TEXT_CAP];
-        const struct peer *target = peer_find_by_address(host, peer);
-        ping->is_waiting = false;
-        ping->received++;
-        control_send(ping->client,
-                     json_pack("{s:I, s:f, s:s}", "reply", (json_int_t)ping->sent, "ms",
-                               (double)(now_us - ping->sent_us) / 1000, "path",
-                               target != NULL ? endpoint_format(&target->path, text, sizeof(text))
-                                              : "gone"));
-        task_set(&host->tasks, &ping->task, now_us + (ping->sent < ping->count ? INTERVAL_US : 0));
+        take_reply(ping, peer_find_by_address(host, peer), now_us);
+        return;
+    }
+}
+
+void ping_on_ike(struct host *host, const struct ike_sa *sa, uint64_t now_us)
+{
+    for (struct ping *ping = host->pings; ping != NULL; ping = ping->next) {
+        const struct peer *peer =
+            ping->is_waiting && ping->is_by_ike ? peer_find_by_address(host, &ping->peer) : NULL;
+        if (peer == NULL || peer->sa != sa || ike_sa_unanswered_us(sa, now_us) != 0)
+            continue;
+        take_reply(ping, peer, now_us);
         return;
     }
 }

@@ -1,4 +1,5 @@
-/* `detec ping`: SPUT probes through a tunnel, and their replies. */
+/* `detec ping`: SPUT probes through a tunnel, and their replies; plain IPsec peers, who know
+ * none, are asked by the IKE SA over the same path. */
 #ifndef HOST_PING_H
 #define HOST_PING_H
 
@@ -14,5 +15,7 @@ MUST_USE int ping_start(struct control_client *client, struct peer *peer, int64_
 void ping_on_sent(struct host *host, const struct address *peer, uint32_t number);
 /* An authentic reply to the probe of that number. */
 void ping_on_reply(struct host *host, const struct address *peer, uint32_t number, uint64_t now_us);
+/* The peer has been heard on this IKE SA. */
+void ping_on_ike(struct host *host, const struct ike_sa *sa, uint64_t now_us);
 
 #endif

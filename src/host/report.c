@@ -2,6 +2,7 @@
 #include "host/call.h"
 #include "host/commands.h"
 #include "host/datapath.h"
+#include "host/plain.h"
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/resolver.h"
@@ -208,6 +209,38 @@ json_t *report_status(struct host *host)
     return status;
 }
 
+static json_t *spi_json(uint32_t spi)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%08x", spi);
+    return json_string(text);
+}
+
+/* The security associations that a tunnel lives by. */
+static json_t *report_sa(const struct peer *peer, const struct tunnel_status *status,
+                         uint64_t now_us)
+{
+    const bool is_esp = suite_is_esp(status->suite);
+    uint64_t spi_i = 0, spi_r = 0;
+    char text[40] = "";
+    if (peer->tunnel != NULL && peer->sa != NULL) {
+        ike_sa_spis(peer->sa, &spi_i, &spi_r);
+        snprintf(text, sizeof(text), "%016llx_%016llx", (unsigned long long)spi_i,
+                 (unsigned long long)spi_r);
+    }
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "protocol",
+                     text_or_null(status->outbound_id == 0 ? NULL
+                                  : is_esp                 ? "esp"
+                                                           : "sput"),
+                     "mode", text_or_null(is_esp ? child_mode_name(status->mode) : NULL),
+                     "is_extended", is_esp ? json_boolean(status->has_esn) : json_null(), "spi_in",
+                     is_esp ? spi_json(status->spi_in) : json_null(), "spi_out",
+                     is_esp ? spi_json(status->spi_out) : json_null(), "ike_spis",
+                     text_or_null(text), "keys_age_s",
+                     status->outbound_id != 0 ? json_real(seconds_since(peer->keys_us, now_us))
+                                              : json_null());
+}
+
 json_t *report_peer(struct peer *peer)
 {
     uint64_t now_us = clock_now_us();
@@ -229,10 +262,11 @@ json_t *report_peer(struct peer *peer)
         "{s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s}", "name", peer->name, "address",
         address_format(&peer->address, address, sizeof(address)), "key",
         text_or_null(peer->has_key ? public_key_format(&peer->key, key) : NULL), "state",
-        peer->is_closing ? "closing"
-        : is_up          ? "up"
-        : peer->call     ? "calling"
-                         : "down",
+        peer->is_closing                               ? "closing"
+        : is_up                                        ? "up"
+        : peer->call                                   ? "calling"
+        : peer->plain && plain_is_calling(peer->plain) ? "calling"
+                                                       : "down",
         "path", text_or_null(path), "endpoint",
         is_up && !is_relayed ? endpoint_json(&peer->path) : json_null(), "suite",
         is_up && status.outbound_id != 0 ? json_string(suite_name(status.suite)) : json_null(),
@@ -250,6 +284,7 @@ json_t *report_peer(struct peer *peer)
                   "rtt_ms",
                   round_trip_us > 0 ? json_real((double)round_trip_us / 1000) : json_null(), "mtu",
                   (json_int_t)status.mtu, "last_error", text_or_null(peer->last_error)));
+    json_object_update_new(report, report_sa(peer, &status, now_us));
     json_object_set_new(report, "path_mtu", is_up ? json_integer(status.path_mtu) : json_null());
     json_object_set_new(report, "mtu_state",
                         is_up && !is_relayed ? json_string(pmtu_state_text(pmtu_state(&peer->pmtu)))
@@ -262,7 +297,8 @@ json_t *report_peers(struct host *host)
     json_t *list = json_array();
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL || peer->call != NULL || peer->last_error[0] != '\0')
+        if (peer->tunnel != NULL || peer->call != NULL || peer->plain != NULL ||
+            peer->last_error[0] != '\0')
             json_array_append_new(list, report_peer(peer));
     }
     return list;

@@ -4,6 +4,7 @@
 
 #include "crypto/memory.h"
 #include "host/met.h"
+#include "host/plain.h"
 #include "io/clock.h"
 #include "names/rewrite.h"
 #include "wire/dns.h"
@@ -192,7 +193,9 @@ static void take_query(struct listener *listener, const struct endpoint *client,
     if (len < DNS_HEADER_LEN)
         return;
     if (rewrite_answer_ptr(host->pool, host->name, query, len, false, local_answer,
-                           sizeof(local_answer), &local_len) == ERR_OK) {
+                           sizeof(local_answer), &local_len) == ERR_OK ||
+        plain_answer(host, query, len, false, local_answer, sizeof(local_answer), &local_len) ==
+            ERR_OK) {
         dns_listener_send(listener->udp_fd, local_answer, local_len, client);
         return;
     }

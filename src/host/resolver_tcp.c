@@ -3,6 +3,7 @@
  * overtake). */
 #include "host/resolver_internal.h"
 
+#include "host/plain.h"
 #include "io/clock.h"
 #include "names/rewrite.h"
 #include "wire/dns.h"
@@ -187,7 +188,8 @@ static void take_query(struct relay *relay, const uint8_t *message, size_t len)
     size_t answer_len;
     relay->resolver->query_count++;
     if (rewrite_answer_ptr(host->pool, host->name, message, len, true, answer, sizeof(answer),
-                           &answer_len) == ERR_OK) {
+                           &answer_len) == ERR_OK ||
+        plain_answer(host, message, len, true, answer, sizeof(answer), &answer_len) == ERR_OK) {
         send_message(&relay->client, answer, answer_len);
     } else {
         remember_query(relay, message, len);

@@ -52,7 +52,7 @@ static bool close_socket(struct host *host, struct path_socket **place)
     if (socket->is_handed_over && host->datapath != NULL &&
         !datapath_remove_socket(host->datapath, socket->number))
         return false;
-    host->sockets.kept -= socket->call == NULL;
+    host->sockets.kept -= socket->call == NULL && socket->number < HOST_SOCKET_FIXED;
     *place = host->sockets.all[--host->sockets.count];
     uv_poll_stop(&socket->poll);
     uv_close((uv_handle_t *)&socket->poll, on_closed);
@@ -66,6 +66,10 @@ static void take(struct path_socket *socket, struct packet *packet, uint64_t now
 {
     struct host *host = socket->host;
     const struct endpoint *from = &packet->peer;
+    if (socket->number == HOST_SOCKET_IKE) {
+        host_take_ike(host, packet->data, packet->len, from, now_us);
+        return;
+    }
     switch (datagram_classify(packet->data, packet->len)) {
     case DATAGRAM_KEEPALIVE:
         break;
@@ -112,9 +116,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 /* ---- opening ---- */
 
-static int open_one(struct host *host, struct call *call, uint16_t number)
+static int open_one(struct host *host, struct call *call, uint16_t number, uint16_t port)
 {
-    const struct udp_options options = {.mark = HOST_MARK, .is_probing = true};
+    const struct udp_options options = {.port = port, .mark = HOST_MARK, .is_probing = true};
     struct path_socket *socket = calloc(1, sizeof(*socket));
     if (socket == NULL)
         return ERR_NOMEM;
@@ -144,7 +148,7 @@ static uint16_t take_numbers(struct host *host, unsigned count)
     struct sockets *sockets = &host->sockets;
     unsigned first = sockets->next, free = 0;
     while (free < count) {
-        if (first == 0 || first + count > UINT16_MAX) {
+        if (first == 0 || first + count > HOST_SOCKET_FIXED) {
             first = 1;
             free = 0;
         }
@@ -170,7 +174,7 @@ unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint
     if (count == 0)
         return 0;
     const uint16_t first = take_numbers(host, count);
-    while (opened < count && open_one(host, call, (uint16_t)(first + opened)) == ERR_OK)
+    while (opened < count && open_one(host, call, (uint16_t)(first + opened), 0) == ERR_OK)
         opened++;
     if (opened < count)
         log_debug("%u of %u extra sockets could be opened", opened, count);
@@ -194,7 +198,7 @@ static bool is_used(struct host *host, uint16_t number)
  */
 static bool hand_over(struct host *host, struct path_socket *socket)
 {
-    if (socket->is_handed_over || host->datapath == NULL)
+    if (socket->is_handed_over || host->datapath == NULL || socket->number == HOST_SOCKET_IKE)
         return true;
     if (!datapath_add_socket(host->datapath, socket->number, &socket->udp))
         return false;
@@ -211,13 +215,13 @@ static void look_after(struct host *host, uint64_t now_us)
         struct path_socket *socket = sockets->all[i];
         if (socket->call != NULL || socket->number == 0)
             continue;
-        if (is_used(host, socket->number))
+        if (socket->number >= HOST_SOCKET_FIXED || is_used(host, socket->number))
             socket->used_us = now_us;
         else if (now_us - socket->used_us >= UNUSED_US && close_socket(host, &sockets->all[i]))
             continue;
         are_handed_over = hand_over(host, socket) && are_handed_over;
     }
-    if (sockets->kept > 0)
+    if (sockets->kept > 0 || !are_handed_over)
         task_set(&host->tasks, &sockets->task, now_us + (are_handed_over ? LOOK_US : RETRY_US));
 }
 
@@ -235,6 +239,16 @@ static void keep(struct host *host, struct path_socket *socket)
     host->sockets.task.run = on_task;
     task_set(&host->tasks, &host->sockets.task,
              now_us + (hand_over(host, socket) ? LOOK_US : RETRY_US));
+}
+
+int sockets_open_fixed(struct host *host, uint16_t number, uint16_t port)
+{
+    int error = open_one(host, NULL, number, port);
+    if (error != ERR_OK)
+        return error;
+    host->sockets.task.run = on_task;
+    task_set(&host->tasks, &host->sockets.task, clock_now_us() + RETRY_US);
+    return ERR_OK;
 }
 
 bool sockets_release(struct host *host, const struct call *call, uint16_t kept)

@@ -9,6 +9,11 @@
 
 #define HOST_SOCKETS_MAX      512 /* of all calls and tunnels */
 #define HOST_SOCKETS_KEPT_MAX 16  /* that tunnels use, when a call wants some */
+/* Those that plain IPsec peers know: numbers above all others. The first one's datagrams are IKE
+ * messages without marker (RFC 3948, 2.2); the second one's are as the tunnel port's. */
+#define HOST_SOCKET_FIXED 65534
+#define HOST_SOCKET_IKE   65535
+#define HOST_SOCKET_NAT   65534
 
 struct call;
 struct host;
@@ -31,6 +36,9 @@ unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint
  * path, and is closed when no tunnel has used it for a while. False: that one is closed, too, as
  * the data path has as many as it takes: calls that fan out at the same time may all meet. */
 bool sockets_release(struct host *host, const struct call *call, uint16_t kept);
+/* Opens one of HOST_SOCKET_… on this port, for good; before privileges are dropped. As udp_open().
+ */
+MUST_USE int sockets_open_fixed(struct host *host, uint16_t number, uint16_t port);
 /* The one to send from, 0 included; NULL: it is no more. */
 struct udp *sockets_find(struct host *host, uint16_t number);
 /* Closes all, at the end; the loop must run once more before the host goes. */

@@ -51,7 +51,7 @@ size_t wake_count(const struct host *host)
 bool wake_keep(struct peer *peer, struct ike_sa *sa, bool tells, uint64_t now_us)
 {
     struct host *host = peer->host;
-    if (host->is_stopping || ike_sa_peer_key(sa) == NULL ||
+    if (host->is_stopping || peer->plain != NULL || ike_sa_peer_key(sa) == NULL ||
         ike_sa_rest(sa, tells, now_us + WAKE_REST_US, now_us) != ERR_OK)
         return false;
     wake_forget(peer);

@@ -108,8 +108,8 @@ void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
  * goes both ways meanwhile, and has its whole time again. ERR_STATE: not established;
  * ERR_UNSUPPORTED: the peer does not do MOBIKE, or not from our side. */
 MUST_USE int ike_sa_move(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us);
-/* Authentic data of the peer's has come from there, where its path is not: asks there whether it has
- * moved. PATH_CHANGED follows if so. Nothing happens where the peer may not move. */
+/* Authentic data of the peer's has come from there, where its path is not: asks there whether it
+ * has moved. PATH_CHANGED follows if so. Nothing happens where the peer may not move. */
 void ike_sa_challenge(struct ike_sa *sa, const struct endpoint *remote, uint64_t now_us);
 /* Is another endpoint being tried, of our own choice or as the peer has been heard from there? */
 bool ike_sa_is_moving(const struct ike_sa *sa);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GUARD_PREFIX_CAP 4
+#define GUARD_PREFIX_CAP 40
 
 struct guard {
     struct prefix prefixes[GUARD_PREFIX_CAP];

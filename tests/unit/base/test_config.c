@@ -201,6 +201,81 @@ static int free_report(void **state)
     return 0;
 }
 
+struct many {
+    unsigned line;
+    unsigned lines[4];
+    char names[4][16];
+    uint16_t ports[4];
+    int count;
+};
+
+static int take_header(const char *value, void *into, const struct config_key *key)
+{
+    struct many *many = into;
+    if (strcmp(value, "bad") == 0)
+        return ERR_INVALID;
+    for (int i = 0; i < many->count; i++) {
+        if (strcmp(many->names[i], value) == 0)
+            return ERR_EXISTS;
+    }
+    snprintf(many->names[many->count], sizeof(many->names[0]), "%s", value);
+    many->lines[many->count++] = many->line;
+    return ERR_OK;
+}
+
+static int take_port(const char *value, void *into, const struct config_key *key)
+{
+    struct many *many = into;
+    struct config_key at = *key;
+    at.offset = 0;
+    return config_parse_port(value, &many->ports[many->count - 1], &at);
+}
+
+/* Sections that there may be many of, each with a name. */
+static void test_named_sections(void **state)
+{
+    static const struct config_key rows[] = {
+        {"one", "key", take_repeated, 0, 0, "anything", 1},
+        {"peer", NULL, take_header, offsetof(struct many, line), 0, "a name", 0},
+        {"peer", "port", take_port, 0, 0, "a port", 0},
+        {0},
+    };
+    struct many many = {0};
+    char text[512] = "";
+    FILE *file = fmemopen(text, sizeof(text) - 1, "w");
+    assert_int_equal(config_parse("[peer a]\nport = 1\n\n[ peer b ]\n", "f", rows, &many, file),
+                     ERR_INVALID); /* no white space before the word */
+    many = (struct many){0};
+    assert_int_equal(config_parse("[peer a]\nport = 1\n\n[peer  b]\nport = 2\n[peer c]\n", "f",
+                                  rows, &many, file),
+                     ERR_OK);
+    assert_int_equal(many.count, 3);
+    assert_string_equal(many.names[1], "b");
+    assert_int_equal(many.lines[1], 4);
+    assert_int_equal(many.ports[0], 1);
+    assert_int_equal(many.ports[1], 2);
+    fclose(file);
+
+    static const struct {
+        const char *text, *report;
+    } mistakes[] = {
+        {"[peer]\n", "f:1: [peer ]: bad name; allowed: a name\n"},
+        {"[peer bad]\nport = 1\n", "f:1: [peer bad]: bad name; allowed: a name\n"},
+        {"[peer a]\n[peer a]\nport = 1\n", "f:2: [peer a] is given twice; allowed: once\n"},
+        {"[peer a]\nport = 1\nport = 2\n", "f:3: [peer] port is given twice; allowed: once\n"},
+        {"[peer a]\nprt = 1\n", "f:2: there is no key \"prt\" in [peer]; allowed: port\n"},
+        {"[one x]\n", "f:1: there is no section [one x]; allowed: [one], [peer NAME]\n"},
+    };
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        memset(text, 0, sizeof(text));
+        many = (struct many){0};
+        file = fmemopen(text, sizeof(text) - 1, "w");
+        assert_int_equal(config_parse(mistakes[i].text, "f", rows, &many, file), ERR_INVALID);
+        fclose(file);
+        assert_string_equal(text, mistakes[i].report);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_indented_is_no_continuation),
         cmocka_unit_test(test_all_mistakes_are_told),
         cmocka_unit_test(test_long_lines),
+        cmocka_unit_test(test_named_sections),
     };
     return cmocka_run_group_tests(tests, NULL, free_report);
 }

@@ -124,6 +124,76 @@ static void test_mistakes(void **state)
     expect_mistake("[allow]\nalow = nobody", "alow");
 }
 
+/* Everything that a [peer] may say. */
+static void test_peers(void **state)
+{
+    assert_int_equal(
+        load("[peer Office]\naddress = VPN.Example.com\nid = vpn.example.com\nlocal-id = "
+             "me@example.com\n"
+             "auth = psk\npsk = \"a long secret\"\nlocal-ts = 10.3.0.7\nremote-ts = 10.3.0.1/32\n"
+             "rekey = 5m\ndpd = 10s\nstart = always\n"
+             "[peer lab]\nauth = pubkey\npeer-key = /p\nport = 32000\nmode = transport\n"
+             "local-id = keyid:0102\nstart = never\n"),
+        ERR_OK);
+    assert_string_equal(config.zone, ""); /* no connector at all */
+    assert_int_equal(config.ike_port, 500);
+    assert_int_equal(config.ike_nat_port, 4500);
+    assert_int_equal(config.plain.count, 2);
+    const struct plain_config *office = &config.plain.peers[0], *lab = &config.plain.peers[1];
+    assert_string_equal(office->name, "office.peer.detec.internal");
+    assert_string_equal(office->address, "vpn.example.com");
+    assert_string_equal(office->psk, "a long secret");
+    assert_int_equal(office->port, 500);
+    assert_int_equal(office->mode, PLAIN_MODE_TUNNEL);
+    assert_int_equal(office->start, PLAIN_START_ALWAYS);
+    assert_int_equal(office->remote_ts.bits, 32);
+    assert_int_equal(office->rekey_us, 300 * SECOND_US);
+    assert_int_equal(office->dpd_us, 10 * SECOND_US);
+    assert_int_equal(lab->port, 32000);
+    assert_int_equal(lab->mode, PLAIN_MODE_TRANSPORT);
+    assert_string_equal(lab->peer_key_file, "/p");
+    host_config_done(&config);
+}
+
+#define PEER_PSK "[peer a]\nauth = psk\npsk = 12345678\nmode = transport\n"
+
+static void test_peer_mistakes(void **state)
+{
+    static const struct {
+        const char *text, *word;
+    } mistakes[] = {
+        {"[peer a.b]\nauth = null\n", "[peer a.b]"},
+        {"[peer a]\nlocal-id = x\nmode = transport\n", ":3: [peer a] auth: missing"},
+        {"[peer a]\nauth = psk\nmode = transport\n", "psk: missing"},
+        {"[peer a]\nauth = psk\npsk = short\n", "psk = …"},
+        {"[peer a]\nauth = null\npsk = 12345678\nmode = transport\n", "psk: of no use"},
+        {"[peer a]\nauth = pubkey\nmode = transport\n", "peer-key: missing"},
+        {"[peer a]\nauth = cert\nmode = transport\n", "ca: missing"},
+        {"[peer a]\nauth = cert\nca = /c\nmode = transport\n", "id: missing"},
+        {"[peer a]\nauth = cert\nca = /c\nid = b\nmode = transport\n", "cert, key: missing"},
+        {"[peer a]\nauth = psk\npsk = 12345678\n", "local-ts, remote-ts"},
+        {PEER_PSK "start = always\n", "address: missing"},
+        {PEER_PSK "start = soon\n", "start"},
+        {PEER_PSK "port = 0\n", "port"},
+        {PEER_PSK "address = 0.0.0.0\n", "address"},
+        {PEER_PSK "local-ts = 127.0.0.1\n", "local-ts"},
+        {PEER_PSK "local-ts = 10.0.0.0/24\n", "local-ts"},
+        {PEER_PSK "dpd = 10ms\n", "dpd"},
+        {PEER_PSK PEER_PSK, "given twice"},
+    };
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        char text[1024];
+        snprintf(text, sizeof(text), "[host]\nname = a.one.example\n%s", mistakes[i].text);
+        assert_int_equal(load(text), ERR_INVALID);
+        assert_non_null(strstr(report, mistakes[i].word));
+        assert_null(strstr(report, "short"));
+    }
+    assert_int_equal(load("[host]\nport = 4500\nname = a.one.example\n" PEER_PSK), ERR_INVALID);
+    assert_non_null(strstr(report, "ike-nat-port"));
+    assert_int_equal(load(PEER_PSK), ERR_INVALID);
+    assert_non_null(strstr(report, "local-id: missing"));
+}
+
 static void test_proxy(void **state)
 {
     unsetenv("https_proxy"), unsetenv("HTTPS_PROXY"), unsetenv("all_proxy"), unsetenv("ALL_PROXY");
@@ -175,6 +245,7 @@ static void test_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_peers),    cmocka_unit_test(test_peer_mistakes),
         cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
         cmocka_unit_test(test_mistakes), cmocka_unit_test(test_proxy),
         cmocka_unit_test(test_no_name),  cmocka_unit_test(test_too_many),

@@ -1,0 +1,364 @@
+/* The keys of [peer NAME]: their parsers, and what has to fit together. */
+#include "host/plain_config.h"
+
+#include "base/deadline.h"
+#include "crypto/memory.h"
+#include "host/plain_terms.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define IKE_PORT         500
+#define PSK_LEN_MIN      8
+#define IDENTITY_CAP     190
+#define NETWORK_BITS_MIN 8
+
+static struct plain_configs *configs_of(void *target, const struct config_key *key)
+{
+    return (struct plain_configs *)(void *)((char *)target + key->cap);
+}
+
+/* The section that is being read: its header came first, and was taken. */
+static struct plain_config *current(void *target, const struct config_key *key)
+{
+    struct plain_configs *configs = configs_of(target, key);
+    return &configs->peers[configs->count - 1];
+}
+
+static int parse_header(const char *value, void *target, const struct config_key *key)
+{
+    struct plain_configs *configs = configs_of(target, key);
+    char text[NAME_TEXT_CAP], name[NAME_TEXT_CAP];
+    if (strlen(value) > PLAIN_LABEL_MAX || strchr(value, '.') != NULL ||
+        configs->count >= PLAIN_PEERS_MAX)
+        return ERR_INVALID;
+    snprintf(text, sizeof(text), "%s." PLAIN_ZONE, value);
+    if (name_normalize(text, name) != ERR_OK)
+        return ERR_INVALID;
+    for (uint32_t i = 0; i < configs->count; i++) {
+        if (strcmp(configs->peers[i].name, name) == 0)
+            return ERR_EXISTS;
+    }
+    struct plain_config *peers = calloc(configs->count + 1, sizeof(*peers));
+    if (peers == NULL)
+        return ERR_NOMEM;
+    if (configs->count > 0) {
+        memcpy(peers, configs->peers, configs->count * sizeof(*peers));
+        crypto_wipe(configs->peers, configs->count * sizeof(*peers));
+    }
+    free(configs->peers);
+    configs->peers = peers;
+    struct plain_config *peer = &peers[configs->count++];
+    peer->line = configs->line;
+    peer->port = IKE_PORT;
+    strcpy(peer->name, name);
+    return ERR_OK;
+}
+
+static int copy_text(const char *value, char text[PLAIN_TEXT_CAP])
+{
+    if (strlen(value) >= PLAIN_TEXT_CAP)
+        return ERR_INVALID;
+    strcpy(text, value);
+    return ERR_OK;
+}
+
+/* A text or path as it is, at key->offset of the section. */
+static int parse_text(const char *value, void *target, const struct config_key *key)
+{
+    return copy_text(value, (char *)current(target, key) + key->offset);
+}
+
+static int parse_address(const char *value, void *target, const struct config_key *key)
+{
+    struct plain_config *peer = current(target, key);
+    struct address address;
+    char name[NAME_TEXT_CAP];
+    if (address_parse(value, &address) == ERR_OK) {
+        if (address_is_unspecified(&address) || address_is_multicast(&address))
+            return ERR_INVALID;
+        return copy_text(value, peer->address);
+    }
+    return name_normalize(value, name) == ERR_OK ? copy_text(name, peer->address) : ERR_INVALID;
+}
+
+static int parse_port(const char *value, void *target, const struct config_key *key)
+{
+    return config_parse_port(value, current(target, key), key);
+}
+
+static int parse_duration(const char *value, void *target, const struct config_key *key)
+{
+    struct plain_config *peer = current(target, key);
+    uint64_t us;
+    if (duration_parse(value, &us) != ERR_OK || us < SECOND_US)
+        return ERR_INVALID;
+    memcpy((char *)peer + key->offset, &us, sizeof(us));
+    return ERR_OK;
+}
+
+static int parse_identity(const char *value, void *target, const struct config_key *key)
+{
+    return strlen(value) < IDENTITY_CAP ? parse_text(value, target, key) : ERR_INVALID;
+}
+
+static int parse_word(const char *value, const char *const *words, size_t count,
+                      unsigned *ret_index)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (words[i] != NULL && strcmp(words[i], value) == 0) {
+            *ret_index = (unsigned)i;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
+#define WORDS(list) list, sizeof(list) / sizeof(list[0])
+
+static int parse_auth(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const words[] = {
+        [PLAIN_AUTH_PSK] = "psk",
+        [PLAIN_AUTH_PUBKEY] = "pubkey",
+        [PLAIN_AUTH_CERT] = "cert",
+        [PLAIN_AUTH_NULL] = "null",
+    };
+    struct plain_config *peer = current(target, key);
+    unsigned index;
+    if (parse_word(value, WORDS(words), &index) != ERR_OK)
+        return ERR_INVALID;
+    *(enum plain_auth *)(void *)((char *)peer + key->offset) = (enum plain_auth)index;
+    return ERR_OK;
+}
+
+static int parse_mode(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const words[] = {
+        [PLAIN_MODE_TUNNEL] = "tunnel",
+        [PLAIN_MODE_TRANSPORT] = "transport",
+        [PLAIN_MODE_BEET] = "beet",
+    };
+    unsigned index;
+    if (parse_word(value, WORDS(words), &index) != ERR_OK)
+        return ERR_INVALID;
+    current(target, key)->mode = (enum plain_mode)index;
+    return ERR_OK;
+}
+
+static int parse_start(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const words[] = {
+        [PLAIN_START_ON_DEMAND] = "on-demand",
+        [PLAIN_START_ALWAYS] = "always",
+        [PLAIN_START_NEVER] = "never",
+    };
+    unsigned index;
+    if (parse_word(value, WORDS(words), &index) != ERR_OK)
+        return ERR_INVALID;
+    current(target, key)->start = (enum plain_start)index;
+    return ERR_OK;
+}
+
+/* "file:PATH", or the secret itself, in quotes or without. */
+static int parse_psk(const char *value, void *target, const struct config_key *key)
+{
+    struct plain_config *peer = current(target, key);
+    size_t len = strlen(value);
+    if (strncmp(value, "file:", 5) == 0)
+        return value[5] != '\0' ? copy_text(value + 5, peer->psk_file) : ERR_INVALID;
+    if (len >= 2 && value[0] == '"' && value[len - 1] == '"') {
+        value++;
+        len -= 2;
+    }
+    if (len < PSK_LEN_MIN || len >= PLAIN_TEXT_CAP)
+        return ERR_INVALID;
+    memcpy(peer->psk, value, len);
+    peer->psk[len] = '\0';
+    return ERR_OK;
+}
+
+/* One address ("/32" may follow), or a network. */
+static int parse_prefix(const char *value, unsigned bits_min, struct prefix *ret_prefix)
+{
+    struct prefix prefix;
+    if (prefix_parse(value, &prefix) != ERR_OK) {
+        if (address_parse(value, &prefix.address) != ERR_OK)
+            return ERR_INVALID;
+        prefix.bits = (uint8_t)(8 * address_len(&prefix.address));
+    }
+    if (prefix.address.family != ADDRESS_IPV4 || prefix.bits < bits_min || prefix.bits == 31 ||
+        address_is_unspecified(&prefix.address) || address_is_multicast(&prefix.address) ||
+        address_is_loopback(&prefix.address))
+        return ERR_INVALID;
+    *ret_prefix = prefix;
+    return ERR_OK;
+}
+
+static int parse_local_ts(const char *value, void *target, const struct config_key *key)
+{
+    return parse_prefix(value, 32, &current(target, key)->local_ts);
+}
+
+static int parse_remote_ts(const char *value, void *target, const struct config_key *key)
+{
+    return parse_prefix(value, NETWORK_BITS_MIN, &current(target, key)->remote_ts);
+}
+
+static int parse_esp(const char *value, void *target, const struct config_key *key)
+{
+    enum suite suites[SUITE_COUNT];
+    return plain_terms_esp(value, suites) == ERR_OK ? parse_text(value, target, key) : ERR_INVALID;
+}
+
+static int parse_ike(const char *value, void *target, const struct config_key *key)
+{
+    struct ike_config config;
+    ike_config_init(&config, NULL);
+    return plain_terms_ike(value, &config) == ERR_OK ? parse_text(value, target, key) : ERR_INVALID;
+}
+
+#define AT(member)  offsetof(struct plain_config, member)
+#define IDENTITY    "an IP address, a host name, NAME@DOMAIN, keyid:HEX, or a distinguished name"
+#define AUTH        "psk, pubkey, cert or null"
+#define ONE_ADDRESS "one IPv4 address, such as 192.0.2.1"
+#define LONG_ENOUGH "a duration of at least one second, such as 90s, 10m or 1h"
+
+static const struct config_key ROWS[] = {
+    {"peer", NULL, parse_header, 0, 0,
+     "[peer NAME], one label of at most 32 letters, digits and '-'; at most 32 peers", 0},
+    {"peer", "address", parse_address, 0, 0, "an IP address or a DNS name", 0},
+    {"peer", "port", parse_port, AT(port), 0, "a UDP port from 1 to 65535", 0},
+    {"peer", "id", parse_identity, AT(id), 0, IDENTITY, 0},
+    {"peer", "local-id", parse_identity, AT(local_id), 0, IDENTITY, 0},
+    {"peer", "auth", parse_auth, AT(auth), 0, AUTH, 0},
+    {"peer", "local-auth", parse_auth, AT(local_auth), 0, AUTH, 0},
+    {"peer", "psk", parse_psk, 0, 0, "file:PATH, or a secret of at least 8 characters", 0,
+     .is_secret = 1},
+    {"peer", "key", parse_text, AT(key_file), 0, "a path", 0},
+    {"peer", "cert", parse_text, AT(cert_file), 0, "a path", 0},
+    {"peer", "ca", parse_text, AT(ca_file), 0, "a path", 0},
+    {"peer", "peer-key", parse_text, AT(peer_key_file), 0, "a path", 0},
+    {"peer", "mode", parse_mode, 0, 0, "tunnel, transport or beet", 0},
+    {"peer", "local-ts", parse_local_ts, 0, 0, ONE_ADDRESS, 0},
+    {"peer", "remote-ts", parse_remote_ts, 0, 0,
+     ONE_ADDRESS ", or in mode tunnel a network of 8 to 30 bits, such as 192.0.2.0/24", 0},
+    {"peer", "esp", parse_esp, AT(esp), 0, "a list of " PLAIN_ESP_WORDS, 0},
+    {"peer", "ike", parse_ike, AT(ike), 0, "a list of " PLAIN_IKE_WORDS, 0},
+    {"peer", "start", parse_start, 0, 0, "on-demand, always or never", 0},
+    {"peer", "rekey", parse_duration, AT(rekey_us), 0, LONG_ENOUGH, 0},
+    {"peer", "dpd", parse_duration, AT(dpd_us), 0, LONG_ENOUGH, 0},
+};
+_Static_assert(sizeof(ROWS) / sizeof(ROWS[0]) == PLAIN_CONFIG_ROWS, "the header says so");
+
+void plain_config_rows(size_t offset, struct config_key ret_rows[PLAIN_CONFIG_ROWS])
+{
+    memcpy(ret_rows, ROWS, sizeof(ROWS));
+    for (size_t i = 0; i < PLAIN_CONFIG_ROWS; i++)
+        ret_rows[i].cap = offset; /* of no use otherwise: these parsers know their members */
+    ret_rows[0].offset = offset + offsetof(struct plain_configs, line);
+}
+
+static int complain(const struct plain_config *peer, const char *file, const char *what,
+                    FILE *report)
+{
+    fprintf(report, "%s:%u: [peer %.*s] %s\n", file, peer->line, (int)strcspn(peer->name, "."),
+            peer->name, what);
+    return ERR_INVALID;
+}
+
+static int check_proof(const struct plain_config *peer, const char *file, FILE *report)
+{
+    const bool has_psk = peer->psk[0] != '\0' || peer->psk_file[0] != '\0';
+    const enum plain_auth local =
+        peer->local_auth != PLAIN_AUTH_UNSET ? peer->local_auth : peer->auth;
+    if (peer->auth == PLAIN_AUTH_UNSET)
+        return complain(peer, file, "auth: missing; allowed: " AUTH, report);
+    if ((peer->auth == PLAIN_AUTH_PSK || local == PLAIN_AUTH_PSK) && !has_psk)
+        return complain(peer, file, "psk: missing, as auth is psk", report);
+    if (has_psk && peer->auth != PLAIN_AUTH_PSK && local != PLAIN_AUTH_PSK)
+        return complain(peer, file, "psk: of no use, as auth is not psk", report);
+    if (peer->auth == PLAIN_AUTH_PUBKEY && peer->peer_key_file[0] == '\0')
+        return complain(peer, file, "peer-key: missing, as auth is pubkey", report);
+    if (peer->auth == PLAIN_AUTH_CERT && peer->ca_file[0] == '\0')
+        return complain(peer, file, "ca: missing, as auth is cert", report);
+    if (peer->auth == PLAIN_AUTH_CERT && peer->id[0] == '\0')
+        return complain(peer, file,
+                        "id: missing; a CA certifies many, so with auth = cert it is needed",
+                        report);
+    if (local == PLAIN_AUTH_CERT && (peer->cert_file[0] == '\0' || peer->key_file[0] == '\0'))
+        return complain(peer, file, "cert, key: missing, as our own proof is a certificate",
+                        report);
+    return ERR_OK;
+}
+
+bool plain_config_has_network(const struct plain_config *config)
+{
+    return config->remote_ts.address.family != ADDRESS_NONE && config->remote_ts.bits < 32;
+}
+
+struct address plain_config_remote(const struct plain_config *config)
+{
+    if (!plain_config_has_network(config))
+        return config->remote_ts.address;
+    return address_from_ipv4(address_to_ipv4(&config->remote_ts.address) + 1);
+}
+
+/* A network behind the peer gets routes of its own: it must not be where this host, or the way to
+ * the peer, is, nor in another one. */
+static int check_network(const struct plain_configs *configs, const struct plain_config *peer,
+                         const struct prefix *pool, const char *file, FILE *report)
+{
+    struct address address;
+    if (!plain_config_has_network(peer))
+        return ERR_OK;
+    if (peer->mode != PLAIN_MODE_TUNNEL)
+        return complain(peer, file, "remote-ts: a network needs mode = tunnel", report);
+    if (prefix_contains(&peer->remote_ts, &pool->address) ||
+        prefix_contains(pool, &peer->remote_ts.address))
+        return complain(peer, file, "remote-ts: overlaps the pool", report);
+    if (prefix_contains(&peer->remote_ts, &peer->local_ts.address))
+        return complain(peer, file, "local-ts: lies in remote-ts", report);
+    if (address_parse(peer->address, &address) == ERR_OK &&
+        prefix_contains(&peer->remote_ts, &address))
+        return complain(peer, file, "address: lies in remote-ts; no packet would get there",
+                        report);
+    for (const struct plain_config *other = configs->peers; other < peer; other++) {
+        if (plain_config_has_network(other) &&
+            (prefix_contains(&other->remote_ts, &peer->remote_ts.address) ||
+             prefix_contains(&peer->remote_ts, &other->remote_ts.address)))
+            return complain(peer, file, "remote-ts: overlaps another peer's", report);
+    }
+    return ERR_OK;
+}
+
+int plain_config_check(const struct plain_configs *configs, const char *file, bool has_name,
+                       const struct prefix *pool, FILE *report)
+{
+    int result = ERR_OK;
+    for (uint32_t i = 0; i < configs->count; i++) {
+        const struct plain_config *peer = &configs->peers[i];
+        int error = check_proof(peer, file, report);
+        if (error == ERR_OK && peer->local_id[0] == '\0' && !has_name)
+            error = complain(peer, file, "local-id: missing, as this host has no name =", report);
+        if (error == ERR_OK && peer->address[0] == '\0' && peer->start == PLAIN_START_ALWAYS)
+            error = complain(peer, file, "address: missing, as start is always", report);
+        const bool has_both = peer->local_ts.address.family != ADDRESS_NONE &&
+                              peer->remote_ts.address.family != ADDRESS_NONE;
+        if (error == ERR_OK && peer->mode != PLAIN_MODE_TRANSPORT && !has_both)
+            error = complain(peer, file,
+                             "local-ts, remote-ts: both are needed but in mode transport", report);
+        if (error == ERR_OK)
+            error = check_network(configs, peer, pool, file, report);
+        if (error != ERR_OK)
+            result = error;
+    }
+    return result;
+}
+
+void plain_config_done(struct plain_configs *configs)
+{
+    if (configs->peers != NULL)
+        crypto_wipe(configs->peers, configs->count * sizeof(*configs->peers));
+    free(configs->peers);
+    *configs = (struct plain_configs){0};
+}

@@ -1,0 +1,65 @@
+/* What plain.c (life), plain_call.c (calling), plain_profile.c (proofs and terms) and plain_name.c
+ * share. */
+#ifndef HOST_PLAIN_INTERNAL_H
+#define HOST_PLAIN_INTERNAL_H
+
+#include "host/host.h"
+#include "host/lookup.h"
+#include "host/peer.h"
+#include "host/plain.h"
+#include "ike/credentials.h"
+
+enum plain_state {
+    PLAIN_IDLE,
+    PLAIN_NAMING, /* its address is being looked up */
+    PLAIN_KEYING, /* keys are being negotiated by our wish */
+};
+
+struct plain_proof; /* plain_profile.c */
+
+struct plain_peer {
+    struct host *host;
+    struct peer *peer;
+    struct plain_config config;
+    struct plain_proof *proof;
+    enum plain_state state;
+    struct lookup *lookup;
+    struct endpoint remote;      /* where it is being called */
+    struct ike_profile *profile; /* of that call */
+    struct ike_sa *sa;           /* that call's, until the tunnel is up */
+    struct ike_sa *accepted;     /* the last one established, by either side */
+    struct task task;            /* the call's time-out, or when to call again */
+    bool is_asking_ipv6;
+    unsigned attempts; /* that have failed in a row */
+    uint64_t started_us, step_us;
+};
+
+struct plain {
+    struct plain_peer *peers[PLAIN_PEERS_MAX];
+    uint32_t count;
+    struct plain *older; /* replaced by a reload: SAs may borrow from it yet */
+    struct ike_peer_entry entries[PLAIN_PEERS_MAX]; /* of responder */
+    bool has_sockets;
+    struct ike_profile *responder; /* NULL: nobody may call */
+};
+
+/* Calls it if it is to be up always, unless that is under way. */
+void plain_call_always(struct plain_peer *plain, uint64_t wait_us, uint64_t now_us);
+/* This try has; another one follows, or whoever waits is told. */
+void plain_call_failed(struct plain_peer *plain, const char *why, uint64_t now_us);
+/* Drops the call without a word. */
+void plain_call_clear(struct plain_peer *plain);
+
+/* Reads what a section names. line for messages. */
+MUST_USE int plain_proof_new(const struct plain_config *config, const struct host_config *host,
+                             struct plain_proof **ret_proof);
+void plain_proof_free(struct plain_proof *proof);
+bool plain_proof_is_equal(const struct plain_proof *a, const struct plain_proof *b);
+/* For a call of ours from `source` to `remote`. */
+MUST_USE int plain_profile_call(struct plain_peer *plain, const struct address *source,
+                                struct ike_profile **ret_profile);
+/* For all who may call us. NULL where there is nobody. */
+MUST_USE int plain_profile_respond(struct plain *all, struct host *host,
+                                   struct ike_profile **ret_profile);
+
+#endif
