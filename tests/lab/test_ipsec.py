@@ -1,0 +1,51 @@
+"""Plain IPsec peers that are not ours: the core of scripts/interop.
+
+    ours ── LAN ── nata ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── theirs (strongSwan's charon)
+
+Who calls stands behind the NAT; see interop.py.
+"""
+import re
+
+import pytest
+
+import interop
+import ipsec
+import lab as labs
+import programs
+
+pytestmark = pytest.mark.skipif(not ipsec.has_charon(), reason="strongSwan is not installed: scripts/install-deps")
+
+
+def test_the_first_packet_calls_a_gateway(lab):
+    """By its name, with a shared secret; rekeyed by both sides under traffic without loss; hung up by it."""
+    pair = interop.Pair(lab, ours={"rekey": "3s"})
+    assert pair.ping_there(1) == 1
+    peer = pair.ours.wait_peer(interop.PEER)
+    assert peer["protocol"] == "esp" and peer["direction"] == "out"
+    assert peer["path"] == f"direct {pair.their_outer}:4500"
+    there = ipsec.spis(pair.peer.sas())
+    assert {int(peer["spi_in"], 16), int(peer["spi_out"], 16)} == set(there)
+    pair.check_data()
+    flood = pair.node_a.start("ping", "-i", "0.02", "-c", "250", pair.address())
+    ike = peer["ike_spis"]
+    labs.wait_until(lambda: pair.ours.peer(interop.PEER)["spi_in"] != peer["spi_in"], 6, "rekeyed by us")
+    after = pair.ours.peer(interop.PEER)["spi_in"]
+    pair.peer.rekey(child="c")
+    labs.wait_until(lambda: pair.ours.peer(interop.PEER)["spi_in"] != after, 4, "rekeyed by it")
+    pair.peer.rekey(ike="t")
+    labs.wait_until(lambda: pair.ours.peer(interop.PEER)["ike_spis"] != ike, 4, "a new IKE SA")
+    flood.popen.wait(20)
+    assert interop.received(flood.log) == 250, flood.log[-300:]
+    assert pair.ours.detec(["ping", "theirs"]).returncode == 0
+    pair.peer.terminate()
+    pair.ours.wait_peer(interop.PEER, "down")
+
+
+def test_a_peer_with_a_certificate_calls(lab):
+    """From behind its NAT; allowed what [allow] says, and found dead when it is cut off."""
+    pair = interop.Pair(lab, we_call=False, auth="cert", key_kind="ecdsa", ours={"dpd": "2s"})
+    peer = pair.call()
+    assert peer["direction"] == "in"
+    pair.check_data()
+    pair.node_b.ip("link set dev eth0 down")
+    pair.ours.wait_peer(interop.PEER, "down", 45)
