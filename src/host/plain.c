@@ -138,6 +138,8 @@ static int attach(struct plain_peer *plain)
 
 int plain_start(struct host *host, uint64_t now_us)
 {
+    if (host->plain->has_sockets) /* the data path is there by now */
+        task_set(&host->tasks, &host->sockets.task, now_us);
     for (uint32_t i = 0; i < host->plain->count; i++) {
         struct plain_peer *plain = host->plain->peers[i];
         int error = attach(plain);
