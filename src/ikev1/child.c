@@ -189,6 +189,7 @@ static void replace(struct ikev1_child *child, bool is_ours_to_delete, uint64_t 
                     uint64_t now_us)
 {
     child->is_replaced = true;
+    child->is_unconfirmed = false;
     child->rekey_at_us = child->outbound_at_us = DEADLINE_NEVER;
     child->until_us =
         deadline_min(child->until_us, now_us + linger_us * (is_ours_to_delete ? 1 : 3));
@@ -200,6 +201,7 @@ void ikev1_child_use(struct ikev1_sa *sa, struct ikev1_child *child, uint64_t no
     bool is_older = false;
 
     child->outbound_at_us = DEADLINE_NEVER;
+    child->is_unconfirmed = false;
     if (child->used_us == DEADLINE_NEVER)
         child->used_us = now_us;
     for (struct ikev1_child *c = sa->children; c != NULL; c = c->next) {
@@ -215,6 +217,17 @@ void ikev1_child_use(struct ikev1_sa *sa, struct ikev1_child *child, uint64_t no
         if (c != child && !c->is_replaced && (is_older || is_crossing(c, child)))
             replace(c, child->is_ours, linger_us, now_us);
         is_older = is_older || c == child;
+    }
+}
+
+void ikev1_child_confirm(struct ikev1_sa *sa, uint32_t sequence, uint64_t now_us)
+{
+    for (struct ikev1_child *c = sa->children; c != NULL; c = c->next) {
+        if (!c->is_unconfirmed || c->confirm_sequence != sequence)
+            continue;
+        c->is_unconfirmed = false;
+        ikev1_child_use(sa, c, now_us);
+        return;
     }
 }
 

@@ -161,7 +161,7 @@ void ikev1_heard(struct ikev1_phase *phase, const struct endpoint *remote, uint6
 }
 
 static void take_liveness(struct ikev1_phase *phase, const struct isakmp_notify *n,
-                          const struct endpoint *remote)
+                          const struct endpoint *remote, uint64_t now_us)
 {
     struct ikev1_sa *sa = phase->sa;
     uint8_t cookies[ISAKMP_COOKIES_LEN];
@@ -179,6 +179,7 @@ static void take_liveness(struct ikev1_phase *phase, const struct isakmp_notify 
     }
     if (sa->is_asking && sequence == sa->dpd_sequence)
         sa->is_asking = false;
+    ikev1_child_confirm(sa, sequence, now_us);
     if (sa->has_candidate && sequence == sa->candidate_sequence &&
         endpoint_is_equal(remote, &sa->candidate)) {
         struct ikev1_event *event = ikev1_event_add(sa->table, sa, IKEV1_EVENT_PATH_CHANGED);
@@ -207,10 +208,10 @@ static void take_error(struct ikev1_phase *phase, const struct isakmp_notify *n)
 }
 
 static void take_notify(struct ikev1_phase *phase, const struct isakmp_notify *n,
-                        const struct endpoint *remote)
+                        const struct endpoint *remote, uint64_t now_us)
 {
     if (n->type == ISAKMP_NOTIFY_R_U_THERE || n->type == ISAKMP_NOTIFY_R_U_THERE_ACK)
-        take_liveness(phase, n, remote);
+        take_liveness(phase, n, remote, now_us);
     else if (n->type == ISAKMP_NOTIFY_INITIAL_CONTACT)
         (void)ikev1_event_add(phase->table, phase->sa, IKEV1_EVENT_INITIAL_CONTACT);
     else if (n->type <= ISAKMP_NOTIFY_ERROR_MAX)
@@ -276,7 +277,7 @@ static void take_all(struct ikev1_phase *phase, const struct ikev1_message *m,
     ikev1_message_walk(m, &chain);
     while (isakmp_chain_next(&chain, &p) == ERR_OK) {
         if (p.type == ISAKMP_PAYLOAD_NOTIFY && isakmp_notify_parse(p.body, p.len, &n) == ERR_OK)
-            take_notify(phase, &n, remote);
+            take_notify(phase, &n, remote, now_us);
         else if (p.type == ISAKMP_PAYLOAD_DELETE &&
                  isakmp_delete_parse(p.body, p.len, &d) == ERR_OK && take_delete(phase, &d, now_us))
             return;

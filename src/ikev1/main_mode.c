@@ -127,7 +127,9 @@ int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config 
         return error;
     isakmp_build_payload(&draft->b, ISAKMP_PAYLOAD_HASH);
     writer_bytes(w, hash, hash_len(phase->keys.hash));
-    if (config->is_initial_contact) {
+    /* Of a renewal it would not be true, and who answers is not asked. */
+    if (config->is_initial_contact && phase->is_initiator &&
+        phase->sa->state == IKEV1_STATE_CONNECTING) {
         uint8_t cookies[ISAKMP_COOKIES_LEN];
         struct writer spi;
         writer_init(&spi, cookies, sizeof(cookies));

