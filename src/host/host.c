@@ -9,6 +9,7 @@
 #include "host/path_probe.h"
 #include "host/ping.h"
 #include "host/plain.h"
+#include "host/plain_ikev1.h"
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/session.h"
@@ -160,6 +161,8 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
 {
     struct peer *peer = NULL;
     struct ike_sa *sa = NULL;
+    if (plain_ikev1_take(host, message, len, from, now_us))
+        return;
     if (!call_carry_lets_in(host, message, len, from) ||
         !wake_lets_in(host, message, len, from, now_us) || !met_lets_in(host, message, len, from)) {
         host->stray_ike_count++;

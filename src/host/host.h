@@ -49,6 +49,7 @@ struct call;
 struct claim;
 struct handoff;
 struct plain;
+struct ikev1_host;
 struct ping;
 struct relay;
 struct control;
@@ -134,7 +135,8 @@ struct host {
     struct task ike_task;
     struct punch_table *punches;
     struct task punch_task;
-    struct plain *plain; /* plain IPsec peers; NULL: none */
+    struct plain *plain;      /* plain IPsec peers; NULL: none */
+    struct ikev1_host *ikev1; /* those with ike-version = 1; NULL: none */
     struct pool *pool;
     struct trust *trust;
     struct allow allow;

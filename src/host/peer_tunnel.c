@@ -11,6 +11,7 @@
 #include "host/path_probe.h"
 #include "host/peer.h"
 #include "host/plain.h"
+#include "host/plain_ikev1.h"
 #include "host/relay.h"
 #include "host/session.h"
 #include "host/wake.h"
@@ -167,7 +168,7 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
         return error;
     if (pool_hold(host->pool, &peer->address, (uint64_t)clock_wall_seconds()) != ERR_OK)
         log_debug("%s: its address is not in the pool any more", peer->name);
-    peer->path = *ike_sa_remote(peer->sa);
+    peer->path = peer->sa != NULL ? *ike_sa_remote(peer->sa) : *plain_ikev1_remote(peer->plain);
     peer->up_since_us = peer->activity_us = peer->keepalive_us = now_us;
     peer->activity_packets = 0;
     peer->last_error[0] = '\0';

@@ -18,6 +18,7 @@
 static void detach(struct plain_peer *plain)
 {
     plain_call_clear(plain);
+    plain_ikev1_done(plain);
     if (plain->peer == NULL)
         return;
     plain->peer->plain = NULL;
@@ -115,6 +116,8 @@ int plain_open(struct host *host)
     if (error != ERR_OK || host->plain->count == 0)
         return error;
     error = plain_profile_respond(host->plain, host, &host->plain->responder);
+    if (error == ERR_OK)
+        error = plain_ikev1_open(host);
     if (error != ERR_OK)
         return error;
     error = open_socket(host, HOST_SOCKET_IKE, config->ike_port, "ike-port");
@@ -233,6 +236,7 @@ void plain_detach(struct host *host)
 
 void plain_free(struct host *host)
 {
+    plain_ikev1_close(host);
     free_list(host->plain);
     host->plain = NULL;
 }
@@ -293,6 +297,7 @@ void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa, const char 
 
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us)
 {
+    plain_ikev1_end(plain, now_us);
     plain_call_always(plain, SOON_US, now_us);
 }
 
@@ -325,6 +330,7 @@ uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us)
         host_send(plain->host, &peer->path, &byte, 1);
         peer->keepalive_us = now_us;
     }
+    plain_ikev1_watch(plain, &status, tunnel_is_rekey_due(peer->tunnel), now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel)) {
         (void)!ike_sa_rekey_child(peer->sa);
         host_pump_ike(plain->host, peer->sa, now_us);

@@ -76,6 +76,8 @@ void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa, const char 
                         uint64_t now_us);
 /* The tunnel has gone. */
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us);
+/* Of IKEv1, as SPIs of IKEv2 are shown; "" where that is not spoken. */
+void plain_cookies(const struct plain_peer *plain, char text[40]);
 /* Looks after a tunnel: keepalives, idleness, rekeying by volume. When to look again; 0: it has
  * been taken down. */
 uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us);

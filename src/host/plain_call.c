@@ -46,6 +46,7 @@ void plain_call_clear(struct plain_peer *plain)
     lookup_cancel(plain->lookup);
     plain->lookup = NULL;
     task_clear(&plain->host->tasks, &plain->task);
+    plain_ikev1_clear(plain);
     if (plain->sa != NULL && (plain->peer == NULL || plain->sa != plain->peer->sa))
         ike_sa_free(plain->sa);
     plain->sa = NULL;
@@ -141,6 +142,13 @@ static void begin_keys(struct plain_peer *plain, const struct address *address, 
         plain_call_failed(plain, "its address lies in the network of remote-ts", now_us);
         return;
     }
+    if (plain->config.ike_version == 1) {
+        task_clear(&host->tasks, &plain->task); /* the SA has its own time-out */
+        int begun = plain_ikev1_call(plain, &route.source, now_us);
+        if (begun != ERR_OK)
+            plain_call_failed(plain, error_text(begun), now_us);
+        return;
+    }
     int error = plain_profile_call(plain, &route.source, &plain->profile);
     if (error == ERR_OK)
         error = ike_sa_initiate(host->ike, plain->profile, &plain->remote, now_us, &plain->sa);
@@ -213,15 +221,21 @@ void plain_call(struct plain_peer *plain, uint64_t now_us)
 
 void plain_on_tunnel(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us)
 {
+    const bool was_call = plain->sa == sa;
+    if (was_call)
+        plain->sa = NULL;
+    plain_call_done(plain, was_call, ike_sa_suite(sa), ike_sa_remote(sa), now_us);
+}
+
+void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
+                     const struct endpoint *remote, uint64_t now_us)
+{
     struct peer *peer = plain->peer;
     char detail[ENDPOINT_TEXT_CAP + 64], text[ENDPOINT_TEXT_CAP];
-    const bool was_call = plain->sa == sa;
-    snprintf(detail, sizeof(detail), "%s over direct %s", suite_name(ike_sa_suite(sa)),
-             endpoint_format(ike_sa_remote(sa), text, sizeof(text)));
-    if (was_call) {
+    snprintf(detail, sizeof(detail), "%s over direct %s", suite_name(suite),
+             endpoint_format(remote, text, sizeof(text)));
+    if (was_call)
         peer_tell_step(peer, STEP_KEYS, now_us - plain->step_us, detail);
-        plain->sa = NULL;
-    }
     plain_call_clear(plain);
     plain->attempts = 0;
     log_info("%s: tunnel up (%s, %s)", peer->name, detail, was_call ? "we called" : "it called");

@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "crypto/memory.h"
+#include "host/plain_ikev1.h"
 #include "host/plain_terms.h"
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static int parse_header(const char *value, void *target, const struct config_key
     struct plain_config *peer = &peers[configs->count++];
     peer->line = configs->line;
     peer->port = IKE_PORT;
+    peer->ike_version = 2;
     strcpy(peer->name, name);
     return ERR_OK;
 }
@@ -84,6 +86,14 @@ static int parse_address(const char *value, void *target, const struct config_ke
 static int parse_port(const char *value, void *target, const struct config_key *key)
 {
     return config_parse_port(value, current(target, key), key);
+}
+
+static int parse_version(const char *value, void *target, const struct config_key *key)
+{
+    if (strcmp(value, "1") != 0 && strcmp(value, "2") != 0)
+        return ERR_INVALID;
+    current(target, key)->ike_version = (uint16_t)(value[0] - '0');
+    return ERR_OK;
 }
 
 static int parse_duration(const char *value, void *target, const struct config_key *key)
@@ -244,6 +254,7 @@ static const struct config_key ROWS[] = {
      ONE_ADDRESS ", or in mode tunnel a network of 8 to 30 bits, such as 192.0.2.0/24", 0},
     {"peer", "esp", parse_esp, AT(esp), 0, "a list of " PLAIN_ESP_WORDS, 0},
     {"peer", "ike", parse_ike, AT(ike), 0, "a list of " PLAIN_IKE_WORDS, 0},
+    {"peer", "ike-version", parse_version, 0, 0, "1 or 2", 0},
     {"peer", "start", parse_start, 0, 0, "on-demand, always or never", 0},
     {"peer", "rekey", parse_duration, AT(rekey_us), 0, LONG_ENOUGH, 0},
     {"peer", "dpd", parse_duration, AT(dpd_us), 0, LONG_ENOUGH, 0},
@@ -349,6 +360,8 @@ int plain_config_check(const struct plain_configs *configs, const char *file, bo
                              "local-ts, remote-ts: both are needed but in mode transport", report);
         if (error == ERR_OK)
             error = check_network(configs, peer, pool, file, report);
+        if (error == ERR_OK && peer->ike_version == 1)
+            error = plain_ikev1_check(peer, file, report);
         if (error != ERR_OK)
             result = error;
     }

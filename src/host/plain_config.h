@@ -47,7 +47,8 @@ struct plain_config {
     char esp[PLAIN_TEXT_CAP];          /* lists as written; empty: the defaults */
     char ike[PLAIN_TEXT_CAP];
     enum plain_start start;
-    uint64_t rekey_us; /* 0: as [host] says */
+    uint16_t ike_version; /* 1 or 2 */
+    uint64_t rekey_us;    /* 0: as [host] says */
     uint64_t dpd_us;
 };
 
@@ -60,7 +61,7 @@ struct plain_configs {
 
 /* The rows of [peer] in the table of keys, for a target at whose `offset` this struct is. They go
  * behind one another into ret_rows (PLAIN_CONFIG_ROWS of them). */
-#define PLAIN_CONFIG_ROWS 20
+#define PLAIN_CONFIG_ROWS 21
 void plain_config_rows(size_t offset, struct config_key ret_rows[PLAIN_CONFIG_ROWS]);
 
 /* What can only be told once all is read. has_name: this host has a name that peers may know it by.

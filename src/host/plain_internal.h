@@ -7,6 +7,7 @@
 #include "host/lookup.h"
 #include "host/peer.h"
 #include "host/plain.h"
+#include "host/plain_ikev1.h"
 #include "ike/credentials.h"
 
 enum plain_state {
@@ -28,6 +29,7 @@ struct plain_peer {
     struct ike_profile *profile; /* of that call */
     struct ike_sa *sa;           /* that call's, until the tunnel is up */
     struct ike_sa *accepted;     /* the last one established, by either side */
+    struct plain_ikev1 ikev1;    /* in place of the three above, with ike-version = 1 */
     struct task task;            /* the call's time-out, or when to call again */
     bool is_asking_ipv6;
     unsigned attempts; /* that have failed in a row */
@@ -47,6 +49,9 @@ struct plain {
 void plain_call_always(struct plain_peer *plain, uint64_t wait_us, uint64_t now_us);
 /* This try has; another one follows, or whoever waits is told. */
 void plain_call_failed(struct plain_peer *plain, const char *why, uint64_t now_us);
+/* The first child is there: the tunnel is up. */
+void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
+                     const struct endpoint *remote, uint64_t now_us);
 /* Drops the call without a word. */
 void plain_call_clear(struct plain_peer *plain);
 
@@ -54,6 +59,8 @@ void plain_call_clear(struct plain_peer *plain);
 MUST_USE int plain_proof_new(const struct plain_config *config, const struct host_config *host,
                              struct plain_proof **ret_proof);
 void plain_proof_free(struct plain_proof *proof);
+/* As IKE takes it; borrowed. */
+const struct ike_peer_entry *plain_proof_entry(const struct plain_proof *proof);
 bool plain_proof_is_equal(const struct plain_proof *a, const struct plain_proof *b);
 /* For a call of ours from `source` to `remote`. */
 MUST_USE int plain_profile_call(struct plain_peer *plain, const struct address *source,

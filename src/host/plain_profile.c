@@ -59,6 +59,11 @@ static bool content_is_equal(const struct content *a, const struct content *b)
     return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
 }
 
+const struct ike_peer_entry *plain_proof_entry(const struct plain_proof *proof)
+{
+    return &proof->entry;
+}
+
 bool plain_proof_is_equal(const struct plain_proof *a, const struct plain_proof *b)
 {
     return content_is_equal(&a->psk, &b->psk) && content_is_equal(&a->key, &b->key) &&
@@ -326,12 +331,17 @@ static void widen(struct ike_config *all, const struct ike_config *one)
 
 int plain_profile_respond(struct plain *all, struct host *host, struct ike_profile **ret_profile)
 {
+    const struct plain_config *first = NULL;
     struct ike_config config;
     size_t count = 0;
     for (uint32_t i = 0; i < all->count; i++) {
         struct plain_peer *plain = all->peers[i];
         struct ike_config one;
+        if (plain->config.ike_version == 1)
+            continue;
         int error = common_terms(plain, &one);
+        if (count == 0)
+            first = &plain->config;
         if (count == 0)
             config = one;
         else
@@ -347,7 +357,6 @@ int plain_profile_respond(struct plain *all, struct host *host, struct ike_profi
     if (count == 0)
         return ERR_OK;
     /* The child is the entry's matter. */
-    const struct plain_config *first = &all->peers[0]->config;
     child_terms(first, NULL, NULL, &config);
     config.peers = all->entries;
     config.peer_count = count;

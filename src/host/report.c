@@ -223,6 +223,8 @@ static json_t *report_sa(const struct peer *peer, const struct tunnel_status *st
     const bool is_esp = suite_is_esp(status->suite);
     uint64_t spi_i = 0, spi_r = 0;
     char text[40] = "";
+    if (peer->tunnel != NULL && peer->plain != NULL && peer->sa == NULL)
+        plain_cookies(peer->plain, text);
     if (peer->tunnel != NULL && peer->sa != NULL) {
         ike_sa_spis(peer->sa, &spi_i, &spi_r);
         snprintf(text, sizeof(text), "%016llx_%016llx", (unsigned long long)spi_i,

@@ -9,6 +9,7 @@ import typing
 
 import capture
 import interop
+import interop_ikev1
 import ipsec
 import programs
 from lab import LabError, command, wait_until
@@ -390,3 +391,4 @@ ROWS += [
     Row("scapy 2.5", "hostile messages", hostile, need_charon),
     Row("ike-scan 1.9.5", "a correct responder", scanned, need("ike-scan")),
 ]
+ROWS += interop_ikev1.rows(Row, _USER, _KERNEL, need_charon, need_guest)

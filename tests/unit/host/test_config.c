@@ -133,12 +133,14 @@ static void test_peers(void **state)
              "auth = psk\npsk = \"a long secret\"\nlocal-ts = 10.3.0.7\nremote-ts = 10.3.0.1/32\n"
              "rekey = 5m\ndpd = 10s\nstart = always\n"
              "[peer lab]\nauth = pubkey\npeer-key = /p\nport = 32000\nmode = transport\n"
-             "local-id = keyid:0102\nstart = never\n"),
+             "local-id = keyid:0102\nstart = never\n"
+             "[peer old]\nauth = psk\npsk = 12345678\nmode = transport\nlocal-id = a\n"
+             "ike-version = 1\nike = aes128-cbc, sha384, modp2048\nesp = aes128-cbc-sha256\n"),
         ERR_OK);
     assert_string_equal(config.zone, ""); /* no connector at all */
     assert_int_equal(config.ike_port, 500);
     assert_int_equal(config.ike_nat_port, 4500);
-    assert_int_equal(config.plain.count, 2);
+    assert_int_equal(config.plain.count, 3);
     const struct plain_config *office = &config.plain.peers[0], *lab = &config.plain.peers[1];
     assert_string_equal(office->name, "office.peer.detec.internal");
     assert_string_equal(office->address, "vpn.example.com");
@@ -152,6 +154,8 @@ static void test_peers(void **state)
     assert_int_equal(lab->port, 32000);
     assert_int_equal(lab->mode, PLAIN_MODE_TRANSPORT);
     assert_string_equal(lab->peer_key_file, "/p");
+    assert_int_equal(lab->ike_version, 2);
+    assert_int_equal(config.plain.peers[2].ike_version, 1);
     host_config_done(&config);
 }
 
@@ -179,6 +183,13 @@ static void test_peer_mistakes(void **state)
         {PEER_PSK "local-ts = 127.0.0.1\n", "local-ts"},
         {PEER_PSK "local-ts = 10.0.0.0/24\n", "local-ts"},
         {PEER_PSK "dpd = 10ms\n", "dpd"},
+        {PEER_PSK "ike-version = 3\n", "ike-version"},
+        {PEER_PSK "local-id = b\nike-version = 1\nike = aes256-gcm\n", "aes256-cbc, aes128-cbc"},
+        {PEER_PSK "local-id = b\nike-version = 1\nesp = chacha20-poly1305\n", "nothing that IKEv1"},
+        {"[peer a]\nauth = null\nlocal-id = b\nmode = transport\nike-version = 1\n", "only psk"},
+        {"[peer a]\nauth = psk\npsk = 12345678\nlocal-id = b\nmode = beet\nlocal-ts = 10.0.0.1\n"
+         "remote-ts = 10.0.0.2\nike-version = 1\n",
+         "not beet"},
         {PEER_PSK PEER_PSK, "given twice"},
     };
     for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
