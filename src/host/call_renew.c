@@ -5,14 +5,31 @@
 
 #include "host/relay.h"
 
-/* The connector's word may go to a connection that is dead; so soon the call is made again. */
-#define ASK_US (1500 * MS_US)
+/* The connector's word may go to a connection that is dead; so soon the call is made again. Later
+ * where the hosts are far from each other: an answer takes two round trips of theirs and what both
+ * have to tell the connector before. */
+#define ASK_US     (1500 * MS_US)
+#define ASK_FAR_US SECOND_US /* and two round trips */
 /* And so soon where the peer's call shows that it has another connection by now: the answer to ours
  * would have to be on its way, if it had got through. */
 #define CROSSING_US (100 * MS_US)
 /* Our own call has had so long, at least, before one of the peer's goes first: its may be the one
  * that gets through. */
-#define PRECEDENCE_US (500 * MS_US)
+#define PRECEDENCE_US     (500 * MS_US)
+#define PRECEDENCE_FAR_US (300 * MS_US) /* and two round trips: else both could give way */
+
+/* soonest_us, but not before two round trips of the hosts and far_us more. */
+static uint64_t wait_for_peer(const struct call *call, uint64_t soonest_us, uint64_t far_us)
+{
+    const struct ike_sa *sa = call->peer->sa;
+    const uint64_t wait_us = far_us + (sa != NULL ? 2 * ike_sa_round_trip_us(sa) : 0);
+    return wait_us > soonest_us ? wait_us : soonest_us;
+}
+
+static uint64_t ask_us(const struct call *call)
+{
+    return wait_for_peer(call, ASK_US, ASK_FAR_US);
+}
 
 static bool offers_channel(const struct call *call)
 {
@@ -41,8 +58,8 @@ void call_renew(struct peer *peer, uint64_t now_us)
 
 void call_renew_on_asked(struct call *call, uint64_t now_us)
 {
-    if (call->is_renewal && call->host->config.attempt_us > ASK_US)
-        task_set(&call->host->tasks, &call->task, now_us + ASK_US);
+    if (call->is_renewal && call->host->config.attempt_us > ask_us(call))
+        task_set(&call->host->tasks, &call->task, now_us + ask_us(call));
 }
 
 void call_renew_on_answer(struct call *call, uint64_t now_us)
@@ -53,14 +70,16 @@ void call_renew_on_answer(struct call *call, uint64_t now_us)
 
 bool call_renew_gives_way(const struct call *call, uint64_t now_us)
 {
-    return call->is_renewal && call->state == CALL_ASKING && now_us - call->step_us > PRECEDENCE_US;
+    return call->is_renewal && call->state == CALL_ASKING &&
+           now_us - call->step_us > wait_for_peer(call, PRECEDENCE_US, PRECEDENCE_FAR_US);
 }
 
 void call_renew_on_crossing(struct call *call, uint64_t now_us)
 {
     const struct ike_sa *sa = call->peer->sa;
     const uint64_t wait_us = CROSSING_US + (sa != NULL ? ike_sa_round_trip_us(sa) : 0);
-    if (call->is_renewal && call->state == CALL_ASKING && now_us + wait_us < call->step_us + ASK_US)
+    if (call->is_renewal && call->state == CALL_ASKING &&
+        now_us + wait_us < call->step_us + ask_us(call))
         task_set(&call->host->tasks, &call->task, now_us + wait_us);
 }
 

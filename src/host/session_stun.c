@@ -11,7 +11,10 @@
 
 #define DOUBT_US                                                                                   \
     SECOND_US /* a server that has not answered for so long, in several tries, will not */
-#define FIND_US (10 * SECOND_US) /* DNS is not asked more often than this */
+#define FIND_US (10 * SECOND_US) /* DNS is not asked more often than this by what happens here */
+/* What it did not tell, or too late, is asked again after so long, and twice that, and so on. */
+#define AGAIN_FIRST_US SECOND_US
+#define AGAIN_LAST_US  (10 * 60 * SECOND_US)
 
 static enum stun_family family_of(const struct host *host, const struct address *address)
 {
@@ -100,7 +103,7 @@ static bool drive(struct session *session, struct stun_slot *slot, uint64_t now_
 static void pump(struct session *session, uint64_t now_us)
 {
     struct session_stun *stun = &session->stun;
-    uint64_t due_us = DEADLINE_NEVER;
+    uint64_t due_us = stun->again_us;
     bool is_changed[STUN_FAMILIES] = {false};
     for (size_t i = 0; i < STUN_FAMILIES; i++) {
         if (stun->slots[i].reflexive == NULL)
@@ -127,36 +130,6 @@ static void doubt(struct session *session, uint64_t now_us)
         return;
     ike_sa_check_alive(session->sa);
     session_pump(session, now_us);
-}
-
-static void on_task(struct task *task, uint64_t now_us)
-{
-    struct session *session = CONTAINER_OF(task, struct session, stun.task);
-    for (size_t i = 0; i < STUN_FAMILIES; i++) {
-        struct reflexive *reflexive = session->stun.slots[i].reflexive;
-        if (reflexive == NULL)
-            continue;
-        if (session->is_own && reflexive_endpoint(reflexive) != NULL &&
-            reflexive_deadline(reflexive) <= now_us)
-            keeper_on_due(session->host, reflexive_server(reflexive)->address.family, now_us);
-        reflexive_expire(reflexive, now_us);
-    }
-    pump(session, now_us);
-    doubt(session, now_us);
-}
-
-void session_stun_init(struct session *session)
-{
-    session->stun.task.run = on_task;
-}
-
-void session_stun_done(struct session *session)
-{
-    struct session_stun *stun = &session->stun;
-    finder_cancel(stun->finder);
-    task_clear(&session->host->tasks, &stun->task);
-    for (size_t i = 0; i < STUN_FAMILIES; i++)
-        reflexive_free(stun->slots[i].reflexive);
 }
 
 /* (Re)starts the client of a slot where its server, or the way there, is another one. */
@@ -203,26 +176,6 @@ static bool is_reached(struct host *host, const struct address *address)
     return nat64_has_route(host, &reached);
 }
 
-static void on_found(void *context, int error, const struct finder_result *result, const char *why)
-{
-    struct session *session = context;
-    const uint64_t now_us = clock_now_us();
-    bool is_seen[STUN_FAMILIES] = {false};
-    session->stun.finder = NULL;
-    if (error != ERR_OK || strcmp(result->zone, session->zone) != 0)
-        return;
-    for (size_t i = 0; i < result->connector_count; i++) {
-        const struct endpoint *connector = &result->connectors[i];
-        const enum stun_family family = family_of(session->host, &connector->address);
-        if (family == main_family(session) || is_seen[family] ||
-            !is_reached(session->host, &connector->address))
-            continue;
-        is_seen[family] = true;
-        watch_at(session, connector, now_us);
-    }
-    pump(session, now_us);
-}
-
 /* Is there a way into this family's network at all? */
 static bool has_way(const struct host *host, enum stun_family family)
 {
@@ -235,22 +188,104 @@ static bool has_way(const struct host *host, enum stun_family family)
     return false;
 }
 
+static bool is_one_missing(const struct session *session)
+{
+    for (int i = 0; i < STUN_FAMILIES; i++) {
+        if (session->stun.slots[i].server.port == 0 && has_way(session->host, i))
+            return true;
+    }
+    return false;
+}
+
+/* Not told, and there may be one: an answer was lost, or came too late. */
+static void find_again(struct session_stun *stun, uint64_t now_us)
+{
+    stun->again_us = now_us + stun->again_wait_us;
+    stun->again_wait_us *= 2;
+    if (stun->again_wait_us > AGAIN_LAST_US)
+        stun->again_wait_us = AGAIN_LAST_US;
+}
+
+static void on_found(void *context, int error, const struct finder_result *result, const char *why)
+{
+    struct session *session = context;
+    const uint64_t now_us = clock_now_us();
+    bool is_seen[STUN_FAMILIES] = {false};
+    session->stun.finder = NULL;
+    if (error != ERR_OK || strcmp(result->zone, session->zone) != 0) {
+        find_again(&session->stun, now_us);
+        pump(session, now_us);
+        return;
+    }
+    for (size_t i = 0; i < result->connector_count; i++) {
+        const struct endpoint *connector = &result->connectors[i];
+        const enum stun_family family = family_of(session->host, &connector->address);
+        if (family == main_family(session) || is_seen[family] ||
+            !is_reached(session->host, &connector->address))
+            continue;
+        is_seen[family] = true;
+        watch_at(session, connector, now_us);
+    }
+    if (is_one_missing(session))
+        find_again(&session->stun, now_us);
+    pump(session, now_us);
+}
+
 static void find_others(struct session *session, uint64_t now_us)
 {
     struct session_stun *stun = &session->stun;
-    bool is_wanted = false;
-    for (int i = 0; i < STUN_FAMILIES; i++)
-        is_wanted |= stun->slots[i].server.port == 0 && has_way(session->host, i);
-    if (!is_wanted || stun->finder != NULL ||
-        (stun->asked_us != 0 && now_us - stun->asked_us < FIND_US))
+    if (!session_is_up(session) || !is_one_missing(session) || stun->finder != NULL) {
+        stun->again_us = DEADLINE_NEVER; /* what is under way sets it anew */
         return;
+    }
+    if (stun->asked_us != 0 && now_us - stun->asked_us < FIND_US)
+        return;
+    stun->again_us = DEADLINE_NEVER;
     stun->asked_us = now_us;
     const int error =
         session->found_by[0] != '\0'
             ? finder_start_name(session->host, session->found_by, on_found, session, &stun->finder)
             : finder_start_zone(session->host, session->zone, on_found, session, &stun->finder);
-    if (error != ERR_OK)
+    if (error != ERR_OK) {
         log_debug("%s: DNS queries cannot be sent", session->zone);
+        find_again(stun, now_us);
+    }
+}
+
+static void on_task(struct task *task, uint64_t now_us)
+{
+    struct session *session = CONTAINER_OF(task, struct session, stun.task);
+    if (session->stun.again_us <= now_us) {
+        session->stun.asked_us = 0;
+        find_others(session, now_us);
+    }
+    for (size_t i = 0; i < STUN_FAMILIES; i++) {
+        struct reflexive *reflexive = session->stun.slots[i].reflexive;
+        if (reflexive == NULL)
+            continue;
+        if (session->is_own && reflexive_endpoint(reflexive) != NULL &&
+            reflexive_deadline(reflexive) <= now_us)
+            keeper_on_due(session->host, reflexive_server(reflexive)->address.family, now_us);
+        reflexive_expire(reflexive, now_us);
+    }
+    pump(session, now_us);
+    doubt(session, now_us);
+}
+
+void session_stun_init(struct session *session)
+{
+    session->stun.task.run = on_task;
+    session->stun.again_us = DEADLINE_NEVER;
+    session->stun.again_wait_us = AGAIN_FIRST_US;
+}
+
+void session_stun_done(struct session *session)
+{
+    struct session_stun *stun = &session->stun;
+    finder_cancel(stun->finder);
+    task_clear(&session->host->tasks, &stun->task);
+    for (size_t i = 0; i < STUN_FAMILIES; i++)
+        reflexive_free(stun->slots[i].reflexive);
 }
 
 void session_stun_start(struct session *session, uint16_t port, uint64_t now_us)
@@ -259,6 +294,7 @@ void session_stun_start(struct session *session, uint16_t port, uint64_t now_us)
     const enum stun_family family = main_family(session);
     stun->port = port;
     stun->asked_us = 0;
+    stun->again_wait_us = AGAIN_FIRST_US;
     for (int i = 0; i < STUN_FAMILIES; i++) {
         if (i != (int)family) /* the connector may have moved: found anew, kept meanwhile */
             stun->slots[i].server.port = 0;

@@ -25,7 +25,9 @@ struct session_stun {
     struct task task;
     struct finder *finder; /* of the connector's address in the other family */
     uint64_t asked_us;     /* when that was last looked for */
-    uint16_t port;         /* 0: the one of the log-in */
+    uint64_t again_us;     /* when it is looked for again; DEADLINE_NEVER: by itself, no more */
+    uint64_t again_wait_us;
+    uint16_t port; /* 0: the one of the log-in */
 };
 
 void session_stun_init(struct session *session);
