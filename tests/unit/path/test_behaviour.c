@@ -163,8 +163,9 @@ static void come_in(struct world *world, const struct endpoint *from, const stru
         if (!is_let_in)
             continue;
         m->expires_us = world->now_us + world->lifetime_us;
+        const size_t before = world->queue_count;
         enqueue(world, (int)m->socket, from, to, data, len);
-        if (from->port != 4500)
+        if (world->queue_count > before && from->port != 4500)
             world->queue[world->queue_count - 1].at_us += world->late_us;
         return;
     }
