@@ -2,6 +2,7 @@
 #include "host/call.h"
 #include "host/commands.h"
 #include "host/datapath.h"
+#include "host/nat.h"
 #include "host/plain.h"
 #include "host/portmap.h"
 #include "host/relay.h"
@@ -90,6 +91,8 @@ static json_t *report_nat(struct host *host)
                                            : "behind NAT",
                                "public", count > 0 ? endpoint_json(&seen[0]) : json_null(), "seen",
                                public, "local", local);
+    if (nat_is_learning(host))
+        json_object_set_new(report, "is_learning", json_true());
     const struct behaviour_result *checked = netcheck_result(host);
     if (checked != NULL) {
         json_object_set_new(report, "mapping", json_string(behaviour_kind_text(checked->mapping)));
