@@ -213,13 +213,18 @@ bool call_carry_is_way(const struct call *call, const struct endpoint *from)
 bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
                         const struct endpoint *from)
 {
-    struct ike_sa *sa = ike_table_peek(host->ike, message, len);
-    if (sa == NULL || !ike_is_carried(ike_sa_remote(sa)) ||
-        ike_sa_state(sa) != IKE_STATE_CONNECTING)
+    const struct ike_sa *sa = ike_table_peek(host->ike, message, len);
+    if (sa == NULL || ike_sa_state(sa) != IKE_STATE_CONNECTING)
         return true;
     const struct peer *peer = ike_sa_user(sa);
     const struct call *call = peer != NULL ? peer->call : NULL;
-    return call != NULL && (call->half == sa || call->sa == sa) && call_carry_is_way(call, from);
+    const bool is_way = call != NULL && call_carry_is_way(call, from);
+    if (ike_is_carried(ike_sa_remote(sa)))
+        return is_way && (call->half == sa || call->sa == sa);
+    /* Who copies IKE_AUTH on its way must not get the tunnel with it. Plain peers change the port
+     * before it. */
+    return ike_sa_is_initiator(sa) || peer == NULL || peer->plain != NULL || is_way ||
+           endpoint_is_equal(ike_sa_remote(sa), from);
 }
 
 /* The other host may have the tunnel on another of the ways, and waits for a word. */

@@ -40,7 +40,7 @@ bool call_carry_try_again(struct call *call);
 /* Does the call have a way to there? */
 bool call_carry_is_way(const struct call *call, const struct endpoint *from);
 /* A message from there, before it is taken: an SA that began in a call goes on only where the call
- * has a way, as any other has to begin there. */
+ * has a way; one that the other host began elsewhere, where it began, or there too. */
 bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
                         const struct endpoint *from);
 /* The tunnel's data may come from there, too, as from the path before. */
