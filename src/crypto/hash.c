@@ -1,8 +1,8 @@
 /* Hashes, HMAC and prf+ for the control side: contexts live for one call. The packet path has its
- * own keyed context in stream_mac.c. */
+ * own keyed contexts (crypto/keyed.h). */
 #include "crypto/hash.h"
 
-#include "crypto/libcrypto.h"
+#include "crypto/keyed.h"
 #include "crypto/memory.h"
 #include <string.h>
 
@@ -36,52 +36,17 @@ int sha256(const struct piece *pieces, size_t count, uint8_t ret_digest[SHA256_L
     return digest(EVP_sha256(), pieces, count, ret_digest);
 }
 
-/* NULL if the library fails. */
-static EVP_MAC_CTX *hmac_new(const char *digest_name, const void *key, size_t key_len)
-{
-    static const uint8_t empty_key[1];
-    char name[16];
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
-
-    EVP_MAC_free(mac); /* the context holds its own reference */
-    if (ctx == NULL)
-        return NULL;
-    strncpy(name, digest_name, sizeof(name) - 1);
-    name[sizeof(name) - 1] = '\0';
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    /* A NULL key would mean "keep the key", even with length 0. */
-    if (EVP_MAC_init(ctx, key_len > 0 ? (const uint8_t *)key : empty_key, key_len, params) != 1) {
-        EVP_MAC_CTX_free(ctx);
-        return NULL;
-    }
-    return ctx;
-}
-
-static int hmac_pieces(EVP_MAC_CTX *ctx, const struct piece *pieces, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (pieces[i].len > 0 &&
-            EVP_MAC_update(ctx, (const uint8_t *)pieces[i].data, pieces[i].len) != 1)
-            return ERR_CRYPTO;
-    }
-    return ERR_OK;
-}
-
 static int hmac(const char *digest_name, const void *key, size_t key_len,
                 const struct piece *pieces, size_t count, uint8_t *ret_mac, size_t mac_len)
 {
-    EVP_MAC_CTX *ctx = hmac_new(digest_name, key, key_len);
+    EVP_MAC_CTX *ctx = keyed_hmac_new(digest_name, key, key_len);
     uint8_t mac[HASH_LEN_MAX];
     size_t len = 0;
     int result = ERR_CRYPTO;
 
     if (ctx == NULL)
         return ERR_CRYPTO;
-    if (hmac_pieces(ctx, pieces, count) == ERR_OK &&
+    if (keyed_hmac_update(ctx, pieces, count) == ERR_OK &&
         EVP_MAC_final(ctx, mac, &len, sizeof(mac)) == 1 && len == mac_len) {
         memcpy(ret_mac, mac, mac_len);
         result = ERR_OK;
@@ -152,7 +117,7 @@ int hash_prf_plus(enum hash_algorithm algorithm, const uint8_t *key, size_t key_
         return ERR_UNSUPPORTED;
     if (len > 255 * block_len)
         return ERR_LIMIT;
-    EVP_MAC_CTX *ctx = hmac_new(hash_name(algorithm), key, key_len);
+    EVP_MAC_CTX *ctx = keyed_hmac_new(hash_name(algorithm), key, key_len);
     if (ctx == NULL)
         return ERR_CRYPTO;
     for (uint8_t counter = 1; done < len; counter++) {
@@ -160,7 +125,8 @@ int hash_prf_plus(enum hash_algorithm algorithm, const uint8_t *key, size_t key_
         if (counter > 1 &&
             (EVP_MAC_init(ctx, NULL, 0, NULL) != 1 || EVP_MAC_update(ctx, block, block_len) != 1))
             goto wipe;
-        if (hmac_pieces(ctx, seed, count) != ERR_OK || EVP_MAC_update(ctx, &counter, 1) != 1 ||
+        if (keyed_hmac_update(ctx, seed, count) != ERR_OK ||
+            EVP_MAC_update(ctx, &counter, 1) != 1 ||
             EVP_MAC_final(ctx, block, NULL, sizeof(block)) != 1)
             goto wipe;
         memcpy(ret_out + done, block, part);

@@ -3,40 +3,12 @@
  * restarted per message. No allocation per message. */
 #include "crypto/stream_mac_internal.h"
 
+#include "crypto/keyed.h"
 #include "crypto/memory.h"
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BLOCK_LEN STREAM_BLOCK_LEN
-
-static bool keyed_cipher_new(const uint8_t *key, EVP_CIPHER_CTX **ret_ctx)
-{
-    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-128-ECB", NULL);
-    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    bool is_ready = cipher != NULL && ctx != NULL &&
-                    EVP_EncryptInit_ex2(ctx, cipher, key, NULL, NULL) == 1 &&
-                    EVP_CIPHER_CTX_set_padding(ctx, 0) == 1;
-
-    EVP_CIPHER_free(cipher);
-    *ret_ctx = ctx;
-    return is_ready;
-}
-
-static bool keyed_mac_new(const uint8_t *key, EVP_MAC_CTX **ret_ctx)
-{
-    char digest[] = "SHA256";
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    EVP_MAC_CTX *ctx = mac != NULL ? EVP_MAC_CTX_new(mac) : NULL;
-
-    EVP_MAC_free(mac);
-    *ret_ctx = ctx;
-    return ctx != NULL && EVP_MAC_init(ctx, key, MAC_KEY_LEN, params) == 1;
-}
 
 int stream_mac_new(const uint8_t key[STREAM_KEY_LEN], const uint8_t mac_key[MAC_KEY_LEN],
                    const uint8_t salt[STREAM_SALT_LEN], struct stream_mac **ret_context)
@@ -46,7 +18,9 @@ int stream_mac_new(const uint8_t key[STREAM_KEY_LEN], const uint8_t mac_key[MAC_
         return ERR_NOMEM;
     memcpy(context->salt, salt, STREAM_SALT_LEN);
     stream_mac_prepare(context, mac_key);
-    if (!keyed_cipher_new(key, &context->cipher) || !keyed_mac_new(mac_key, &context->mac)) {
+    context->cipher = keyed_cipher_new("AES-128-ECB", key, true);
+    context->mac = keyed_hmac_new("SHA256", mac_key, MAC_KEY_LEN);
+    if (context->cipher == NULL || context->mac == NULL) {
         stream_mac_free(context);
         return ERR_CRYPTO;
     }
@@ -117,13 +91,8 @@ int stream_mac_crypt(struct stream_mac *context, uint32_t number, uint8_t *data,
 int stream_mac_compute(struct stream_mac *context, const uint8_t *data, size_t len,
                        uint8_t ret_mac[MAC_LEN])
 {
-    size_t out = 0;
-
-    if (EVP_MAC_init(context->mac, NULL, 0, NULL) != 1 ||
-        (len > 0 && EVP_MAC_update(context->mac, data, len) != 1) ||
-        EVP_MAC_final(context->mac, ret_mac, &out, MAC_LEN) != 1 || out != MAC_LEN)
-        return ERR_CRYPTO;
-    return ERR_OK;
+    const struct piece piece = {data, len};
+    return keyed_hmac_compute(context->mac, &piece, 1, ret_mac, MAC_LEN);
 }
 
 int stream_mac_check(struct stream_mac *context, const uint8_t *data, size_t len,
