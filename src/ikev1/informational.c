@@ -58,7 +58,7 @@ static void put_u32(uint8_t bytes[4], uint32_t value)
         bytes[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-static void send_notify(struct ikev1_phase *phase, const struct isakmp_notify *notify,
+static void send_notify(struct ikev1_phase *phase, const struct ike_notify *notify,
                         const struct endpoint *remote)
 {
     struct ikev1_draft draft;
@@ -103,10 +103,10 @@ void ikev1_tell_error(struct ikev1_phase *phase, const struct endpoint *remote, 
     uint8_t bytes[4];
 
     put_u32(bytes, spi);
-    const struct isakmp_notify notify = {.protocol = ISAKMP_PROTOCOL_ESP,
-                                         .type = type,
-                                         .spi = bytes,
-                                         .spi_len = spi != 0 ? sizeof(bytes) : 0};
+    const struct ike_notify notify = {.protocol = ISAKMP_PROTOCOL_ESP,
+                                      .type = type,
+                                      .spi = bytes,
+                                      .spi_len = spi != 0 ? sizeof(bytes) : 0};
     send_notify(phase, &notify, remote);
 }
 
@@ -118,7 +118,7 @@ static void send_liveness(struct ikev1_phase *phase, uint16_t type, uint32_t seq
 
     put_cookies(phase, cookies);
     put_u32(number, sequence);
-    const struct isakmp_notify notify = {
+    const struct ike_notify notify = {
         .protocol = ISAKMP_PROTOCOL_ISAKMP,
         .type = type,
         .spi = cookies,
@@ -160,7 +160,7 @@ void ikev1_heard(struct ikev1_phase *phase, const struct endpoint *remote, uint6
     ikev1_ask(sa, remote, sa->candidate_sequence);
 }
 
-static void take_liveness(struct ikev1_phase *phase, const struct isakmp_notify *n,
+static void take_liveness(struct ikev1_phase *phase, const struct ike_notify *n,
                           const struct endpoint *remote, uint64_t now_us)
 {
     struct ikev1_sa *sa = phase->sa;
@@ -193,7 +193,7 @@ static void take_liveness(struct ikev1_phase *phase, const struct isakmp_notify 
 
 /* An error about a Quick Mode of ours. Which one it does not say by its message ID; where it names
  * an SPI, that; else the one that waits. */
-static void take_error(struct ikev1_phase *phase, const struct isakmp_notify *n)
+static void take_error(struct ikev1_phase *phase, const struct ike_notify *n)
 {
     struct reader r;
 
@@ -207,7 +207,7 @@ static void take_error(struct ikev1_phase *phase, const struct isakmp_notify *n)
     }
 }
 
-static void take_notify(struct ikev1_phase *phase, const struct isakmp_notify *n,
+static void take_notify(struct ikev1_phase *phase, const struct ike_notify *n,
                         const struct endpoint *remote, uint64_t now_us)
 {
     if (n->type == ISAKMP_NOTIFY_R_U_THERE || n->type == ISAKMP_NOTIFY_R_U_THERE_ACK)
@@ -250,8 +250,8 @@ static int take_hint(struct ikev1_phase *phase, const struct ike_header *header,
                      const uint8_t *message, size_t len, const struct endpoint *remote)
 {
     struct isakmp_chain chain;
-    struct isakmp_payload p;
-    struct isakmp_notify n;
+    struct ike_payload p;
+    struct ike_notify n;
 
     if (phase->handshake == NULL || (header->flags & ISAKMP_FLAG_ENCRYPTED) != 0 ||
         !endpoint_is_equal(remote, &phase->remote))
@@ -270,8 +270,8 @@ static void take_all(struct ikev1_phase *phase, const struct ikev1_message *m,
                      const struct endpoint *remote, uint64_t now_us)
 {
     struct isakmp_chain chain;
-    struct isakmp_payload p;
-    struct isakmp_notify n;
+    struct ike_payload p;
+    struct ike_notify n;
     struct isakmp_delete d;
 
     ikev1_message_walk(m, &chain);

@@ -38,7 +38,7 @@ int ikev1_main_read_keys(struct ikev1_phase *phase, const struct ikev1_message *
                          const struct endpoint *remote)
 {
     struct ikev1_handshake *h = phase->handshake;
-    const struct isakmp_payload *ke = &message->ke, *nonce = &message->nonce;
+    const struct ike_payload *ke = &message->ke, *nonce = &message->nonce;
 
     if (ke->body == NULL || nonce->body == NULL || ke->len != kex_public_len(phase->proposal.group))
         return ERR_INVALID;
@@ -135,10 +135,10 @@ int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config 
         writer_init(&spi, cookies, sizeof(cookies));
         writer_u64(&spi, phase->cookie_i);
         writer_u64(&spi, phase->cookie_r);
-        const struct isakmp_notify notify = {.protocol = ISAKMP_PROTOCOL_ISAKMP,
-                                             .type = ISAKMP_NOTIFY_INITIAL_CONTACT,
-                                             .spi = cookies,
-                                             .spi_len = sizeof(cookies)};
+        const struct ike_notify notify = {.protocol = ISAKMP_PROTOCOL_ISAKMP,
+                                          .type = ISAKMP_NOTIFY_INITIAL_CONTACT,
+                                          .spi = cookies,
+                                          .spi_len = sizeof(cookies)};
         isakmp_build_notify(&draft->b, &notify);
     }
     return ikev1_draft_seal(draft, &phase->keys, phase->iv);
@@ -148,7 +148,7 @@ int ikev1_main_check_proof(const struct ikev1_phase *phase, const struct ikev1_k
                            const struct ikev1_config *config, const struct ikev1_message *message,
                            struct ikev1_id *ret_id)
 {
-    const struct isakmp_payload *body = &message->id[0];
+    const struct ike_payload *body = &message->id[0];
     uint8_t hash[HASH_LEN_MAX];
     struct isakmp_id id;
 
@@ -174,8 +174,8 @@ int ikev1_main_check_proof(const struct ikev1_phase *phase, const struct ikev1_k
 bool ikev1_main_has_initial_contact(const struct ikev1_message *message)
 {
     struct isakmp_chain chain;
-    struct isakmp_payload p;
-    struct isakmp_notify n;
+    struct ike_payload p;
+    struct ike_notify n;
 
     ikev1_message_walk(message, &chain);
     while (isakmp_chain_next(&chain, &p) == ERR_OK) {

@@ -17,7 +17,7 @@ static void reply_error(struct ikev1_table *table, const struct ike_header *to, 
         .major_version = ISAKMP_MAJOR_VERSION,
         .exchange = ISAKMP_EXCHANGE_INFORMATIONAL,
     };
-    const struct isakmp_notify notify = {.protocol = ISAKMP_PROTOCOL_ISAKMP, .type = type};
+    const struct ike_notify notify = {.protocol = ISAKMP_PROTOCOL_ISAKMP, .type = type};
 
     if (!bucket_take(&table->replies, table->limits.replies_per_second,
                      SECOND_US / table->limits.replies_per_second, now_us) ||
@@ -59,7 +59,7 @@ static bool has_room(const struct ikev1_table *table, const struct endpoint *rem
 
 /* The first profile that takes something decides what; those that would take the same remain. */
 static int choose(struct ikev1_handshake *h, struct ikev1_profile *const *responders, size_t count,
-                  const struct isakmp_payload *sa, struct ikev1_choice *ret_choice)
+                  const struct ike_payload *sa, struct ikev1_choice *ret_choice)
 {
     struct ikev1_choice choice;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* NULL: any number of this type may come. */
-static struct isakmp_payload *slot(struct ikev1_message *m, uint8_t type)
+static struct ike_payload *slot(struct ikev1_message *m, uint8_t type)
 {
     switch (type) {
     case ISAKMP_PAYLOAD_SA:
@@ -25,12 +25,12 @@ int ikev1_message_parse(struct ikev1_message *message, uint8_t first, const uint
 {
     struct ikev1_message m = {.first = first, .data = data};
     struct isakmp_chain chain;
-    struct isakmp_payload p;
+    struct ike_payload p;
     int error;
 
     isakmp_chain_init(&chain, first, data, len);
     while ((error = isakmp_chain_next(&chain, &p)) == ERR_OK) {
-        struct isakmp_payload *place = slot(&m, p.type);
+        struct ike_payload *place = slot(&m, p.type);
         if (p.type == ISAKMP_PAYLOAD_ID) {
             if (m.id_count == 2)
                 return ERR_INVALID;

@@ -11,8 +11,8 @@ struct ikev1_message {
     uint8_t first;
     const uint8_t *data; /* the payloads, without padding */
     size_t len;
-    struct isakmp_payload sa, ke, hash, nonce;
-    struct isakmp_payload id[2];
+    struct ike_payload sa, ke, hash, nonce;
+    struct ike_payload id[2];
     unsigned id_count;
 };
 

@@ -31,7 +31,7 @@ int ikev1_nat_read_vendors(struct ikev1_phase *phase, const struct ikev1_message
 {
     enum isakmp_natt natt = ISAKMP_NATT_NONE;
     struct isakmp_chain chain;
-    struct isakmp_payload p;
+    struct ike_payload p;
     bool has_dpd = false;
 
     ikev1_message_walk(message, &chain);
@@ -108,7 +108,7 @@ int ikev1_nat_check(struct ikev1_phase *phase, const struct ikev1_message *messa
         phase->profile != NULL ? &phase->profile->config : &phase->handshake->candidates[0]->config;
     const size_t len = hash_len(phase->proposal.hash);
     struct isakmp_chain chain;
-    struct isakmp_payload p;
+    struct ike_payload p;
     uint8_t here[HASH_LEN_MAX], there[HASH_LEN_MAX];
     unsigned count = 0;
     bool is_here = false, is_there = false;
@@ -168,7 +168,7 @@ void ikev1_nat_read_original(const struct ikev1_message *message, bool peer_is_i
 {
     struct address found[2] = {{0}, {0}};
     struct isakmp_chain chain;
-    struct isakmp_payload p;
+    struct ike_payload p;
     struct isakmp_id id;
     struct prefix prefix;
     size_t count = 0;

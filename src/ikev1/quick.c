@@ -190,7 +190,7 @@ int ikev1_quick_check_hash(const struct ikev1_phase *phase, const struct ikev1_m
 
 int ikev1_quick_check_keys(const struct ikev1_message *message, enum kex_group group)
 {
-    const struct isakmp_payload *nonce = &message->nonce;
+    const struct ike_payload *nonce = &message->nonce;
 
     if (nonce->body == NULL || nonce->len < NONCE_LEN_MIN || nonce->len > IKE_NONCE_LEN_MAX)
         return ERR_INVALID;

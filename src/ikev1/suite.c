@@ -269,7 +269,7 @@ static enum suite fit_phase2(const struct ikev1_config *config, const struct ter
 static unsigned count_number(const uint8_t *body, size_t len, uint8_t number, unsigned *ret_all)
 {
     struct isakmp_proposals proposals;
-    struct isakmp_proposal proposal;
+    struct ike_proposal proposal;
     unsigned count = 0;
 
     *ret_all = 0;
@@ -283,14 +283,14 @@ static unsigned count_number(const uint8_t *body, size_t len, uint8_t number, un
 }
 
 /* Walks an offer; `fit` fills in what it likes of a transform. */
-typedef bool fit_function(const struct ikev1_config *config, const struct isakmp_proposal *proposal,
+typedef bool fit_function(const struct ikev1_config *config, const struct ike_proposal *proposal,
                           bool is_answer, struct ikev1_choice *choice);
 
 static int choose(const struct ikev1_config *config, const uint8_t *body, size_t len,
                   bool is_answer, fit_function *fit, struct ikev1_choice *ret_choice)
 {
     struct isakmp_proposals proposals;
-    struct isakmp_proposal proposal;
+    struct ike_proposal proposal;
     unsigned all;
 
     int error = isakmp_proposals_init(&proposals, body, len);
@@ -298,7 +298,7 @@ static int choose(const struct ikev1_config *config, const uint8_t *body, size_t
         return error;
     while (isakmp_proposals_next(&proposals, &proposal) == ERR_OK) {
         struct ikev1_choice choice = {.number = proposal.number};
-        const struct isakmp_proposal whole = proposal;
+        const struct ike_proposal whole = proposal;
         if (count_number(body, len, proposal.number, &all) != 1)
             continue;
         if (is_answer && (all != 1 || proposal.transform_count != 1))
@@ -313,9 +313,8 @@ static int choose(const struct ikev1_config *config, const uint8_t *body, size_t
     return ERR_NOT_FOUND;
 }
 
-static bool fit_one_phase1(const struct ikev1_config *config,
-                           const struct isakmp_proposal *proposal, bool is_answer,
-                           struct ikev1_choice *choice)
+static bool fit_one_phase1(const struct ikev1_config *config, const struct ike_proposal *proposal,
+                           bool is_answer, struct ikev1_choice *choice)
 {
     const struct terms terms = read_phase1(choice->transform);
     const struct ikev1_proposal *p = fit_phase1(config, &terms);
@@ -327,9 +326,8 @@ static bool fit_one_phase1(const struct ikev1_config *config,
     return true;
 }
 
-static bool fit_one_phase2(const struct ikev1_config *config,
-                           const struct isakmp_proposal *proposal, bool is_answer,
-                           struct ikev1_choice *choice)
+static bool fit_one_phase2(const struct ikev1_config *config, const struct ike_proposal *proposal,
+                           bool is_answer, struct ikev1_choice *choice)
 {
     const struct terms terms = read_phase2(choice->transform);
     struct reader spi;

@@ -140,7 +140,7 @@ static void describe(const uint8_t *body, size_t len, char *text, size_t cap, ui
                      void (*one)(struct line *line, struct isakmp_transform *transform))
 {
     struct isakmp_proposals proposals;
-    struct isakmp_proposal proposal;
+    struct ike_proposal proposal;
     struct isakmp_transform transform;
     struct line line = {.text = text, .cap = cap};
     unsigned count = 0;

@@ -94,9 +94,27 @@ void ike_chain_init(struct ike_chain *chain, uint8_t first, const uint8_t *data,
     chain->next = first;
 }
 
+int ike_payload_read(struct reader *r, uint8_t type, struct ike_payload *ret_payload)
+{
+    struct ike_payload p = {.type = type};
+
+    p.next = reader_u8(r);
+    p.is_critical = (reader_u8(r) & CRITICAL) != 0;
+    const uint16_t length = reader_u16(r);
+    if (reader_is_ok(r) && length < IKE_PAYLOAD_HEADER_LEN)
+        reader_fail(r, ERR_INVALID);
+    p.len = reader_is_ok(r) ? (size_t)length - IKE_PAYLOAD_HEADER_LEN : 0;
+    p.body = reader_bytes(r, p.len);
+    if (!reader_is_ok(r))
+        return r->error;
+    *ret_payload = p;
+    return ERR_OK;
+}
+
 int ike_chain_next(struct ike_chain *chain, struct ike_payload *ret_payload)
 {
     struct reader *r = &chain->reader;
+    struct ike_payload p;
 
     if (!reader_is_ok(r))
         return r->error;
@@ -106,16 +124,9 @@ int ike_chain_next(struct ike_chain *chain, struct ike_payload *ret_payload)
         reader_fail(r, ERR_INVALID);
         return r->error;
     }
-    struct ike_payload p = {.type = chain->next};
-    p.next = reader_u8(r);
-    p.is_critical = (reader_u8(r) & CRITICAL) != 0;
-    uint16_t length = reader_u16(r);
-    if (reader_is_ok(r) && length < IKE_PAYLOAD_HEADER_LEN)
-        reader_fail(r, ERR_INVALID);
-    p.len = reader_is_ok(r) ? (size_t)length - IKE_PAYLOAD_HEADER_LEN : 0;
-    p.body = reader_bytes(r, p.len);
-    if (!reader_is_ok(r))
-        return r->error;
+    int error = ike_payload_read(r, chain->next, &p);
+    if (error != ERR_OK)
+        return error;
     const bool is_sealed = p.type == IKE_PAYLOAD_SK || p.type == IKE_PAYLOAD_SKF;
     chain->next = is_sealed ? (uint8_t)IKE_PAYLOAD_NONE : p.next;
     *ret_payload = p;

@@ -160,6 +160,10 @@ struct ike_payload {
     size_t len;
 };
 
+/* Reads the header that every payload has (3.2; IKEv1's too) and the body behind it. type: what the
+ * payload before, or the message's header, says that this one is. ERR_TRUNCATED, ERR_INVALID. */
+MUST_USE int ike_payload_read(struct reader *r, uint8_t type, struct ike_payload *ret_payload);
+
 /* Walks a chain of payloads: those behind the header, or those inside an SK payload. */
 struct ike_chain {
     struct reader reader;

@@ -14,18 +14,17 @@ void ike_proposals_init(struct ike_proposals *proposals, const uint8_t *body, si
     reader_init(&proposals->reader, body, len);
 }
 
-int ike_proposals_next(struct ike_proposals *proposals, struct ike_proposal *ret_proposal)
+int ike_proposal_read(struct reader *r, bool *is_last, struct ike_proposal *ret_proposal)
 {
-    struct reader *r = &proposals->reader;
     struct ike_proposal p;
 
-    if (proposals->is_last && reader_is_ok(r) && reader_left(r) == 0)
+    if (*is_last && reader_is_ok(r) && reader_left(r) == 0)
         return ERR_NOT_FOUND;
-    uint8_t more = reader_u8(r);
+    const uint8_t more = reader_u8(r);
     reader_skip(r, 1);
-    uint16_t length = reader_u16(r);
-    if (reader_is_ok(r) && (proposals->is_last || (more != 0 && more != MORE_PROPOSALS) ||
-                            length < PROPOSAL_HEADER_LEN))
+    const uint16_t length = reader_u16(r);
+    if (reader_is_ok(r) &&
+        (*is_last || (more != 0 && more != MORE_PROPOSALS) || length < PROPOSAL_HEADER_LEN))
         reader_fail(r, ERR_INVALID);
     struct reader sub = reader_sub(r, reader_is_ok(r) ? (size_t)length - 4 : 0);
     p.number = reader_u8(&sub);
@@ -35,16 +34,29 @@ int ike_proposals_next(struct ike_proposals *proposals, struct ike_proposal *ret
     p.spi = reader_bytes(&sub, p.spi_len);
     if (reader_is_ok(r) && !reader_is_ok(&sub))
         reader_fail(r, ERR_INVALID);
-    /* RFC 7296, 3.3.1: the first is 1, each next one more. In an answer the chosen number stands
-     * alone, so the first may be any there. */
-    if (reader_is_ok(r) &&
-        (p.number == 0 || (proposals->number != 0 && p.number != (uint8_t)(proposals->number + 1))))
-        reader_fail(r, ERR_INVALID);
     if (!reader_is_ok(r))
         return r->error;
     p.transforms = sub;
+    *is_last = more == 0;
+    *ret_proposal = p;
+    return ERR_OK;
+}
+
+int ike_proposals_next(struct ike_proposals *proposals, struct ike_proposal *ret_proposal)
+{
+    struct reader *r = &proposals->reader;
+    struct ike_proposal p;
+
+    int error = ike_proposal_read(r, &proposals->is_last, &p);
+    if (error != ERR_OK)
+        return error;
+    /* RFC 7296, 3.3.1: the first is 1, each next one more. In an answer the chosen number stands
+     * alone, so the first may be any there. */
+    if (p.number == 0 || (proposals->number != 0 && p.number != (uint8_t)(proposals->number + 1))) {
+        reader_fail(r, ERR_INVALID);
+        return r->error;
+    }
     proposals->number = p.number;
-    proposals->is_last = more == 0;
     *ret_proposal = p;
     return ERR_OK;
 }

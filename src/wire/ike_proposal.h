@@ -22,6 +22,11 @@ struct ike_proposal {
     struct reader transforms; /* for ike_transform_next() */
 };
 
+/* Reads one proposal as it stands in the payload, whatever its number; IKEv1's too. is_last:
+ * whether the one before said that it was the last; set anew. ERR_NOT_FOUND at the end,
+ * ERR_INVALID. */
+MUST_USE int ike_proposal_read(struct reader *r, bool *is_last, struct ike_proposal *ret_proposal);
+
 /* Walks proposals: start with a reader over the payload's body. ERR_OK with the next one,
  * ERR_NOT_FOUND at the end. A bad order of numbers, "last" marks or lengths is ERR_INVALID. */
 struct ike_proposals {

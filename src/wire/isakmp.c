@@ -93,9 +93,10 @@ void isakmp_chain_init(struct isakmp_chain *chain, uint8_t first, const uint8_t 
     reader_init(&chain->reader, data, len);
 }
 
-int isakmp_chain_next(struct isakmp_chain *chain, struct isakmp_payload *ret_payload)
+int isakmp_chain_next(struct isakmp_chain *chain, struct ike_payload *ret_payload)
 {
     struct reader *r = &chain->reader;
+    struct ike_payload p;
 
     if (!reader_is_ok(r))
         return r->error;
@@ -105,17 +106,10 @@ int isakmp_chain_next(struct isakmp_chain *chain, struct isakmp_payload *ret_pay
         reader_fail(r, ERR_LIMIT);
         return r->error;
     }
-    struct isakmp_payload p = {.type = chain->next};
-    const uint8_t next = reader_u8(r);
-    reader_skip(r, 1);
-    const uint16_t length = reader_u16(r);
-    if (reader_is_ok(r) && length < IKE_PAYLOAD_HEADER_LEN)
-        reader_fail(r, ERR_INVALID);
-    p.len = reader_is_ok(r) ? (size_t)length - IKE_PAYLOAD_HEADER_LEN : 0;
-    p.body = reader_bytes(r, p.len);
-    if (!reader_is_ok(r))
-        return r->error;
-    chain->next = next;
+    int error = ike_payload_read(r, chain->next, &p);
+    if (error != ERR_OK)
+        return error;
+    chain->next = p.next;
     chain->count++;
     *ret_payload = p;
     return ERR_OK;
@@ -219,28 +213,27 @@ void isakmp_build_nat_oa(struct ike_builder *b, enum isakmp_natt natt, const str
     writer_bytes(b->w, a->bytes, address_len(a));
 }
 
-int isakmp_notify_parse(const uint8_t *body, size_t len, struct isakmp_notify *ret_notify)
+int isakmp_notify_parse(const uint8_t *body, size_t len, struct ike_notify *ret_notify)
 {
-    struct isakmp_notify n;
+    struct ike_notify n;
     struct reader r;
 
     reader_init(&r, body, len);
     const uint32_t doi = reader_u32(&r);
-    n.protocol = reader_u8(&r);
-    n.spi_len = reader_u8(&r);
-    n.type = reader_u16(&r);
-    n.spi = reader_bytes(&r, n.spi_len);
-    n.len = reader_left(&r);
-    n.data = reader_bytes(&r, n.len);
+    const size_t left = reader_left(&r);
+    const uint8_t *rest = reader_bytes(&r, left);
     if (!reader_is_ok(&r))
         return r.error;
+    int error = ike_notify_parse(rest, left, &n);
+    if (error != ERR_OK)
+        return error;
     if (doi != DOI_IPSEC && doi != DOI_ISAKMP)
         return ERR_UNSUPPORTED;
     *ret_notify = n;
     return ERR_OK;
 }
 
-void isakmp_build_notify(struct ike_builder *b, const struct isakmp_notify *notify)
+void isakmp_build_notify(struct ike_builder *b, const struct ike_notify *notify)
 {
     isakmp_build_payload(b, ISAKMP_PAYLOAD_NOTIFY);
     writer_u32(b->w, DOI_IPSEC);

@@ -7,6 +7,7 @@
 
 #include "base/address.h"
 #include "wire/ike.h"
+#include "wire/ike_payload.h"
 
 #define ISAKMP_MAJOR_VERSION 1
 #define ISAKMP_VENDOR_LEN    16 /* of those that we know */
@@ -97,12 +98,6 @@ enum isakmp_vendor isakmp_vendor_find(const uint8_t *body, size_t len);
 void isakmp_build_vendor(struct ike_builder *b, enum isakmp_vendor vendor);
 
 /* One payload of a chain. */
-struct isakmp_payload {
-    uint8_t type;
-    const uint8_t *body; /* borrowed; NULL: there is none */
-    size_t len;
-};
-
 /* Walks the payloads behind the header. In an encrypted message what follows the last one is
  * padding (RFC 2409, appendix B); isakmp_chain_end() tells where. */
 struct isakmp_chain {
@@ -114,7 +109,7 @@ struct isakmp_chain {
 void isakmp_chain_init(struct isakmp_chain *chain, uint8_t first, const uint8_t *data, size_t len);
 /* ERR_OK with the next payload; ERR_NOT_FOUND behind the last one; ERR_TRUNCATED, ERR_INVALID, or
  * ERR_LIMIT beyond IKE_PAYLOADS_MAX. */
-MUST_USE int isakmp_chain_next(struct isakmp_chain *chain, struct isakmp_payload *ret_payload);
+MUST_USE int isakmp_chain_next(struct isakmp_chain *chain, struct ike_payload *ret_payload);
 /* Bytes of the payloads walked so far. */
 static inline size_t isakmp_chain_end(const struct isakmp_chain *chain)
 {
@@ -145,19 +140,10 @@ void isakmp_build_id_prefix(struct ike_builder *b, const struct prefix *prefix, 
 /* NAT-OA (RFC 3947, 5.2): the layout of an ID with an address. */
 void isakmp_build_nat_oa(struct ike_builder *b, enum isakmp_natt natt, const struct address *a);
 
-/* Notification (RFC 2408, 3.14). */
-struct isakmp_notify {
-    uint8_t protocol;
-    uint16_t type;
-    const uint8_t *spi;
-    size_t spi_len;
-    const uint8_t *data;
-    size_t len;
-};
-
-/* ERR_UNSUPPORTED for another domain of interpretation than IPsec's, or ISAKMP's own (0). */
-MUST_USE int isakmp_notify_parse(const uint8_t *body, size_t len, struct isakmp_notify *ret_notify);
-void isakmp_build_notify(struct ike_builder *b, const struct isakmp_notify *notify);
+/* Notification (RFC 2408, 3.14): IKEv2's behind a domain of interpretation.
+ * ERR_UNSUPPORTED for another domain of interpretation than IPsec's, or ISAKMP's own (0). */
+MUST_USE int isakmp_notify_parse(const uint8_t *body, size_t len, struct ike_notify *ret_notify);
+void isakmp_build_notify(struct ike_builder *b, const struct ike_notify *notify);
 
 /* Delete (RFC 2408, 3.15): count SPIs of spi_len bytes each. */
 struct isakmp_delete {

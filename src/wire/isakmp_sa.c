@@ -5,7 +5,6 @@
 #define SITUATION_IDENTITY     1 /* RFC 2407, 4.2.1: the only one that anybody uses */
 #define MORE_PROPOSALS         2
 #define MORE_TRANSFORMS        3
-#define PROPOSAL_HEADER_LEN    8
 #define TRANSFORM_HEADER_LEN   8
 #define ATTRIBUTE_SHORT        0x8000 /* the value stands in place of the length */
 #define ATTRIBUTE_LONG_MAX_LEN 4
@@ -25,36 +24,23 @@ int isakmp_proposals_init(struct isakmp_proposals *proposals, const uint8_t *bod
     return ERR_OK;
 }
 
-int isakmp_proposals_next(struct isakmp_proposals *proposals, struct isakmp_proposal *ret_proposal)
+int isakmp_proposals_next(struct isakmp_proposals *proposals, struct ike_proposal *ret_proposal)
 {
     struct reader *r = &proposals->reader;
-    struct isakmp_proposal p;
+    struct ike_proposal p;
 
-    if (proposals->is_last && reader_is_ok(r) && reader_left(r) == 0)
-        return ERR_NOT_FOUND;
-    const uint8_t more = reader_u8(r);
-    reader_skip(r, 1);
-    const uint16_t length = reader_u16(r);
-    if (reader_is_ok(r) && (proposals->is_last || (more != 0 && more != MORE_PROPOSALS) ||
-                            length < PROPOSAL_HEADER_LEN))
+    int error = ike_proposal_read(r, &proposals->is_last, &p);
+    if (error != ERR_OK)
+        return error;
+    if (p.spi_len > ISAKMP_SPI_LEN_MAX) {
         reader_fail(r, ERR_INVALID);
-    struct reader sub = reader_sub(r, reader_is_ok(r) ? (size_t)length - 4 : 0);
-    p.number = reader_u8(&sub);
-    p.protocol = reader_u8(&sub);
-    p.spi_len = reader_u8(&sub);
-    p.transform_count = reader_u8(&sub);
-    p.spi = reader_bytes(&sub, p.spi_len);
-    if (reader_is_ok(r) && (!reader_is_ok(&sub) || p.spi_len > ISAKMP_SPI_LEN_MAX))
-        reader_fail(r, ERR_INVALID);
-    if (!reader_is_ok(r))
         return r->error;
-    p.transforms = sub;
-    proposals->is_last = more == 0;
+    }
     *ret_proposal = p;
     return ERR_OK;
 }
 
-int isakmp_transform_next(struct isakmp_proposal *proposal, struct isakmp_transform *ret_transform)
+int isakmp_transform_next(struct ike_proposal *proposal, struct isakmp_transform *ret_transform)
 {
     struct reader *r = &proposal->transforms;
     struct isakmp_transform t;
@@ -115,7 +101,7 @@ int isakmp_attribute_next(struct isakmp_transform *transform,
 int isakmp_sa_check(const uint8_t *body, size_t len)
 {
     struct isakmp_proposals proposals;
-    struct isakmp_proposal proposal;
+    struct ike_proposal proposal;
     struct isakmp_transform transform;
     struct isakmp_attribute attribute;
 

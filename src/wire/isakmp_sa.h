@@ -3,6 +3,7 @@
 #ifndef WIRE_ISAKMP_SA_H
 #define WIRE_ISAKMP_SA_H
 
+#include "wire/ike_proposal.h"
 #include "wire/isakmp.h"
 
 #define ISAKMP_SPI_LEN_MAX 16 /* RFC 2408, 3.5 */
@@ -74,17 +75,9 @@ struct isakmp_transform {
     size_t raw_len;
 };
 
-struct isakmp_proposal {
-    uint8_t number;
-    uint8_t protocol;
-    uint8_t spi_len;
-    const uint8_t *spi;
-    uint8_t transform_count;
-    struct reader transforms; /* for isakmp_transform_next() */
-};
-
-/* Walks proposals: start with the payload's body. ERR_OK with the next one, ERR_NOT_FOUND at the
- * end, ERR_UNSUPPORTED for another domain of interpretation or situation. */
+/* Walks proposals, whose layout is IKEv2's: start with the payload's body. ERR_OK with the next
+ * one, ERR_NOT_FOUND at the end, ERR_UNSUPPORTED for another domain of interpretation or situation.
+ */
 struct isakmp_proposals {
     struct reader reader;
     bool is_last;
@@ -93,8 +86,8 @@ struct isakmp_proposals {
 MUST_USE int isakmp_proposals_init(struct isakmp_proposals *proposals, const uint8_t *body,
                                    size_t len);
 MUST_USE int isakmp_proposals_next(struct isakmp_proposals *proposals,
-                                   struct isakmp_proposal *ret_proposal);
-MUST_USE int isakmp_transform_next(struct isakmp_proposal *proposal,
+                                   struct ike_proposal *ret_proposal);
+MUST_USE int isakmp_transform_next(struct ike_proposal *proposal,
                                    struct isakmp_transform *ret_transform);
 MUST_USE int isakmp_attribute_next(struct isakmp_transform *transform,
                                    struct isakmp_attribute *ret_attribute);

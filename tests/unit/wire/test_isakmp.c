@@ -21,10 +21,10 @@ static struct ike_builder begin(struct writer *w, uint8_t *bytes, size_t cap)
     return b;
 }
 
-static struct isakmp_payload first(const uint8_t *bytes, size_t len)
+static struct ike_payload first(const uint8_t *bytes, size_t len)
 {
     struct isakmp_chain chain;
-    struct isakmp_payload p = {0};
+    struct ike_payload p = {0};
     struct ike_header header;
 
     assert_int_equal(ike_header_parse(bytes, len, &header), ERR_OK);
@@ -43,7 +43,7 @@ static void test_vendors(void **state)
         struct ike_builder b = begin(&w, bytes, sizeof(bytes));
         isakmp_build_vendor(&b, (enum isakmp_vendor)v);
         ike_build_end(&b, 0);
-        struct isakmp_payload p = first(bytes, w.len);
+        struct ike_payload p = first(bytes, w.len);
         assert_int_equal(p.type, ISAKMP_PAYLOAD_VENDOR);
         assert_int_equal(isakmp_vendor_find(p.body, p.len), v);
         assert_int_equal(isakmp_vendor_find(p.body, p.len - 1), ISAKMP_VENDOR_UNKNOWN);
@@ -61,7 +61,7 @@ static void test_chain(void **state)
     uint8_t bytes[128];
     struct writer w;
     struct isakmp_chain chain;
-    struct isakmp_payload p;
+    struct ike_payload p;
 
     struct ike_builder b = begin(&w, bytes, sizeof(bytes));
     isakmp_build_payload(&b, ISAKMP_PAYLOAD_HASH);
@@ -115,7 +115,7 @@ static void id_round_trip(const char *text)
     struct ike_builder b = begin(&w, bytes, sizeof(bytes));
     isakmp_build_id_prefix(&b, &prefix, 17, 1701);
     ike_build_end(&b, 0);
-    const struct isakmp_payload p = first(bytes, w.len);
+    const struct ike_payload p = first(bytes, w.len);
     assert_int_equal(isakmp_id_parse(p.body, p.len, &id), ERR_OK);
     assert_int_equal(id.protocol, 17);
     assert_int_equal(id.port, 1701);
@@ -166,13 +166,13 @@ static void test_notify_and_delete(void **state)
     static const uint8_t spi[] = {1, 2, 3, 4}, data[] = {9, 8, 7};
     uint8_t bytes[128];
     struct writer w;
-    struct isakmp_notify n = {ISAKMP_PROTOCOL_ESP, ISAKMP_NOTIFY_R_U_THERE, spi, 4, data, 3}, got;
+    struct ike_notify n = {ISAKMP_PROTOCOL_ESP, ISAKMP_NOTIFY_R_U_THERE, spi, 4, data, 3}, got;
     struct isakmp_delete d;
 
     struct ike_builder b = begin(&w, bytes, sizeof(bytes));
     isakmp_build_notify(&b, &n);
     ike_build_end(&b, 0);
-    struct isakmp_payload p = first(bytes, w.len);
+    struct ike_payload p = first(bytes, w.len);
     assert_int_equal(isakmp_notify_parse(p.body, p.len, &got), ERR_OK);
     assert_int_equal(got.type, ISAKMP_NOTIFY_R_U_THERE);
     assert_int_equal(got.protocol, ISAKMP_PROTOCOL_ESP);
@@ -227,11 +227,11 @@ static void test_sa(void **state)
 {
     uint8_t bytes[256];
     struct isakmp_proposals proposals;
-    struct isakmp_proposal proposal;
+    struct ike_proposal proposal;
     struct isakmp_transform transform;
     struct isakmp_attribute a;
 
-    const struct isakmp_payload sa = first(bytes, build_sa(bytes, sizeof(bytes)));
+    const struct ike_payload sa = first(bytes, build_sa(bytes, sizeof(bytes)));
     assert_int_equal(isakmp_sa_check(sa.body, sa.len), ERR_OK);
     assert_int_equal(isakmp_proposals_init(&proposals, sa.body, sa.len), ERR_OK);
     for (uint8_t n = 1; n <= 2; n++) {
@@ -259,7 +259,7 @@ static void test_sa(void **state)
 static void test_broken_sa(void **state)
 {
     uint8_t bytes[256];
-    const struct isakmp_payload sa = first(bytes, build_sa(bytes, sizeof(bytes)));
+    const struct ike_payload sa = first(bytes, build_sa(bytes, sizeof(bytes)));
     uint8_t *body = bytes + (sa.body - bytes);
 
     for (size_t len = 0; len < sa.len; len++) {
