@@ -1,8 +1,7 @@
 /* Private Notify payloads: the elements they share, then each payload's parser beside its builder.
  */
-#include "wire/notify.h"
+#include "wire/notify_internal.h"
 
-#include "base/reader.h"
 #include <string.h>
 
 enum login_flag { LOGIN_FLAG_MAC = 1, LOGIN_FLAG_GUEST = 2 };
@@ -21,23 +20,6 @@ enum field_type {
     FIELD_PROOF = 4,
     FIELD_VOUCHER = 5,
 };
-
-static void start_parse(struct reader *r, const void *data, size_t len)
-{
-    reader_init(r, data, len);
-    if (len > NOTIFY_LEN_MAX)
-        reader_fail(r, ERR_INVALID);
-    if (reader_u8(r) != NOTIFY_VERSION)
-        reader_fail(r, ERR_UNSUPPORTED);
-}
-
-/* Nothing may follow. */
-static int end_parse(struct reader *r)
-{
-    if (reader_left(r) > 0)
-        reader_fail(r, ERR_INVALID);
-    return r->error;
-}
 
 static bool is_printable(const char *text, size_t len)
 {
@@ -313,7 +295,7 @@ int notify_parse_login(const void *data, size_t len, struct notify_login *ret_lo
 {
     struct notify_login login = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     const unsigned flags = reader_u8(&r);
     login.has_mac = flags & LOGIN_FLAG_MAC;
     login.is_guest = flags & LOGIN_FLAG_GUEST;
@@ -330,7 +312,7 @@ int notify_parse_login(const void *data, size_t len, struct notify_login *ret_lo
         const unsigned family = reader_u8(&r);
         parse_address(&r, family, &login.addresses[i]);
     }
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_login = login;
     return error;
@@ -361,7 +343,7 @@ int notify_parse_name(const void *data, size_t len, struct notify_name *ret_name
 {
     struct notify_name name = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     name.result = reader_u8(&r);
     name.is_static = reader_u8(&r) & NAME_FLAG_STATIC;
     name.lease_s = reader_u16(&r);
@@ -369,7 +351,7 @@ int notify_parse_name(const void *data, size_t len, struct notify_name *ret_name
     parse_name(&r, name.zone, true);
     name.stun_port = reader_u16(&r);
     parse_text(&r, name.reason, sizeof name.reason);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_name = name;
     return error;
@@ -391,7 +373,7 @@ int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call
 {
     struct notify_call call = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     const unsigned flags = reader_u8(&r);
     call.wants_relay = flags & CALL_FLAG_RELAY;
     call.is_vouched = flags & CALL_FLAG_VOUCHED;
@@ -405,7 +387,7 @@ int notify_parse_call(const void *data, size_t len, struct notify_call *ret_call
         reader_fail(&r, ERR_INVALID);
     parse_candidates(&r, &call.candidates);
     parse_fields(&r, &call.ike, NULL, &call.candidates, &call);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_call = call;
     return error;
@@ -442,7 +424,7 @@ int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_
 {
     struct notify_answer answer = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     answer.result = reader_u8(&r);
     answer.number = reader_u64(&r);
     reader_copy(&r, answer.called_key, sizeof answer.called_key);
@@ -452,7 +434,7 @@ int notify_parse_answer(const void *data, size_t len, struct notify_answer *ret_
     parse_fields(&r, &answer.ike, &answer.relay, &answer.candidates, NULL);
     if (reader_is_ok(&r) && !answer_is_consistent(&answer))
         reader_fail(&r, ERR_INVALID);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_answer = answer;
     return error;
@@ -494,7 +476,7 @@ int notify_parse_relay(const void *data, size_t len, struct notify_relay *ret_re
 {
     struct notify_relay relay = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     relay.is_closed = reader_u8(&r) & RELAY_FLAG_CLOSED;
     relay.number = reader_u64(&r);
     relay.channel = reader_u32(&r);
@@ -502,7 +484,7 @@ int notify_parse_relay(const void *data, size_t len, struct notify_relay *ret_re
     relay.len_max = reader_u16(&r);
     if (reader_is_ok(&r) && !relay_is_consistent(&relay))
         reader_fail(&r, ERR_INVALID);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_relay = relay;
     return error;
@@ -526,10 +508,10 @@ int notify_parse_lookup(const void *data, size_t len, struct notify_lookup *ret_
 {
     struct notify_lookup lookup = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     lookup.number = reader_u64(&r);
     parse_name(&r, lookup.name, false);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_lookup = lookup;
     return error;
@@ -546,7 +528,7 @@ int notify_parse_key(const void *data, size_t len, struct notify_key *ret_key)
 {
     struct notify_key key = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     key.number = reader_u64(&r);
     const unsigned result = reader_u8(&r);
     key.is_known = result == KEY_RESULT_KNOWN;
@@ -554,7 +536,7 @@ int notify_parse_key(const void *data, size_t len, struct notify_key *ret_key)
     reader_copy(&r, key.key, sizeof key.key);
     if (result > KEY_RESULT_UNKNOWN || (!key.is_known && !is_zero(key.key, sizeof key.key)))
         reader_fail(&r, ERR_INVALID);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_key = key;
     return error;

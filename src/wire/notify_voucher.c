@@ -1,22 +1,6 @@
 /* VOUCH and VOUCHER, and the voucher itself, which travels in CALL too. What it says, and whether
  * it is to be believed, is left to login. */
-#include "wire/notify.h"
-
-#include "base/reader.h"
-
-static void start_parse(struct reader *r, const void *data, size_t len)
-{
-    reader_init(r, data, len);
-    if (reader_u8(r) != NOTIFY_VERSION)
-        reader_fail(r, ERR_UNSUPPORTED);
-}
-
-static int end_parse(struct reader *r)
-{
-    if (reader_left(r) > 0)
-        reader_fail(r, ERR_INVALID);
-    return r->error;
-}
+#include "wire/notify_internal.h"
 
 void notify_read_voucher(struct reader *r, struct notify_voucher *ret_voucher)
 {
@@ -33,8 +17,8 @@ void notify_write_voucher(struct writer *w, const struct notify_voucher *voucher
 int notify_parse_vouch(const void *data, size_t len)
 {
     struct reader r;
-    start_parse(&r, data, len);
-    return end_parse(&r);
+    notify_start_parse(&r, data, len);
+    return notify_end_parse(&r);
 }
 
 void notify_build_vouch(struct writer *w)
@@ -46,12 +30,12 @@ int notify_parse_vouched(const void *data, size_t len, struct notify_vouched *re
 {
     struct notify_vouched vouched = {0};
     struct reader r;
-    start_parse(&r, data, len);
+    notify_start_parse(&r, data, len);
     vouched.left_s = reader_u16(&r);
     notify_read_voucher(&r, &vouched.voucher);
     if (reader_is_ok(&r) && vouched.left_s == 0)
         reader_fail(&r, ERR_INVALID);
-    const int error = end_parse(&r);
+    const int error = notify_end_parse(&r);
     if (error == ERR_OK)
         *ret_vouched = vouched;
     return error;
