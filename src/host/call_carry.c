@@ -210,10 +210,8 @@ bool call_carry_is_way(const struct call *call, const struct endpoint *from)
             (call->is_incoming ? leads_back(call, from) : punch_is_answered(call->punch, from)));
 }
 
-bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
-                        const struct endpoint *from)
+bool call_carry_lets_in(const struct ike_sa *sa, const struct endpoint *from)
 {
-    const struct ike_sa *sa = ike_table_peek(host->ike, message, len);
     if (sa == NULL || ike_sa_state(sa) != IKE_STATE_CONNECTING)
         return true;
     const struct peer *peer = ike_sa_user(sa);

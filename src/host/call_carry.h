@@ -39,10 +39,10 @@ bool call_carry_on_path(struct call *call, const struct endpoint *path);
 bool call_carry_try_again(struct call *call);
 /* Does the call have a way to there? */
 bool call_carry_is_way(const struct call *call, const struct endpoint *from);
-/* A message from there, before it is taken: an SA that began in a call goes on only where the call
- * has a way; one that the other host began elsewhere, where it began, or there too. */
-bool call_carry_lets_in(struct host *host, const uint8_t *message, size_t len,
-                        const struct endpoint *from);
+/* A message from there, before it is taken. sa: that it claims to belong to, or NULL. One that
+ * began in a call goes on only where the call has a way; one that the other host began elsewhere,
+ * where it began, or there too. */
+bool call_carry_lets_in(const struct ike_sa *sa, const struct endpoint *from);
 /* The tunnel's data may come from there, too, as from the path before. */
 void call_carry_listen(struct call *call, const struct endpoint *other);
 /* The tunnel is up: where the other host was answered first, its data may come from, too, until the

@@ -163,8 +163,9 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
     struct ike_sa *sa = NULL;
     if (plain_ikev1_take(host, message, len, from, now_us))
         return;
-    if (!call_carry_lets_in(host, message, len, from) ||
-        !wake_lets_in(host, message, len, from, now_us) || !met_lets_in(host, message, len, from)) {
+    const struct ike_sa *claimed = ike_table_peek(host->ike, message, len);
+    if (!call_carry_lets_in(claimed, from) || !wake_lets_in(claimed, message, len, from, now_us) ||
+        !met_lets_in(claimed, from)) {
         host->stray_ike_count++;
         return;
     }

@@ -266,9 +266,9 @@ static struct call *call_of(const struct ike_sa *sa)
     return call != NULL && call->met_sa == sa ? call : NULL;
 }
 
-bool met_lets_in(struct host *host, const uint8_t *message, size_t len, const struct endpoint *from)
+bool met_lets_in(const struct ike_sa *sa, const struct endpoint *from)
 {
-    const struct call *call = call_of(ike_table_peek(host->ike, message, len));
+    const struct call *call = call_of(sa);
     return call == NULL || is_asked(call, from);
 }
 

@@ -53,8 +53,7 @@ const char *met_blame(const struct call *call);
 /* A message of sa on its way out. True: it has gone to all of the last addresses. */
 bool met_send(const struct call *call, const struct ike_sa *sa, const uint8_t *message, size_t len);
 /* A message from there, before it is taken: answers come from where something was sent. */
-bool met_lets_in(struct host *host, const uint8_t *message, size_t len,
-                 const struct endpoint *from);
+bool met_lets_in(const struct ike_sa *sa, const struct endpoint *from);
 /* One that was taken; drive the SA then. */
 void met_on_ike(struct ike_sa *sa, const struct endpoint *from);
 /* Keys are there, of the SA that was begun so: it is the call's from now on. False: it is not one.

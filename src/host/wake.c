@@ -316,11 +316,10 @@ static bool is_welcome(struct peer *peer, uint64_t now_us)
     return why == NULL;
 }
 
-bool wake_lets_in(struct host *host, const uint8_t *message, size_t len,
+bool wake_lets_in(const struct ike_sa *sa, const uint8_t *message, size_t len,
                   const struct endpoint *from, uint64_t now_us)
 {
     struct ike_header header;
-    struct ike_sa *sa = ike_table_peek(host->ike, message, len);
     struct peer *peer = sa != NULL ? ike_sa_user(sa) : NULL;
     if (peer == NULL || peer->rest != sa || ike_header_parse(message, len, &header) != ERR_OK ||
         header.exchange != IKE_EXCHANGE_CREATE_CHILD_SA)

@@ -52,7 +52,7 @@ uint64_t wake_pending_us(const struct call *call, uint64_t now_us);
 const char *wake_blame(const struct call *call);
 
 /* An IKE message from the network, before it is taken: who may wake an SA, and from where. */
-bool wake_lets_in(struct host *host, const uint8_t *message, size_t len,
+bool wake_lets_in(const struct ike_sa *sa, const uint8_t *message, size_t len,
                   const struct endpoint *from, uint64_t now_us);
 /* One that was taken; drive the SA then. */
 void wake_on_ike(struct ike_sa *sa, const struct endpoint *from, uint64_t now_us);
