@@ -1,6 +1,7 @@
 /* The data path without its thread: takes the place of src/host/datapath.c and datapath_tun.c at
- * link time, and defines all that they do. Packets take the same way through inbound.c and
- * outbound.c; only waiting, waking and super-packets are left out. */
+ * link time, and defines all that they do; what it is told comes through the daemon's own queues.
+ * Packets take the same way through inbound.c and outbound.c; only waiting, waking and
+ * super-packets are left out. */
 #include "host/datapath_internal.h"
 #include "io/clock.h"
 #include "sim.h"
@@ -112,17 +113,18 @@ static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
 
 static bool read_control(struct datapath *dp)
 {
-    struct handoff_slot *slot = handoff_peek(&dp->to_data);
-    if (slot == NULL)
-        return false;
-    do {
+    struct handoff_slot *slot;
+    struct handoff *handoff;
+    bool has_done = false;
+    while ((slot = datapath_next_told(dp, &handoff)) != NULL) {
         if (slot->kind == HANDOFF_COMMAND || slot->kind == HANDOFF_PROBE)
             outbound_command(dp, slot);
         else
             take_packet(dp, slot);
-        handoff_pop(&dp->to_data);
-    } while ((slot = handoff_peek(&dp->to_data)) != NULL);
-    return true;
+        handoff_pop(handoff);
+        has_done = true;
+    }
+    return has_done;
 }
 
 void machine_settle(struct machine *machine)
@@ -155,6 +157,7 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
     if (packet_pool_init(&dp->pool, POOL_COUNT) != ERR_OK || sput_batch_new(&dp->tags) != ERR_OK ||
         handoff_init(&dp->from_network, HANDOFF_COUNT) != ERR_OK ||
         handoff_init(&dp->from_local, HANDOFF_COUNT) != ERR_OK ||
+        handoff_init(&dp->commands, HANDOFF_COUNT) != ERR_OK ||
         handoff_init(&dp->to_data, HANDOFF_COUNT) != ERR_OK)
         abort();
     *ret_datapath = dp;
@@ -170,24 +173,9 @@ void datapath_stop(struct datapath *datapath)
     packet_pool_done(&datapath->pool);
     handoff_done(&datapath->from_network);
     handoff_done(&datapath->from_local);
+    handoff_done(&datapath->commands);
     handoff_done(&datapath->to_data);
     free(datapath);
-}
-
-static bool give(struct datapath *datapath, enum handoff_kind kind, const struct endpoint *from,
-                 const struct address *peer, uint8_t command, const uint8_t *data, size_t len)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, data, len);
-    if (slot == NULL)
-        return false;
-    slot->kind = kind;
-    slot->command = command;
-    if (from != NULL)
-        slot->from = *from;
-    if (peer != NULL)
-        slot->peer = *peer;
-    handoff_push(&datapath->to_data);
-    return true;
 }
 
 /* Without a thread of its own there is nobody to read them but the control thread, which goes on.
@@ -200,41 +188,4 @@ bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struc
 bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
 {
     return true;
-}
-
-bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len)
-{
-    return give(datapath, HANDOFF_PACKET, NULL, NULL, 0, packet, len);
-}
-
-bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
-                      const uint8_t *datagram, size_t len)
-{
-    return give(datapath, HANDOFF_DATAGRAM, from, NULL, 0, datagram, len);
-}
-
-bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)
-{
-    return give(datapath, HANDOFF_COMMAND, NULL, peer, command, NULL, 0);
-}
-
-bool datapath_send_probe(struct datapath *datapath, const struct address *peer, uint32_t size,
-                         uint32_t token)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->to_data, NULL, 0);
-    if (slot == NULL)
-        return false;
-    slot->kind = HANDOFF_PROBE;
-    slot->peer = *peer;
-    slot->command = SPUT_PROBE;
-    slot->size = size;
-    slot->token = token;
-    handoff_push(&datapath->to_data);
-    return true;
-}
-
-void datapath_expect(struct datapath *datapath, uint64_t until_us)
-{
-    if (until_us > atomic_load(&datapath->expects_until_us))
-        atomic_store(&datapath->expects_until_us, until_us);
 }
