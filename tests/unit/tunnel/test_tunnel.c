@@ -7,41 +7,12 @@
 
 #include <cmocka.h>
 
-#include "samples.h"
+#include "ends.h"
 #include "tunnel/sput_batch.h"
-#include "tunnel/tunnel.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
 
-#define NOW 1000000
-
 static const uint8_t seed[16] = {1, 2, 3};
-
-struct end {
-    struct tunnel_table *table;
-    struct tunnel *tunnel;
-    struct endpoint endpoint; /* where its datagrams come from */
-    struct view view;
-};
-
-struct ends {
-    struct end a, b;
-};
-
-static struct endpoint endpoint_of(const char *text)
-{
-    struct endpoint e;
-    assert_int_equal(endpoint_parse(text, 0, &e), ERR_OK);
-    return e;
-}
-
-static void end_init(struct end *end, const struct view *view, const char *endpoint, void *user)
-{
-    end->view = *view;
-    end->endpoint = endpoint_of(endpoint);
-    assert_int_equal(tunnel_table_new(seed, &end->table), ERR_OK);
-    assert_int_equal(tunnel_add(end->table, view, user, &end->tunnel), ERR_OK);
-}
 
 static void make_key(uint8_t key[SUITE_KEY_CAP], uint64_t id, uint8_t direction)
 {
@@ -73,21 +44,6 @@ static void add_child(struct ends *e, uint64_t id, enum suite suite, bool is_out
     }
 }
 
-static void ends_init(struct ends *e)
-{
-    const struct translation t = sample_translation();
-    end_init(&e->a, &t.local, "192.0.2.1:32589", NULL);
-    end_init(&e->b, &t.remote, "198.51.100.9:40000", NULL);
-    assert_int_equal(tunnel_set_path(e->a.table, e->a.tunnel, &e->b.endpoint, 1500), ERR_OK);
-    assert_int_equal(tunnel_set_path(e->b.table, e->b.tunnel, &e->a.endpoint, 1500), ERR_OK);
-}
-
-static void ends_done(struct ends *e)
-{
-    tunnel_table_free(e->a.table);
-    tunnel_table_free(e->b.table);
-}
-
 /* A UDP packet of `end`'s host with payload_len bytes behind the UDP header. */
 static void local_packet(const struct end *end, struct packet *packet, size_t payload_len)
 {
@@ -102,18 +58,6 @@ static void local_packet(const struct end *end, struct packet *packet, size_t pa
 static void deliver(const struct end *from, struct packet *packet)
 {
     packet->peer = from->endpoint;
-}
-
-static enum drop_reason receive(struct end *end, struct packet *packet,
-                                struct tunnel_message *message)
-{
-    struct tunnel *tunnel = NULL;
-    tunnel_read_begin();
-    enum drop_reason reason = tunnel_open_any(end->table, packet, NOW, &tunnel, message);
-    tunnel_read_end();
-    if (reason == DROP_NONE)
-        assert_ptr_equal(tunnel, end->tunnel);
-    return reason;
 }
 
 static void send_data(struct end *from, struct packet *packet, size_t payload_len)
@@ -685,18 +629,6 @@ static void test_foreach(void **state)
     }
     assert_int_equal(left, 1500);
     tunnel_table_free(walk.table);
-}
-
-static int set_up(void **state)
-{
-    tunnel_thread_register();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    tunnel_thread_unregister();
-    return 0;
 }
 
 /* ---- tags made together ---- */

@@ -9,58 +9,14 @@
 
 #include <string.h>
 
-#include "samples.h"
-#include "tunnel/tunnel.h"
+#include "ends.h"
 #include "wire/ip.h"
 
-#define NOW   1000000
 #define SPI_A 0x5a000001u /* that a receives with */
 #define SPI_B 0x5b000001u
 
-static const uint8_t seed[16] = {1, 2, 3};
 static const uint8_t key_forth[SUITE_KEY_CAP] = {1, 2, [17] = 3, [40] = 4, [60] = 5};
 static const uint8_t key_back[SUITE_KEY_CAP] = {9, 8, [17] = 7, [40] = 6, [60] = 5};
-
-struct end {
-    struct tunnel_table *table;
-    struct tunnel *tunnel;
-    struct endpoint endpoint;
-    struct view view;
-};
-
-struct ends {
-    struct end a, b;
-};
-
-static struct endpoint endpoint_of(const char *text)
-{
-    struct endpoint e;
-    assert_int_equal(endpoint_parse(text, 0, &e), ERR_OK);
-    return e;
-}
-
-static void end_init(struct end *end, const struct view *view, const char *endpoint)
-{
-    end->view = *view;
-    end->endpoint = endpoint_of(endpoint);
-    assert_int_equal(tunnel_table_new(seed, &end->table), ERR_OK);
-    assert_int_equal(tunnel_add(end->table, view, NULL, &end->tunnel), ERR_OK);
-}
-
-static void ends_init(struct ends *e)
-{
-    const struct translation t = sample_translation();
-    end_init(&e->a, &t.local, "192.0.2.1:32589");
-    end_init(&e->b, &t.remote, "198.51.100.9:40000");
-    assert_int_equal(tunnel_set_path(e->a.table, e->a.tunnel, &e->b.endpoint, 1500), ERR_OK);
-    assert_int_equal(tunnel_set_path(e->b.table, e->b.tunnel, &e->a.endpoint, 1500), ERR_OK);
-}
-
-static void ends_done(struct ends *e)
-{
-    tunnel_table_free(e->a.table);
-    tunnel_table_free(e->b.table);
-}
 
 /* A child of both ends as `form` says; its SPIs count with its id. */
 static void add_child(struct ends *e, uint64_t id, const struct tunnel_child *form)
@@ -105,18 +61,6 @@ static void send_from(struct end *from, struct packet *packet, const struct addr
     udp_packet(packet, src, dst, payload_len);
     assert_int_equal(tunnel_seal(from->tunnel, packet, NOW), DROP_NONE);
     packet->peer = from->endpoint;
-}
-
-static enum drop_reason receive(struct end *end, struct packet *packet,
-                                struct tunnel_message *message)
-{
-    struct tunnel *tunnel = NULL;
-    tunnel_read_begin();
-    enum drop_reason reason = tunnel_open_any(end->table, packet, NOW, &tunnel, message);
-    tunnel_read_end();
-    if (reason == DROP_NONE)
-        assert_ptr_equal(tunnel, end->tunnel);
-    return reason;
 }
 
 /* What came out is a right UDP packet between these. */
@@ -453,18 +397,6 @@ static void test_congestion(void **state)
     ends_done(&e);
 }
 
-static int setup(void **state)
-{
-    tunnel_thread_register();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    tunnel_thread_unregister();
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -474,5 +406,5 @@ int main(void)
         cmocka_unit_test(test_needs_header), cmocka_unit_test(test_networks),
         cmocka_unit_test(test_congestion),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
