@@ -41,41 +41,76 @@ static enum aead_algorithm aead_of(enum suite suite)
 }
 
 /* Key material: encryption key, salt or nonce, MAC key, as far as the suite has them. */
+static int make_context(const struct esp_keys *keys, void **ret_context)
+{
+    const size_t mac_key_at = suite_key_len(keys->suite) - SUITE_ESP_MAC_KEY_LEN;
+    struct cipher_mac *cipher_mac;
+    struct aead *aead;
+    int result;
+
+    if (is_aead(keys->suite)) {
+        result = aead_new(aead_of(keys->suite), keys->key, &aead);
+        if (result == ERR_OK)
+            *ret_context = aead;
+        return result;
+    }
+    result = cipher_mac_new(is_cbc(keys->suite) ? CIPHER_AES_CBC : CIPHER_AES_CTR, keys->key,
+                            suite_cipher_key_len(keys->suite), keys->key + mac_key_at, &cipher_mac);
+    if (result == ERR_OK)
+        *ret_context = cipher_mac;
+    return result;
+}
+
+static void free_context(const struct esp_keys *keys, void *context)
+{
+    if (is_aead(keys->suite))
+        aead_free(context);
+    else
+        cipher_mac_free(context);
+}
+
+static int take_context(struct esp_keys *keys, void **ret_context)
+{
+    void *context = contexts_take(&keys->contexts);
+    if (context == NULL)
+        return make_context(keys, ret_context);
+    *ret_context = context;
+    return ERR_OK;
+}
+
+static void give_context(struct esp_keys *keys, void *context)
+{
+    if (!contexts_give(&keys->contexts, context))
+        free_context(keys, context);
+}
+
 static int keys_init(struct esp_keys *keys, const struct esp_terms *terms, const uint8_t *key,
                      size_t key_len)
 {
-    const size_t cipher_key_len = suite_cipher_key_len(terms->suite);
-    int result;
+    void *first;
 
     memset(keys, 0, sizeof(*keys));
     if (!suite_is_esp(terms->suite))
         return ERR_UNSUPPORTED;
     if (key_len != suite_key_len(terms->suite))
         return ERR_INVALID;
-    if (pthread_mutex_init(&keys->lock, NULL) != 0)
-        return ERR_NOMEM;
     keys->suite = terms->suite;
     keys->spi = terms->spi;
     keys->has_esn = terms->has_esn;
+    memcpy(keys->key, key, key_len);
     if (!is_cbc(terms->suite))
-        memcpy(keys->salt, key + cipher_key_len, SUITE_ESP_SALT_LEN);
-    if (is_aead(terms->suite))
-        result = aead_new(aead_of(terms->suite), key, &keys->aead);
-    else
-        result = cipher_mac_new(is_cbc(terms->suite) ? CIPHER_AES_CBC : CIPHER_AES_CTR, key,
-                                cipher_key_len, key + key_len - SUITE_ESP_MAC_KEY_LEN,
-                                &keys->cipher_mac);
-    if (result != ERR_OK)
-        pthread_mutex_destroy(&keys->lock);
+        memcpy(keys->salt, key + suite_cipher_key_len(terms->suite), SUITE_ESP_SALT_LEN);
+    int result = make_context(keys, &first);
+    if (result == ERR_OK)
+        contexts_init(&keys->contexts, first);
     return result;
 }
 
-/* A zeroed mutex is an unlocked one here, so zeroed keys may come too. */
 static void keys_done(struct esp_keys *keys)
 {
-    aead_free(keys->aead);
-    cipher_mac_free(keys->cipher_mac);
-    pthread_mutex_destroy(&keys->lock);
+    void *context;
+    while ((context = contexts_drain(&keys->contexts)) != NULL)
+        free_context(keys, context);
 }
 
 int esp_sender_init(struct esp_sender *sender, const struct esp_terms *terms, const uint8_t *key,
@@ -94,6 +129,10 @@ int esp_receiver_init(struct esp_receiver *receiver, const struct esp_terms *ter
 {
     int result = keys_init(&receiver->keys, terms, key, key_len);
     replay_init(&receiver->replay, window);
+    if (result == ERR_OK && pthread_mutex_init(&receiver->lock, NULL) != 0) {
+        keys_done(&receiver->keys);
+        result = ERR_NOMEM;
+    }
     return result;
 }
 
@@ -106,6 +145,7 @@ void esp_sender_done(struct esp_sender *sender)
 void esp_receiver_done(struct esp_receiver *receiver)
 {
     keys_done(&receiver->keys);
+    pthread_mutex_destroy(&receiver->lock); /* a zeroed one is an unlocked one here */
     crypto_wipe(receiver, sizeof(*receiver));
 }
 
@@ -114,6 +154,7 @@ struct frame {
     uint8_t *header, *iv, *text, *icv;
     size_t iv_len, text_len;
     uint64_t number;
+    void *context; /* while it is being sealed or opened */
 };
 
 static struct frame frame_of(const struct esp_keys *keys, uint8_t *start, size_t len)
@@ -163,7 +204,7 @@ static int seal_aead(const struct esp_keys *keys, struct frame *f)
         put64(f->iv, f->number);
     make_nonce(keys, f, nonce);
     const size_t aad_len = make_aad(keys, f, aad);
-    return aead_seal(keys->aead, nonce, aad, aad_len, f->text, f->text_len, f->icv);
+    return aead_seal(f->context, nonce, aad, aad_len, f->text, f->text_len, f->icv);
 }
 
 static int open_aead(const struct esp_keys *keys, struct frame *f)
@@ -172,7 +213,7 @@ static int open_aead(const struct esp_keys *keys, struct frame *f)
 
     make_nonce(keys, f, nonce);
     const size_t aad_len = make_aad(keys, f, aad);
-    return aead_open_or_keep(keys->aead, nonce, aad, aad_len, f->text, f->text_len, f->icv);
+    return aead_open_or_keep(f->context, nonce, aad, aad_len, f->text, f->text_len, f->icv);
 }
 
 /* ---- cipher and HMAC ---- */
@@ -195,11 +236,11 @@ static int encrypt(const struct esp_keys *keys, struct frame *f)
     if (is_cbc(keys->suite)) {
         memset(f->iv, 0, CIPHER_BLOCK_LEN);
         put64(f->iv + CIPHER_BLOCK_LEN - COUNTER_LEN, f->number);
-        return cipher_mac_encrypt(keys->cipher_mac, block, f->iv, f->iv_len + f->text_len);
+        return cipher_mac_encrypt(f->context, block, f->iv, f->iv_len + f->text_len);
     }
     put64(f->iv, f->number);
     make_counter_block(keys, f, block);
-    return cipher_mac_encrypt(keys->cipher_mac, block, f->text, f->text_len);
+    return cipher_mac_encrypt(f->context, block, f->text, f->text_len);
 }
 
 static int decrypt(const struct esp_keys *keys, struct frame *f)
@@ -210,7 +251,7 @@ static int decrypt(const struct esp_keys *keys, struct frame *f)
         memcpy(block, f->iv, CIPHER_BLOCK_LEN);
     else
         make_counter_block(keys, f, block);
-    return cipher_mac_decrypt(keys->cipher_mac, block, f->text, f->text_len);
+    return cipher_mac_decrypt(f->context, block, f->text, f->text_len);
 }
 
 /* All but the ICV, and the high half of an extended number behind it (RFC 4303, 2.2.1). */
@@ -232,7 +273,7 @@ static int seal_mac(const struct esp_keys *keys, struct frame *f)
     if (result != ERR_OK)
         return result;
     const size_t count = mac_pieces(keys, f, high, pieces);
-    return cipher_mac_compute(keys->cipher_mac, pieces, count, f->icv);
+    return cipher_mac_compute(f->context, pieces, count, f->icv);
 }
 
 static int open_mac(const struct esp_keys *keys, struct frame *f)
@@ -240,7 +281,7 @@ static int open_mac(const struct esp_keys *keys, struct frame *f)
     struct piece pieces[2];
     uint8_t high[4];
     const size_t count = mac_pieces(keys, f, high, pieces);
-    int result = cipher_mac_check(keys->cipher_mac, pieces, count, f->icv);
+    int result = cipher_mac_check(f->context, pieces, count, f->icv);
 
     if (result != ERR_OK)
         return result;
@@ -271,9 +312,11 @@ int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_head
     struct frame f = frame_of(keys, start, packet->len);
     f.number = number;
 
-    pthread_mutex_lock(&keys->lock);
-    int result = keys->aead != NULL ? seal_aead(keys, &f) : seal_mac(keys, &f);
-    pthread_mutex_unlock(&keys->lock);
+    int result = take_context(keys, &f.context);
+    if (result == ERR_OK) {
+        result = is_aead(keys->suite) ? seal_aead(keys, &f) : seal_mac(keys, &f);
+        give_context(keys, f.context);
+    }
     if (result != ERR_OK) {
         crypto_wipe(start, packet->len);
         return ERR_CRYPTO;
@@ -296,9 +339,10 @@ bool esp_sender_is_rekey_due(const struct esp_sender *sender)
 static uint64_t infer_number(const struct esp_receiver *receiver, uint32_t low)
 {
     const struct replay *r = &receiver->replay;
-    const uint32_t highest_low = (uint32_t)r->highest;
+    const uint64_t highest = atomic_load_explicit(&r->highest, memory_order_relaxed);
+    const uint32_t highest_low = (uint32_t)highest;
     const uint32_t bottom = highest_low - r->window + 1; /* modulo 2^32 */
-    uint32_t high = (uint32_t)(r->highest >> 32);
+    uint32_t high = (uint32_t)(highest >> 32);
 
     if (!receiver->keys.has_esn)
         return low;
@@ -313,7 +357,20 @@ static uint64_t infer_number(const struct esp_receiver *receiver, uint32_t low)
     return (uint64_t)high << 32 | low;
 }
 
-/* Under the lock: infer, check, authenticate, mark are one step for any number of threads. */
+/* Of the threads that have the same message, whoever marks it first. */
+static int mark(struct esp_receiver *receiver, const struct frame *f)
+{
+    pthread_mutex_lock(&receiver->lock);
+    const bool is_new = replay_mark(&receiver->replay, f->number);
+    pthread_mutex_unlock(&receiver->lock);
+    if (is_new)
+        return ERR_OK;
+    /* Nobody is to take what is clear now for a datagram. */
+    crypto_wipe(f->header, (size_t)(f->icv - f->header) + ESP_ICV_LEN);
+    return ERR_REPLAY;
+}
+
+/* The window may move up meanwhile: the number is the one that has been authenticated. */
 static int open_new(struct esp_receiver *receiver, struct frame *f, uint32_t low)
 {
     struct esp_keys *keys = &receiver->keys;
@@ -321,10 +378,11 @@ static int open_new(struct esp_receiver *receiver, struct frame *f, uint32_t low
     f->number = infer_number(receiver, low);
     if (!replay_is_new(&receiver->replay, f->number))
         return ERR_REPLAY;
-    int result = keys->aead != NULL ? open_aead(keys, f) : open_mac(keys, f);
-    if (result == ERR_OK)
-        replay_mark(&receiver->replay, f->number);
-    return result;
+    if (take_context(keys, &f->context) != ERR_OK)
+        return ERR_CRYPTO;
+    int result = is_aead(keys->suite) ? open_aead(keys, f) : open_mac(keys, f);
+    give_context(keys, f->context);
+    return result == ERR_OK ? mark(receiver, f) : result;
 }
 
 int esp_open(struct esp_receiver *receiver, struct packet *packet, struct esp_message *ret_message)
@@ -341,9 +399,7 @@ int esp_open(struct esp_receiver *receiver, struct packet *packet, struct esp_me
     if (header.spi != keys->spi)
         return ERR_INVALID;
     struct frame f = frame_of(keys, packet->data, packet->len);
-    pthread_mutex_lock(&keys->lock);
     int result = open_new(receiver, &f, header.sequence);
-    pthread_mutex_unlock(&keys->lock);
     if (result != ERR_OK)
         return result;
     struct esp_message message = {.number = f.number};

@@ -1,11 +1,12 @@
 /* ESP sealing and opening (RFC 4303): one direction of one SA, with the same face as sput.h. A
  * sender numbers, pads, encrypts and authenticates; a receiver checks for replays, authenticates,
- * and only then lets anything be believed. Both may be used by several threads, one at a time gets
- * in. What is inside is translate.h's matter, which SA is meant is tunnel.h's. */
+ * and only then lets anything be believed. Both may be used by several threads at once. What is
+ * inside is translate.h's matter, which SA is meant is tunnel.h's. */
 #ifndef TUNNEL_ESP_H
 #define TUNNEL_ESP_H
 
 #include "base/packet.h"
+#include "tunnel/contexts.h"
 #include "tunnel/replay.h"
 #include "wire/esp.h"
 #include "wire/suite.h"
@@ -27,10 +28,9 @@ struct esp_keys {
     enum suite suite;
     uint32_t spi;
     bool has_esn;
-    struct aead *aead;
-    struct cipher_mac *cipher_mac; /* the suites with HMAC */
+    uint8_t key[SUITE_KEY_CAP]; /* for more contexts */
+    struct contexts contexts; /* struct cipher_mac: the suites with HMAC; struct aead: the others */
     uint8_t salt[SUITE_ESP_SALT_LEN];
-    pthread_mutex_t lock; /* the contexts belong to one thread at a time */
 };
 
 struct esp_sender {
@@ -41,7 +41,8 @@ struct esp_sender {
 
 struct esp_receiver {
     struct esp_keys keys;
-    struct replay replay; /* under keys.lock */
+    struct replay replay;
+    pthread_mutex_t lock; /* of marking */
 };
 
 /* What an SA is, besides its keys. */
@@ -78,8 +79,9 @@ struct esp_message {
 };
 
 /* Opens a datagram in place: the packet is the payload then, without padding. On ERR_INVALID (no
- * length of this suite, another SPI), ERR_REPLAY and ERR_AUTH the packet is as it was. ERR_LIMIT:
- * authentic, but its padding is longer than itself; ERR_CRYPTO: content lost, as with ERR_LIMIT. */
+ * length of this suite, another SPI), ERR_REPLAY and ERR_AUTH the packet is as it was (or zeroes,
+ * where another thread has opened the same message at that very moment). ERR_LIMIT: authentic, but
+ * its padding is longer than itself; ERR_CRYPTO: content lost, as with ERR_LIMIT. */
 MUST_USE int esp_open(struct esp_receiver *receiver, struct packet *packet,
                       struct esp_message *ret_message);
 

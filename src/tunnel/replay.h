@@ -1,8 +1,10 @@
 /* Anti-replay window of one inbound SA (RFC 4303, 3.4.3). Numbers have 64 bits here, whatever a
- * wire format carries of them. Not thread-safe by itself. */
+ * wire format carries of them. Any number of threads may ask at any time; marking is for one at a
+ * time (a lock of the caller's), and says whether the number was still new then. */
 #ifndef TUNNEL_REPLAY_H
 #define TUNNEL_REPLAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,9 +14,9 @@
 #define REPLAY_WINDOW_MAX     ((REPLAY_WORDS - 1) * 64)
 
 struct replay {
-    uint64_t highest; /* authentic number so far; 0: none yet */
+    _Atomic uint64_t highest; /* authentic number so far; 0: none yet */
     uint32_t window;
-    uint64_t seen[REPLAY_WORDS]; /* a ring: number n is bit n modulo its size */
+    _Atomic uint64_t seen[REPLAY_WORDS]; /* a ring: number n is bit n modulo its size */
 };
 
 /* window: how many numbers up to the highest are told apart; made to fit REPLAY_WINDOW_MIN and
@@ -22,7 +24,8 @@ struct replay {
 void replay_init(struct replay *r, uint32_t window);
 /* Call before opening; changes nothing. The number 0 is never new. */
 bool replay_is_new(const struct replay *r, uint64_t number);
-/* Call only once the packet has been authenticated, with a number that is new. */
-void replay_mark(struct replay *r, uint64_t number);
+/* Call only once the packet has been authenticated. False: the number is not new (any more):
+ * another thread has marked it since the caller asked, or the window has passed it. */
+bool replay_mark(struct replay *r, uint64_t number);
 
 #endif

@@ -21,36 +21,76 @@ static enum aead_algorithm aead_of(enum suite suite)
     }
 }
 
+static int make_context(const struct sput_keys *keys, void **ret_context)
+{
+    const uint8_t *key = keys->key;
+    int result;
+
+    if (keys->suite == SPUT_PAPER) {
+        struct stream_mac *stream;
+        result =
+            stream_mac_new(key, key + STREAM_KEY_LEN, key + STREAM_KEY_LEN + MAC_KEY_LEN, &stream);
+        if (result == ERR_OK)
+            *ret_context = stream;
+    } else {
+        struct aead *aead;
+        result = aead_new(aead_of(keys->suite), key, &aead);
+        if (result == ERR_OK)
+            *ret_context = aead;
+    }
+    return result;
+}
+
+static void free_context(const struct sput_keys *keys, void *context)
+{
+    if (keys->suite == SPUT_PAPER)
+        stream_mac_free(context);
+    else
+        aead_free(context);
+}
+
+static int take_context(struct sput_keys *keys, void **ret_context)
+{
+    void *context = contexts_take(&keys->contexts);
+    if (context == NULL)
+        return make_context(keys, ret_context);
+    *ret_context = context;
+    return ERR_OK;
+}
+
+static void give_context(struct sput_keys *keys, void *context)
+{
+    if (!contexts_give(&keys->contexts, context))
+        free_context(keys, context);
+}
+
 static int keys_init(struct sput_keys *keys, enum suite suite, const uint8_t *key, size_t key_len)
 {
-    int result;
+    void *first = NULL;
 
     memset(keys, 0, sizeof(*keys));
     if (suite_protocol(suite) != IKE_PROTOCOL_SPUT)
         return ERR_UNSUPPORTED;
     if (key_len != suite_key_len(suite))
         return ERR_INVALID;
-    if (pthread_mutex_init(&keys->lock, NULL) != 0)
-        return ERR_NOMEM;
     keys->suite = suite;
-    if (suite == SPUT_PAPER) {
-        result = stream_mac_new(key, key + STREAM_KEY_LEN, key + STREAM_KEY_LEN + MAC_KEY_LEN,
-                                &keys->stream);
-    } else {
-        result = aead_new(aead_of(suite), key, &keys->aead);
+    memcpy(keys->key, key, key_len);
+    if (suite != SPUT_PAPER)
         memcpy(keys->salt, key + key_len - SUITE_AEAD_SALT_LEN, SUITE_AEAD_SALT_LEN);
-    }
+    int result = make_context(keys, &first);
     if (result != ERR_OK)
-        pthread_mutex_destroy(&keys->lock);
-    return result;
+        return result;
+    contexts_init(&keys->contexts, first);
+    if (suite == SPUT_PAPER)
+        keys->stream = first;
+    return ERR_OK;
 }
 
-/* A zeroed mutex is an unlocked one here, so zeroed keys may come too. */
 static void keys_done(struct sput_keys *keys)
 {
-    stream_mac_free(keys->stream);
-    aead_free(keys->aead);
-    pthread_mutex_destroy(&keys->lock);
+    void *context;
+    while ((context = contexts_drain(&keys->contexts)) != NULL)
+        free_context(keys, context);
 }
 
 int sput_sender_init(struct sput_sender *sender, enum suite suite, const uint8_t *key,
@@ -67,6 +107,10 @@ int sput_receiver_init(struct sput_receiver *receiver, enum suite suite, const u
 {
     int result = keys_init(&receiver->keys, suite, key, key_len);
     replay_init(&receiver->replay, window);
+    if (result == ERR_OK && pthread_mutex_init(&receiver->lock, NULL) != 0) {
+        keys_done(&receiver->keys);
+        result = ERR_NOMEM;
+    }
     return result;
 }
 
@@ -79,6 +123,7 @@ void sput_sender_done(struct sput_sender *sender)
 void sput_receiver_done(struct sput_receiver *receiver)
 {
     keys_done(&receiver->keys);
+    pthread_mutex_destroy(&receiver->lock); /* a zeroed one is an unlocked one here */
     crypto_wipe(receiver, sizeof(*receiver));
 }
 
@@ -91,48 +136,49 @@ static void make_nonce(const struct sput_keys *keys, const uint8_t *clear,
 }
 
 /* message: len bytes of header and payload, and the tag's room behind them. */
-static int seal_bytes(struct sput_keys *keys, uint8_t *message, size_t len, bool has_tag)
+static int seal_bytes(const struct sput_keys *keys, void *context, uint8_t *message, size_t len,
+                      bool has_tag)
 {
     uint8_t nonce[AEAD_NONCE_LEN];
     uint8_t *secret = message + SPUT_CLEAR_LEN;
 
     if (keys->suite == SPUT_PAPER) {
         int result =
-            stream_mac_crypt(keys->stream, sput_number_read(message), secret, len - SPUT_CLEAR_LEN);
+            stream_mac_crypt(context, sput_number_read(message), secret, len - SPUT_CLEAR_LEN);
         return result == ERR_OK && has_tag
-                   ? stream_mac_compute(keys->stream, message, len, message + len)
+                   ? stream_mac_compute(context, message, len, message + len)
                    : result;
     }
     make_nonce(keys, message, nonce);
-    return aead_seal(keys->aead, nonce, message, SPUT_CLEAR_LEN, secret, len - SPUT_CLEAR_LEN,
+    return aead_seal(context, nonce, message, SPUT_CLEAR_LEN, secret, len - SPUT_CLEAR_LEN,
                      message + len);
 }
 
-static int check_mac(struct sput_keys *keys, const uint8_t *message, size_t len,
+static int check_mac(struct stream_mac *context, const uint8_t *message, size_t len,
                      const uint8_t *foreseen)
 {
     if (foreseen == NULL)
-        return stream_mac_check(keys->stream, message, len, message + len);
+        return stream_mac_check(context, message, len, message + len);
     return crypto_is_equal(foreseen, message + len, MAC_LEN) ? ERR_OK : ERR_AUTH;
 }
 
 /* The same bytes the other way; unchanged on ERR_AUTH. foreseen: the tag that it should have, if
  * that has been computed already. */
-static int open_bytes(struct sput_keys *keys, uint8_t *message, size_t len, const uint8_t *foreseen)
+static int open_bytes(const struct sput_keys *keys, void *context, uint8_t *message, size_t len,
+                      const uint8_t *foreseen)
 {
     uint8_t nonce[AEAD_NONCE_LEN];
     uint8_t *secret = message + SPUT_CLEAR_LEN;
 
     if (keys->suite == SPUT_PAPER) {
-        int result = check_mac(keys, message, len, foreseen);
+        int result = check_mac(context, message, len, foreseen);
         if (result != ERR_OK)
             return result;
-        return stream_mac_crypt(keys->stream, sput_number_read(message), secret,
-                                len - SPUT_CLEAR_LEN);
+        return stream_mac_crypt(context, sput_number_read(message), secret, len - SPUT_CLEAR_LEN);
     }
     make_nonce(keys, message, nonce);
-    return aead_open_or_keep(keys->aead, nonce, message, SPUT_CLEAR_LEN, secret,
-                             len - SPUT_CLEAR_LEN, message + len);
+    return aead_open_or_keep(context, nonce, message, SPUT_CLEAR_LEN, secret, len - SPUT_CLEAR_LEN,
+                             message + len);
 }
 
 static int seal(struct sput_sender *sender, struct packet *packet, const struct sput_header *fields,
@@ -152,9 +198,12 @@ static int seal(struct sput_sender *sender, struct packet *packet, const struct 
     header.number = (uint32_t)number;
     uint8_t *message = packet_push(packet, SPUT_HEADER_LEN);
     sput_header_write(&header, message);
-    pthread_mutex_lock(&sender->keys.lock);
-    int result = seal_bytes(&sender->keys, message, packet->len, has_tag);
-    pthread_mutex_unlock(&sender->keys.lock);
+    void *context;
+    int result = take_context(&sender->keys, &context);
+    if (result == ERR_OK) {
+        result = seal_bytes(&sender->keys, context, message, packet->len, has_tag);
+        give_context(&sender->keys, context);
+    }
     if (result != ERR_OK) {
         crypto_wipe(message, packet->len);
         return ERR_CRYPTO;
@@ -193,18 +242,42 @@ uint32_t sput_sender_count(const struct sput_sender *sender)
     return next > UINT32_MAX ? UINT32_MAX : (uint32_t)(next - 1);
 }
 
-/* Under the lock: check, authenticate, mark are one step for any number of threads. */
+int sput_keys_mac(struct sput_keys *keys, const uint8_t *message, size_t len, uint8_t *ret_mac)
+{
+    void *context;
+    int result = take_context(keys, &context);
+    if (result != ERR_OK)
+        return result;
+    result = stream_mac_compute(context, message, len, ret_mac);
+    give_context(keys, context);
+    return result;
+}
+
+/* Of the threads that have the same message, whoever marks it first. */
+static int mark(struct sput_receiver *receiver, uint8_t *message, size_t len, uint32_t number)
+{
+    pthread_mutex_lock(&receiver->lock);
+    const bool is_new = replay_mark(&receiver->replay, number);
+    pthread_mutex_unlock(&receiver->lock);
+    if (is_new)
+        return ERR_OK;
+    crypto_wipe(message, len); /* nobody is to take what is clear now for a datagram */
+    return ERR_REPLAY;
+}
+
 static int open_new(struct sput_receiver *receiver, uint8_t *message, size_t len,
                     const uint8_t *foreseen)
 {
     const uint32_t number = sput_number_read(message);
+    void *context;
 
     if (!replay_is_new(&receiver->replay, number))
         return ERR_REPLAY;
-    int result = open_bytes(&receiver->keys, message, len, foreseen);
-    if (result == ERR_OK)
-        replay_mark(&receiver->replay, number);
-    return result;
+    if (take_context(&receiver->keys, &context) != ERR_OK)
+        return ERR_CRYPTO;
+    int result = open_bytes(&receiver->keys, context, message, len, foreseen);
+    give_context(&receiver->keys, context);
+    return result == ERR_OK ? mark(receiver, message, len, number) : result;
 }
 
 int sput_open(struct sput_receiver *receiver, struct packet *packet, struct sput_header *ret_header)
@@ -215,9 +288,7 @@ int sput_open(struct sput_receiver *receiver, struct packet *packet, struct sput
         sput_number_read(packet->data) == 0)
         return ERR_INVALID;
     const uint8_t *foreseen = packet->tag_keys == &receiver->keys ? packet->foreseen_tag : NULL;
-    pthread_mutex_lock(&receiver->keys.lock);
     int result = open_new(receiver, packet->data, packet->len - tag_len, foreseen);
-    pthread_mutex_unlock(&receiver->keys.lock);
     if (result != ERR_OK)
         return result;
     packet->len -= (uint32_t)tag_len;

@@ -1,11 +1,12 @@
 /* SPUT sealing and opening: one direction of one SA. A sender numbers, encrypts and authenticates;
  * a receiver checks for replays, authenticates, and only then lets anything be believed. Both may
- * be used by several threads, one at a time gets in. What is inside a message is translate.h's
+ * be used by several threads at once. What is inside a message is translate.h's
  * matter, which SA is tried is tunnel.h's. */
 #ifndef TUNNEL_SPUT_H
 #define TUNNEL_SPUT_H
 
 #include "base/packet.h"
+#include "tunnel/contexts.h"
 #include "tunnel/replay.h"
 #include "wire/sput.h"
 #include "wire/suite.h"
@@ -23,10 +24,10 @@ struct stream_mac;
 /* The keyed contexts of one direction. Private to sput.c. */
 struct sput_keys {
     enum suite suite;
-    struct stream_mac *stream; /* paper */
-    struct aead *aead;         /* the others */
+    uint8_t key[SUITE_KEY_CAP];      /* for more contexts */
+    struct contexts contexts;        /* struct stream_mac: paper; struct aead: the others */
+    const struct stream_mac *stream; /* paper: the first, for what is constant in it */
     uint8_t salt[SUITE_AEAD_SALT_LEN];
-    pthread_mutex_t lock; /* the contexts belong to one thread at a time */
 };
 
 struct sput_sender {
@@ -37,7 +38,8 @@ struct sput_sender {
 
 struct sput_receiver {
     struct sput_keys keys;
-    struct replay replay; /* under keys.lock */
+    struct replay replay;
+    pthread_mutex_t lock; /* of marking */
 };
 
 /* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED
@@ -66,10 +68,16 @@ bool sput_sender_is_rekey_due(const struct sput_sender *sender);
 /* Numbers used so far. */
 uint32_t sput_sender_count(const struct sput_sender *sender);
 
+/* The tag alone, of a message of the suite with the HMAC. ERR_CRYPTO, ERR_NOMEM. */
+MUST_USE int sput_keys_mac(struct sput_keys *keys, const uint8_t *message, size_t len,
+                           uint8_t *ret_mac);
+
 /* Opens a datagram in place: the packet is the payload then, ret_header what was authentic with it;
  * whether its command is known is the caller's matter. On ERR_INVALID (length, number 0),
- * ERR_REPLAY and ERR_AUTH the packet is as it was, so that an older SA can be tried. ERR_CRYPTO:
- * its content is lost. */
+ * ERR_REPLAY and ERR_AUTH the packet is as it was, so that an older SA can be tried (or zeroes,
+ * where another thread has opened the same message at that very moment). ERR_CRYPTO: its content is
+ * lost.
+ */
 MUST_USE int sput_open(struct sput_receiver *receiver, struct packet *packet,
                        struct sput_header *ret_header);
 

@@ -36,12 +36,8 @@ void sput_batch_free(struct sput_batch *batch)
 
 static int compute_one(struct packet *packet, const struct mac_message *message)
 {
-    /* The context is locked: other threads may seal or open with it. */
     struct sput_keys *keys = (struct sput_keys *)(uintptr_t)packet->tag_keys;
-    pthread_mutex_lock(&keys->lock);
-    int error = stream_mac_compute(keys->stream, message->data, message->len, message->ret_mac);
-    pthread_mutex_unlock(&keys->lock);
-    return error;
+    return sput_keys_mac(keys, message->data, message->len, message->ret_mac);
 }
 
 static void finish_sealing(struct sput_batch *batch)

@@ -152,75 +152,145 @@ static void test_two_data_threads(void **state)
     run(2);
 }
 
-/* Two threads, one sender: every number once. Two threads, one receiver: every message once. */
+/* Several threads, one sender: every number once. Several threads, one receiver: every message
+ * once, though each thread brings all of them, in its own order. */
+#define MESSAGES 600
+#define AT_ONCE  3
+#define TEXT     "carried once, whoever comes first"
+
 struct counting {
-    struct sput_sender *sender;
-    struct sput_receiver *receiver;
+    bool is_esp;
+    struct sput_sender sput_sender;
+    struct sput_receiver sput_receiver;
+    struct esp_sender esp_sender;
+    struct esp_receiver esp_receiver;
     struct packet *packets;
-    _Atomic uint32_t *opened;
-    uint32_t from, to;
+    _Atomic uint32_t opened[MESSAGES + 1];
+    _Atomic uint32_t wrong;
+    _Atomic uint32_t part;
 };
 
-#define MESSAGES 2000
+static int seal_one(struct counting *c, struct packet *packet)
+{
+    packet_fill(packet, TEXT, sizeof(TEXT));
+    return c->is_esp ? esp_seal(&c->esp_sender, packet, 6, NULL)
+                     : sput_seal(&c->sput_sender, packet, 0, 6, 0, NULL);
+}
+
+/* 0: refused. */
+static uint64_t open_one(struct counting *c, struct packet *packet)
+{
+    struct sput_header header;
+    struct esp_message message;
+    int result = c->is_esp ? esp_open(&c->esp_receiver, packet, &message)
+                           : sput_open(&c->sput_receiver, packet, &header);
+    if (result == ERR_OK &&
+        (packet->len != sizeof(TEXT) || memcmp(packet->data, TEXT, sizeof(TEXT)) != 0))
+        atomic_fetch_add(&c->wrong, 1);
+    if (result != ERR_OK && result != ERR_REPLAY)
+        atomic_fetch_add(&c->wrong, 1);
+    return result != ERR_OK ? 0 : c->is_esp ? message.number : header.number;
+}
 
 static void *seal_thread(void *argument)
 {
     struct counting *c = (struct counting *)argument;
-    for (uint32_t i = c->from; i < c->to; i++) {
-        packet_fill(&c->packets[i], "once", 4);
-        if (sput_seal(c->sender, &c->packets[i], 0, 6, 0, NULL) != ERR_OK)
-            return (void *)1;
+    for (uint32_t i = atomic_fetch_add(&c->part, 1); i < MESSAGES; i += AT_ONCE) {
+        if (seal_one(c, &c->packets[i]) != ERR_OK)
+            atomic_fetch_add(&c->wrong, 1);
     }
     return NULL;
 }
 
+/* Backwards a little way, then on, so that the threads are at the same ones most of the time. */
 static void *open_thread(void *argument)
 {
     struct counting *c = (struct counting *)argument;
     struct packet copy;
-    struct sput_header header;
+    const uint32_t own = atomic_fetch_add(&c->part, 1);
     for (uint32_t i = 0; i < MESSAGES; i++) {
-        packet_fill(&copy, c->packets[i].data, c->packets[i].len);
-        if (sput_open(c->receiver, &copy, &header) == ERR_OK)
-            atomic_fetch_add(&c->opened[header.number], 1);
+        const struct packet *packet = &c->packets[own == 0 ? i : i ^ own];
+        packet_fill(&copy, packet->data, packet->len);
+        uint64_t number = open_one(c, &copy);
+        if (number > 0 && number <= MESSAGES)
+            atomic_fetch_add(&c->opened[number], 1);
     }
     return NULL;
 }
 
-static void test_once(void **state)
+static void run_threads(struct counting *c, void *(*thread)(void *))
+{
+    pthread_t ids[AT_ONCE];
+    atomic_store(&c->part, 0);
+    for (int i = 0; i < AT_ONCE; i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, thread, c), 0);
+    for (int i = 0; i < AT_ONCE; i++)
+        pthread_join(ids[i], NULL);
+}
+
+static void run_once(enum suite suite)
 {
     const uint8_t key[SUITE_KEY_CAP] = {1};
-    static _Atomic uint32_t opened[MESSAGES + 1];
-    struct sput_sender sender;
-    struct sput_receiver receiver;
-    struct packet *packets = (struct packet *)calloc(MESSAGES, sizeof(*packets));
-    pthread_t ids[2];
-    void *result = NULL;
-
-    assert_int_equal(sput_sender_init(&sender, SPUT_PAPER, key, suite_key_len(SPUT_PAPER),
-                                      SPUT_REKEY_AT_DEFAULT),
-                     ERR_OK);
-    assert_int_equal(sput_receiver_init(&receiver, SPUT_PAPER, key, suite_key_len(SPUT_PAPER),
-                                        REPLAY_WINDOW_DEFAULT),
-                     ERR_OK);
-    struct counting parts[2] = {{&sender, &receiver, packets, opened, 0, MESSAGES / 2},
-                                {&sender, &receiver, packets, opened, MESSAGES / 2, MESSAGES}};
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&ids[i], NULL, seal_thread, &parts[i]), 0);
-    for (int i = 0; i < 2; i++) {
-        pthread_join(ids[i], &result);
-        assert_null(result);
+    const size_t key_len = suite_key_len(suite);
+    const struct esp_terms terms = {.suite = suite, .spi = 0x1000, .has_esn = true};
+    struct counting *c = (struct counting *)calloc(1, sizeof(*c));
+    c->is_esp = suite_is_esp(suite);
+    c->packets = (struct packet *)calloc(MESSAGES, sizeof(*c->packets));
+    if (c->is_esp) {
+        assert_int_equal(esp_sender_init(&c->esp_sender, &terms, key, key_len, 0), ERR_OK);
+        assert_int_equal(esp_receiver_init(&c->esp_receiver, &terms, key, key_len, 4096), ERR_OK);
+    } else {
+        assert_int_equal(sput_sender_init(&c->sput_sender, suite, key, key_len, UINT32_MAX),
+                         ERR_OK);
+        assert_int_equal(sput_receiver_init(&c->sput_receiver, suite, key, key_len, 4096), ERR_OK);
     }
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&ids[i], NULL, open_thread, &parts[i]), 0);
-    for (int i = 0; i < 2; i++)
-        pthread_join(ids[i], NULL);
-    assert_int_equal(atomic_load(&opened[0]), 0);
+    run_threads(c, seal_thread);
+    run_threads(c, open_thread);
+    assert_int_equal(c->wrong, 0);
+    assert_int_equal(c->opened[0], 0);
     for (uint32_t number = 1; number <= MESSAGES; number++)
-        assert_int_equal(atomic_load(&opened[number]), 1);
-    sput_sender_done(&sender);
-    sput_receiver_done(&receiver);
-    free(packets);
+        assert_int_equal(c->opened[number], 1);
+    if (c->is_esp) {
+        esp_sender_done(&c->esp_sender);
+        esp_receiver_done(&c->esp_receiver);
+    } else {
+        sput_sender_done(&c->sput_sender);
+        sput_receiver_done(&c->sput_receiver);
+    }
+    free(c->packets);
+    free(c);
+}
+
+static void test_once(void **state)
+{
+    static const enum suite suites[] = {SPUT_PAPER, SPUT_AES128_GCM, SPUT_CHACHA20_POLY1305,
+                                        ESP_AES128_GCM_IIV, ESP_AES256_CBC_SHA256};
+    for (size_t i = 0; i < sizeof(suites) / sizeof(suites[0]); i++)
+        run_once(suites[i]);
+}
+
+/* What nobody has any more is there for the next; what does not fit is the caller's; the first is
+ * never lost. */
+static void test_contexts(void **state)
+{
+    struct contexts contexts;
+    int many[CONTEXTS_IDLE_MAX + 2];
+    contexts_init(&contexts, &many[0]);
+    assert_ptr_equal(contexts_take(&contexts), &many[0]);
+    assert_null(contexts_take(&contexts));
+    for (int i = 1; i <= CONTEXTS_IDLE_MAX; i++)
+        assert_true(contexts_give(&contexts, &many[i]));
+    assert_false(contexts_give(&contexts, &many[CONTEXTS_IDLE_MAX + 1]));
+    assert_true(contexts_give(&contexts, &many[0]));
+    bool seen[CONTEXTS_IDLE_MAX + 2] = {false};
+    for (int *context; (context = contexts_drain(&contexts)) != NULL;) {
+        assert_false(seen[context - many]);
+        seen[context - many] = true;
+    }
+    for (int i = 0; i <= CONTEXTS_IDLE_MAX; i++)
+        assert_true(seen[i]);
+    struct contexts none = {0};
+    assert_null(contexts_drain(&none));
 }
 
 int main(void)
@@ -229,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_one_data_thread),
         cmocka_unit_test(test_two_data_threads),
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_contexts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
