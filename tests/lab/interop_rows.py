@@ -10,6 +10,7 @@ import typing
 import capture
 import interop
 import interop_ikev1
+import interop_static
 import ipsec
 import programs
 from lab import LabError, command, wait_until
@@ -392,3 +393,4 @@ ROWS += [
     Row("ike-scan 1.9.5", "a correct responder", scanned, need("ike-scan")),
 ]
 ROWS += interop_ikev1.rows(Row, _USER, _KERNEL, need_charon, need_guest)
+ROWS += interop_static.rows(Row, need_guest)
