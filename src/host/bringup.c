@@ -4,7 +4,6 @@
 
 #include "host/call.h"
 #include "host/control.h"
-#include "host/datapath.h"
 #include "host/engines.h"
 #include "host/export.h"
 #include "host/host.h"
@@ -15,6 +14,7 @@
 #include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
+#include "host/threads.h"
 #include "io/clock.h"
 #include "io/control_socket.h"
 #include "io/file.h"
@@ -176,7 +176,10 @@ static int open_interface(struct host *host)
         .own_ipv4 = host->own,
         .pool_ipv4 = config->pool,
     };
-    int error = tun_open(config->interface, config->has_tun_offload ? TUN_OFFLOAD : 0, &host->tun);
+    unsigned flags = config->has_tun_offload ? TUN_OFFLOAD : 0;
+    if (threads_wanted(config) > 1)
+        flags |= TUN_MULTI_QUEUE | TUN_FIRST_QUEUE;
+    int error = tun_open(config->interface, flags, &host->tun);
     if (error != ERR_OK) {
         log_error("interface %s cannot be made: %s", config->interface,
                   error == ERR_EXISTS ? "there is one of that name; does another detecd run?"
@@ -211,20 +214,6 @@ static int open_udp(struct host *host)
     return error;
 }
 
-static void on_handoff_network(uv_poll_t *poll, int status, int events)
-{
-    struct host *host = poll->data;
-    /* A probe's number is told before its answer can come, but by the other queue. */
-    host_take_handoff(host, datapath_from_local(host->datapath));
-    host_take_handoff(host, datapath_from_network(host->datapath));
-}
-
-static void on_handoff_local(uv_poll_t *poll, int status, int events)
-{
-    struct host *host = poll->data;
-    host_take_handoff(host, datapath_from_local(host->datapath));
-}
-
 static int watch_fd(struct host *host, uv_poll_t *poll, int fd, uv_poll_cb callback)
 {
     if (uv_poll_init(&host->loop, poll, fd) != 0)
@@ -233,36 +222,13 @@ static int watch_fd(struct host *host, uv_poll_t *poll, int fd, uv_poll_cb callb
     return uv_poll_start(poll, UV_READABLE, callback) == 0 ? ERR_OK : ERR_IO;
 }
 
-static int open_datapath(struct host *host)
-{
-    const struct datapath_config config = {
-        .tun = &host->tun,
-        .udp = &host->udp,
-        .tunnels = host->tunnels,
-        .pool = host->config.pool,
-        .own = host->own,
-    };
-    int error = datapath_start(&config, &host->datapath);
-    if (error == ERR_OK)
-        error = watch_fd(host, &host->handoff_polls[0],
-                         datapath_from_network(host->datapath)->wake_fd, on_handoff_network);
-    if (error == ERR_OK)
-        error = watch_fd(host, &host->handoff_polls[1],
-                         datapath_from_local(host->datapath)->wake_fd, on_handoff_local);
-    if (error != ERR_OK)
-        log_error("data path cannot be started: %s", error_text(error));
-    return error;
-}
-
 /* ---- stopping ---- */
 
 static void close_handles(struct host *host)
 {
-    uv_poll_t *polls[] = {&host->monitor_poll, &host->handoff_polls[0], &host->handoff_polls[1]};
-    for (size_t i = 0; i < sizeof(polls) / sizeof(polls[0]); i++) {
-        if (polls[i]->data != NULL)
-            uv_close((uv_handle_t *)polls[i], NULL);
-    }
+    if (host->monitor_poll.data != NULL)
+        uv_close((uv_handle_t *)&host->monitor_poll, NULL);
+    threads_close(host);
     for (size_t i = 0; i < sizeof(host->signals) / sizeof(host->signals[0]); i++) {
         if (host->signals[i].data != NULL)
             uv_close((uv_handle_t *)&host->signals[i], NULL);
@@ -419,7 +385,7 @@ static int bring_up(struct host *host)
     if (error == ERR_OK)
         error = privileges_keep(PRIVILEGE_NET_ADMIN);
     if (error == ERR_OK)
-        error = open_datapath(host);
+        error = threads_start(host);
     if (error != ERR_OK)
         return error;
     host->guard_task.run = on_guard_task;
@@ -443,7 +409,7 @@ static void take_down(struct host *host)
 {
     depth_stop(host);
     portmap_free(host->portmap);
-    datapath_stop(host->datapath);
+    threads_stop(host);
     export_close(host);
     engines_close(host);
     plain_free(host);

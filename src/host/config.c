@@ -187,6 +187,15 @@ static int parse_mtu(const char *value, void *target, const struct config_key *k
     return ERR_OK;
 }
 
+static int parse_threads(const char *value, void *target, const struct config_key *key)
+{
+    const bool is_number = value[0] >= '1' && value[0] <= '0' + HOST_THREADS_MAX && !value[1];
+    if (!is_number && strcmp(value, "auto") != 0)
+        return ERR_INVALID;
+    ((struct host_config *)target)->threads = is_number ? (unsigned)(value[0] - '0') : 0;
+    return ERR_OK;
+}
+
 static int parse_relay(const char *value, void *target, const struct config_key *key)
 {
     static const char *const modes[] = {
@@ -274,6 +283,7 @@ static const struct config_key KEYS[] = {
     {"host", "mtu", parse_mtu, 0, 0, "1280 to 4000", 0},
     {"host", "tun-offload", config_parse_bool, AT(has_tun_offload), 0, "yes or no", 0},
     {"host", "udp-offload", config_parse_bool, AT(has_udp_offload), 0, "yes or no", 0},
+    {"host", "threads", parse_threads, 0, 0, "auto, or a number from 1 to 8", 0},
     {"host", "suites", parse_suites, 0, 0,
      "a list of paper, aes128-gcm, aes256-gcm, chacha20-poly1305, and of ESP esp-aes128-gcm, "
      "esp-aes256-gcm, esp-chacha20-poly1305 (each also with -iiv behind it), "

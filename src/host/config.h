@@ -16,6 +16,7 @@
 #define HOST_RULES_MAX     64
 #define HOST_RULE_CAP      320
 #define HOST_INTERFACE_CAP 16 /* IFNAMSIZ */
+#define HOST_THREADS_MAX   8  /* of the data path */
 
 /* Through the connector: where nothing else opens; never; always, for tests and for the shy. */
 enum relay_mode { RELAY_MODE_YES, RELAY_MODE_NO, RELAY_MODE_ALWAYS };
@@ -57,6 +58,7 @@ struct host_config {
     uint16_t mtu;                       /* of the outer path, from the host on */
     bool has_tun_offload;               /* super-packets from and to the kernel, */
     bool has_udp_offload;               /* and super-datagrams: as far as it has them */
+    unsigned threads;                   /* of the data path; 0: as suits the machine */
     enum suite suites[SUITE_COUNT];     /* most wanted first */
     uint32_t suite_count;
     bool has_mac;

@@ -1,4 +1,4 @@
-/* The data path thread: waits, reads in batches, sends in batches. */
+/* The data path threads: each waits, reads in batches, sends in batches. */
 #include "host/datapath_internal.h"
 
 #include "base/log.h"
@@ -16,24 +16,46 @@
 #define POOL_COUNT    384
 #define STACK_BYTES   (256 * 1024) /* locked in memory, all of it */
 #define HANDOFF_COUNT 128          /* each way */
+#define OTHERS_COUNT  16           /* to the other threads, who are told of sockets alone */
 #define POLL_SOCKETS  4            /* what comes before the extra ones in a poll */
 /* Batches in a row from one side before the other has its turn. */
 #define ROUNDS_UDP 3
 #define ROUNDS_TUN 2
 
-struct handoff *datapath_from_network(struct datapath *datapath)
+static struct datapath *find_thread(struct datapath *datapath, unsigned thread)
 {
-    return &datapath->from_network;
+    while (datapath != NULL && thread-- > 0)
+        datapath = datapath->next;
+    return datapath;
 }
 
-struct handoff *datapath_from_local(struct datapath *datapath)
+struct handoff *datapath_from_network(struct datapath *datapath, unsigned thread)
 {
-    return &datapath->from_local;
+    datapath = find_thread(datapath, thread);
+    return datapath != NULL ? &datapath->from_network : NULL;
+}
+
+struct handoff *datapath_from_local(struct datapath *datapath, unsigned thread)
+{
+    datapath = find_thread(datapath, thread);
+    return datapath != NULL ? &datapath->from_local : NULL;
 }
 
 uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason)
 {
-    return drop_counted(&datapath->drops, reason);
+    uint64_t count = 0;
+    for (; datapath != NULL; datapath = datapath->next)
+        count += drop_counted(&datapath->drops, reason);
+    return count;
+}
+
+uint64_t datapath_not_handed_over(struct datapath *datapath)
+{
+    uint64_t count = 0;
+    for (; datapath != NULL; datapath = datapath->next)
+        count += atomic_load(&datapath->from_network.dropped) +
+                 atomic_load(&datapath->from_local.dropped);
+    return count;
 }
 
 /* The tags that were left open; what has got none goes nowhere. */
@@ -65,10 +87,20 @@ static struct udp *find_socket(struct datapath *dp, uint16_t number)
     return NULL;
 }
 
+static void remove_socket(struct datapath *dp, uint16_t number)
+{
+    struct udp *udp = find_socket(dp, number);
+    if (udp == NULL || number == 0)
+        return;
+    udp_close(udp);
+    udp->fd = -1;
+}
+
 static void add_socket(struct datapath *dp, const struct handoff_slot *slot)
 {
     struct udp udp;
     memcpy(&udp, slot->data, sizeof(udp));
+    remove_socket(dp, (uint16_t)slot->number); /* told twice */
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
         if (dp->sockets[i].fd >= 0)
             continue;
@@ -77,15 +109,6 @@ static void add_socket(struct datapath *dp, const struct handoff_slot *slot)
         return;
     }
     udp_close(&udp);
-}
-
-static void remove_socket(struct datapath *dp, uint16_t number)
-{
-    struct udp *udp = find_socket(dp, number);
-    if (udp == NULL || number == 0)
-        return;
-    udp_close(udp);
-    udp->fd = -1;
 }
 
 /* What became of each: one that the network has no room for is dropped, as anywhere on its way. */
@@ -266,12 +289,14 @@ static void read_extra(struct datapath *dp, const struct pollfd *poll)
     }
 }
 
-/* Appends the extra sockets to the others; how many there are to wait for. */
+/* Appends the extra sockets to the others; how many there are to wait for. Each is read by one
+ * thread, so that what comes on it stays in order. */
 static nfds_t poll_sockets(const struct datapath *dp, struct pollfd *polls)
 {
+    const unsigned threads = dp->config.threads > 0 ? dp->config.threads : 1;
     nfds_t count = POLL_SOCKETS;
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++) {
-        if (dp->sockets[i].fd >= 0)
+        if (dp->sockets[i].fd >= 0 && dp->socket_numbers[i] % threads == dp->index)
             polls[count++] = (struct pollfd){.fd = dp->sockets[i].fd, .events = POLLIN};
     }
     return count;
@@ -331,7 +356,7 @@ static void *run(void *context)
     return NULL;
 }
 
-static void free_datapath(struct datapath *dp)
+static void free_thread(struct datapath *dp)
 {
     packet_pool_done(&dp->pool);
     sput_batch_free(dp->tags);
@@ -348,30 +373,20 @@ static void free_datapath(struct datapath *dp)
     free(dp);
 }
 
-/* Signals are the control thread's. */
-static int start_thread(struct datapath *dp)
+static int make_thread(const struct datapath_config *config, unsigned index,
+                       struct datapath **ret_datapath)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int status = pthread_create(&dp->thread, &attributes, run, dp);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return status == 0 ? ERR_OK : ERR_IO;
-}
-
-int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath)
-{
+    const uint32_t told_count = index == 0 ? HANDOFF_COUNT : OTHERS_COUNT;
     struct datapath *dp = calloc(1, sizeof(*dp));
     if (dp == NULL)
         return ERR_NOMEM;
     dp->config = *config;
+    dp->config.tun += index;
+    dp->config.udp += index;
+    dp->index = index;
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX; i++)
         dp->sockets[i].fd = -1;
-    coalesce_init(&dp->coalescer, config->tun->has_udp_offload);
+    coalesce_init(&dp->coalescer, dp->config.tun->has_udp_offload);
     dp->stop_fd = eventfd(0, EFD_CLOEXEC);
     int error = dp->stop_fd < 0 ? ERR_IO : packet_pool_init(&dp->pool, POOL_COUNT);
     if (error == ERR_OK)
@@ -381,25 +396,62 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
     if (error == ERR_OK)
         error = handoff_init(&dp->from_local, HANDOFF_COUNT);
     if (error == ERR_OK)
-        error = handoff_init(&dp->to_data, HANDOFF_COUNT);
+        error = handoff_init(&dp->to_data, told_count);
     if (error == ERR_OK)
-        error = handoff_init(&dp->commands, HANDOFF_COUNT);
-    if (error == ERR_OK)
-        error = start_thread(dp);
+        error = handoff_init(&dp->commands, told_count);
     if (error != ERR_OK) {
-        free_datapath(dp);
+        free_thread(dp);
         return error;
     }
     *ret_datapath = dp;
     return ERR_OK;
 }
 
+/* Signals are the control thread's. */
+static int start_thread(struct datapath *dp)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    dp->is_running = pthread_create(&dp->thread, &attributes, run, dp) == 0;
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return dp->is_running ? ERR_OK : ERR_IO;
+}
+
+int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath)
+{
+    const unsigned threads = config->threads > 0 ? config->threads : 1;
+    struct datapath *first = NULL, **place = &first;
+    int error = threads > DATAPATH_THREADS_MAX ? ERR_INVALID : ERR_OK;
+    for (unsigned i = 0; i < threads && error == ERR_OK; i++) {
+        error = make_thread(config, i, place);
+        if (error == ERR_OK)
+            place = &(*place)->next;
+    }
+    for (struct datapath *dp = first; dp != NULL && error == ERR_OK; dp = dp->next)
+        error = start_thread(dp);
+    if (error != ERR_OK) {
+        datapath_stop(first);
+        return error;
+    }
+    *ret_datapath = first;
+    return ERR_OK;
+}
+
 void datapath_stop(struct datapath *datapath)
 {
-    uint64_t one = 1;
-    if (datapath == NULL)
-        return;
-    if (write(datapath->stop_fd, &one, sizeof(one)) == sizeof(one))
-        pthread_join(datapath->thread, NULL);
-    free_datapath(datapath);
+    const uint64_t one = 1;
+    struct datapath *next;
+    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next) {
+        if (dp->is_running && write(dp->stop_fd, &one, sizeof(one)) == sizeof(one))
+            pthread_join(dp->thread, NULL);
+    }
+    for (; datapath != NULL; datapath = next) {
+        next = datapath->next;
+        free_thread(datapath);
+    }
 }

@@ -1,5 +1,6 @@
-/* The data path: one thread that moves packets between the TUN device and the tunnel socket. It
- * knows tunnels (read without locks) and hands everything that is not data to the control thread.
+/* The data path: threads that move packets between queues of the TUN device and sockets of the
+ * tunnel port, one of each for every thread. They know tunnels (read without locks) and hand
+ * everything that is not data to the control thread.
  */
 #ifndef HOST_DATAPATH_H
 #define HOST_DATAPATH_H
@@ -11,22 +12,26 @@
 
 struct datapath;
 
+#define DATAPATH_THREADS_MAX 8
+
 struct datapath_config {
-    const struct tun *tun; /* borrowed */
-    struct udp *udp;       /* borrowed */
+    unsigned threads;      /* 0: one */
+    const struct tun *tun; /* one for each thread, like the next; borrowed */
+    struct udp *udp;
     struct tunnel_table *tunnels;
     struct prefix pool;
     struct address own; /* own pool address */
 };
 
 MUST_USE int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath);
-/* Ends the thread and waits for it. NULL is fine. */
+/* Ends the threads and waits for them. NULL is fine. */
 void datapath_stop(struct datapath *datapath);
-/* What the thread hands over; the control thread reads both, when either wakes it: datagrams from
- * the network, and packets from local applications (strangers cannot fill the latter). */
-struct handoff *datapath_from_network(struct datapath *datapath);
-struct handoff *datapath_from_local(struct datapath *datapath);
-/* To the thread, from the control thread only. False: the queue is full. */
+/* What each thread (from 0; NULL: there is none) hands over; the control thread reads all, when any
+ * wakes it: datagrams from the network, and packets from local applications (strangers cannot fill
+ * the latter). */
+struct handoff *datapath_from_network(struct datapath *datapath, unsigned thread);
+struct handoff *datapath_from_local(struct datapath *datapath, unsigned thread);
+/* From the control thread only, like all that follows. False: the queue is full. */
 bool datapath_send_packet(struct datapath *datapath, const uint8_t *packet, size_t len);
 /* A datagram that was handed over as early, now that its tunnel is there. */
 bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
@@ -46,5 +51,7 @@ bool datapath_send_probe(struct datapath *datapath, const struct address *peer, 
                          uint32_t token);
 /* Drops of packets that no tunnel could count. */
 uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason);
+/* What could not be handed over, for the control thread was too slow. */
+uint64_t datapath_not_handed_over(struct datapath *datapath);
 
 #endif

@@ -1,5 +1,5 @@
-/* What datapath.c (the thread), datapath_told.c (what it is told), outbound.c and inbound.c share.
- */
+/* What datapath.c (the threads), datapath_told.c (what they are told), outbound.c and inbound.c
+ * share. */
 #ifndef HOST_DATAPATH_INTERNAL_H
 #define HOST_DATAPATH_INTERNAL_H
 
@@ -10,9 +10,14 @@
 
 #define BATCH_MAX 64
 
+/* One thread, with all that is its own. The control thread knows the first; to that one goes what
+ * any of them could do. */
 struct datapath {
-    struct datapath_config config;
+    struct datapath *next;         /* thread */
+    unsigned index;                /* among them */
+    struct datapath_config config; /* its own device queue and socket */
     pthread_t thread;
+    bool is_running;
     int stop_fd;
     struct handoff from_network;
     struct handoff from_local;

@@ -42,11 +42,13 @@ bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
 
 void datapath_expect(struct datapath *datapath, uint64_t until_us)
 {
-    if (until_us > atomic_load(&datapath->expects_until_us))
-        atomic_store(&datapath->expects_until_us, until_us);
+    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next) {
+        if (until_us > atomic_load(&dp->expects_until_us))
+            atomic_store(&dp->expects_until_us, until_us);
+    }
 }
 
-bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+static bool add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
 {
     struct udp copy = *udp;
     copy.fd = fcntl(udp->fd, F_DUPFD_CLOEXEC, 0);
@@ -62,7 +64,17 @@ bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struc
     return tell(datapath, &datapath->commands);
 }
 
-bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
+/* Every thread sends from it, one of them reads it. Told once more, where not all had room, it is
+ * the same socket. */
+bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+{
+    bool is_told = true;
+    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next)
+        is_told = add_socket(dp, number, udp) && is_told;
+    return is_told;
+}
+
+static bool remove_socket(struct datapath *datapath, uint16_t number)
 {
     struct handoff_slot *slot = handoff_slot_take(&datapath->commands, NULL, 0);
     if (slot == NULL)
@@ -70,6 +82,14 @@ bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
     slot->kind = HANDOFF_SOCKET_REMOVE;
     slot->number = number;
     return tell(datapath, &datapath->commands);
+}
+
+bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
+{
+    bool is_told = true;
+    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next)
+        is_told = remove_socket(dp, number) && is_told;
+    return is_told;
 }
 
 bool datapath_send_command(struct datapath *datapath, const struct address *peer, uint8_t command)

@@ -83,6 +83,12 @@ void handoff_pop(struct handoff *handoff)
     atomic_store_explicit(&handoff->head, head + 1, memory_order_release);
 }
 
+uint32_t handoff_count(const struct handoff *handoff)
+{
+    return atomic_load_explicit(&handoff->tail, memory_order_acquire) -
+           atomic_load_explicit(&handoff->head, memory_order_relaxed);
+}
+
 void handoff_clear_wake(struct handoff *handoff)
 {
     uint64_t count;

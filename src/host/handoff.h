@@ -67,6 +67,8 @@ void handoff_wake(struct handoff *handoff);
 /* The reader's side: the oldest one, or NULL; handoff_pop when done with it. */
 struct handoff_slot *handoff_peek(struct handoff *handoff);
 void handoff_pop(struct handoff *handoff);
+/* How many there are now. */
+uint32_t handoff_count(const struct handoff *handoff);
 /* Empties the eventfd, before reading. */
 void handoff_clear_wake(struct handoff *handoff);
 

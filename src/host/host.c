@@ -310,13 +310,18 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
     }
 }
 
-void host_take_handoff(struct host *host, struct handoff *handoff)
+void host_take_handoff_some(struct host *host, struct handoff *handoff, uint32_t count)
 {
     struct handoff_slot *slot;
     uint64_t now_us = clock_now_us();
-    handoff_clear_wake(handoff);
-    while ((slot = handoff_peek(handoff)) != NULL) {
+    for (; count > 0 && (slot = handoff_peek(handoff)) != NULL; count--) {
         take_slot(host, slot, now_us);
         handoff_pop(handoff);
     }
+}
+
+void host_take_handoff(struct host *host, struct handoff *handoff)
+{
+    handoff_clear_wake(handoff);
+    host_take_handoff_some(host, handoff, UINT32_MAX);
 }

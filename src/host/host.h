@@ -54,6 +54,7 @@ struct ping;
 struct relay;
 struct control;
 struct datapath;
+struct threads;
 struct exporter;
 struct policy;
 struct portmap;
@@ -119,7 +120,7 @@ struct host {
     struct resolver *resolver;
     struct watchdog watchdog; /* of the DNS capture */
     struct datapath *datapath;
-    uv_poll_t handoff_polls[2];
+    struct threads *threads;
     struct control *control;
     struct ping *pings;
     struct netcheck_state netcheck;
@@ -186,8 +187,9 @@ void host_refuse_packet(struct host *host, const uint8_t *data, size_t len);
 /* An IKE message of another host, marker stripped. */
 void host_take_ike(struct host *host, const uint8_t *message, size_t len,
                    const struct endpoint *from, uint64_t now_us);
-/* Takes what the data path has handed over. */
+/* Takes what the data path has handed over: all that is there, or so many at most. */
 void host_take_handoff(struct host *host, struct handoff *handoff);
+void host_take_handoff_some(struct host *host, struct handoff *handoff, uint32_t count);
 /* Own candidates as of now. */
 void host_candidates(struct host *host, struct candidate_list *ret_list);
 /* Notes a caller that was refused, and logs it. */

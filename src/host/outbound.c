@@ -110,6 +110,20 @@ bool outbound(struct datapath *dp, struct packet *packet)
     return true;
 }
 
+static void tell_sent(struct datapath *dp, const struct handoff_slot *slot, uint32_t number)
+{
+    struct handoff_slot *answer = handoff_slot_take(&dp->from_local, NULL, 0);
+    if (answer == NULL)
+        return;
+    answer->kind = HANDOFF_COMMAND_SENT;
+    answer->peer = slot->peer;
+    answer->command = slot->command;
+    answer->number = number;
+    answer->token = slot->token;
+    handoff_push(&dp->from_local);
+    dp->woke_local = true;
+}
+
 void outbound_command(struct datapath *dp, const struct handoff_slot *slot)
 {
     struct packet *packet = packet_take(&dp->pool);
@@ -125,18 +139,9 @@ void outbound_command(struct datapath *dp, const struct handoff_slot *slot)
         drop = tunnel_seal_command(tunnel, packet, (enum sput_command)slot->command, dp->now_us,
                                    &number);
     tunnel_read_end();
+    tell_sent(dp, slot, number); /* first: its answer may come by another thread */
     if (drop == DROP_NONE)
         datapath_queue(dp, packet);
     else
         packet_give_back(&dp->pool, packet);
-    struct handoff_slot *answer = handoff_slot_take(&dp->from_local, NULL, 0);
-    if (answer == NULL)
-        return;
-    answer->kind = HANDOFF_COMMAND_SENT;
-    answer->peer = slot->peer;
-    answer->command = slot->command;
-    answer->number = number;
-    answer->token = slot->token;
-    handoff_push(&dp->from_local);
-    dp->woke_local = true;
 }

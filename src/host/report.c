@@ -141,9 +141,7 @@ static json_t *report_drops(struct host *host)
     /* What strangers send to the control thread. */
     set_count(drops, "stray-stun", host->stray_stun_count);
     set_count(drops, "stray-ike", host->stray_ike_count);
-    set_count(drops, "control-busy",
-              atomic_load(&datapath_from_network(host->datapath)->dropped) +
-                  atomic_load(&datapath_from_local(host->datapath)->dropped));
+    set_count(drops, "control-busy", datapath_not_handed_over(host->datapath));
     return drops;
 }
 

@@ -65,7 +65,7 @@ int tun_open(const char *name, unsigned flags, struct tun *ret_tun)
     request.ifr_flags = IFF_TUN | IFF_NO_PI;
     if (flags & TUN_MULTI_QUEUE)
         request.ifr_flags |= IFF_MULTI_QUEUE;
-    else
+    if (!(flags & TUN_MULTI_QUEUE) || flags & TUN_FIRST_QUEUE)
         request.ifr_flags |= (short)IFF_TUN_EXCL;
     if (flags & TUN_OFFLOAD)
         request.ifr_flags |= IFF_VNET_HDR;

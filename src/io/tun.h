@@ -12,6 +12,7 @@
 enum tun_flag {
     TUN_MULTI_QUEUE = 1, /* tun_open again with the same name opens one more queue */
     TUN_OFFLOAD = 2,     /* super-packets and open checksums, as far as the kernel has them */
+    TUN_FIRST_QUEUE = 4, /* with TUN_MULTI_QUEUE: the interface must not be there yet */
 };
 
 #define TUN_PARTS_MAX 65 /* of one tun_write_parts() */

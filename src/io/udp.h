@@ -37,6 +37,10 @@ struct udp {
 
 /* Bound to all addresses. ERR_EXISTS: the port is taken; ERR_REFUSED: no permission. */
 MUST_USE int udp_open(const struct udp_options *options, struct udp *ret_udp);
+/* Lets other sockets of this user join its port from now on (is_shared), though it was opened for
+ * itself alone: so another program is found out first. What comes from one peer comes to one of
+ * them, as long as there are the same ones. ERR_IO. */
+MUST_USE int udp_share(const struct udp *udp);
 void udp_close(struct udp *udp);
 
 /* Receives up to count (at most UDP_BATCH_CAP) datagrams, behind each packet's data; peer, tos and

@@ -139,6 +139,11 @@ int udp_open(const struct udp_options *options, struct udp *ret_udp)
     return error;
 }
 
+int udp_share(const struct udp *udp)
+{
+    return set(udp->fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ? ERR_IO : ERR_OK;
+}
+
 void udp_close(struct udp *udp)
 {
     if (udp->fd >= 0)

@@ -11,14 +11,20 @@
 #define POOL_COUNT    32
 #define HANDOFF_COUNT 64
 
-struct handoff *datapath_from_network(struct datapath *datapath)
+struct handoff *datapath_from_network(struct datapath *datapath, unsigned thread)
 {
-    return &datapath->from_network;
+    return thread == 0 ? &datapath->from_network : NULL;
 }
 
-struct handoff *datapath_from_local(struct datapath *datapath)
+struct handoff *datapath_from_local(struct datapath *datapath, unsigned thread)
 {
-    return &datapath->from_local;
+    return thread == 0 ? &datapath->from_local : NULL;
+}
+
+uint64_t datapath_not_handed_over(struct datapath *datapath)
+{
+    return atomic_load(&datapath->from_network.dropped) +
+           atomic_load(&datapath->from_local.dropped);
 }
 
 uint64_t datapath_drops(const struct datapath *datapath, enum drop_reason reason)

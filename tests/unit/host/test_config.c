@@ -55,7 +55,7 @@ static void test_every_key(void **state)
         load("[host]\nname = a.one.example\nzone = one.example\nkey = /k\nconnector = 192.0.2.1\n"
              "connector-key = " KEY "\nport = 4\npool = 10.9.0.0/16\ndns = off\nidle = 5m\n"
              "attempt-timeout = 300ms\nlease = 60s\nkeepalive = 10s\nrekey = 30m\nstate = /s\n"
-             "socket = /x\ninterface = tun9\nmtu = 1400\nsuites = paper, aes256-gcm\n"
+             "socket = /x\ninterface = tun9\nmtu = 1400\nthreads = 8\nsuites = paper, aes256-gcm\n"
              "mac = 02:00:5e:10:00:01\nlog = debug\n"
              "[trust]\naccept = pinned\npin = b.one.example " KEY "\n"
              "pin = c.one.example " KEY "\nconnector-key = two.example " KEY "\n"
@@ -65,6 +65,7 @@ static void test_every_key(void **state)
     assert_int_equal(config.connector.port, 4500);
     assert_true(config.has_connector_key);
     assert_int_equal(config.attempt_us, 300 * MS_US);
+    assert_int_equal(config.threads, 8);
     assert_int_equal(config.suite_count, 2);
     assert_int_equal(config.suites[0], SPUT_PAPER);
     assert_int_equal(config.suites[1], SPUT_AES256_GCM);
@@ -112,6 +113,9 @@ static void test_mistakes(void **state)
     expect_mistake("interface = sixteen-letters0", "interface");
     expect_mistake("mtu = 1279", "mtu");
     expect_mistake("mtu = 1500x", "mtu");
+    expect_mistake("threads = 0", "threads");
+    expect_mistake("threads = 9", "threads");
+    expect_mistake("threads = 2x", "threads");
     expect_mistake("connector-key = short", "connector-key");
     expect_mistake("connector = nowhere:1", "connector");
     expect_mistake("zone = two.example", "not below the zone");

@@ -11,6 +11,8 @@
 #include "wire/sput.h"
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define COUNT 16
 
@@ -80,8 +82,44 @@ static void test_commands_before_a_flood(void **state)
     drop(dp);
 }
 
+/* All threads send from a socket, so all are told; where one has no room the teller hears of it.
+ * What one thread can do is for the first. */
+static void test_every_thread_is_told_of_sockets(void **state)
+{
+    struct datapath *first = make(), *second = make();
+    struct udp udp = {.fd = dup(0)};
+    first->next = second;
+    assert_true(datapath_add_socket(first, 3, &udp));
+    for (struct datapath *dp = first; dp != NULL; dp = dp->next) {
+        struct handoff *handoff;
+        struct udp told;
+        const struct handoff_slot *slot = datapath_next_told(dp, &handoff);
+        assert_non_null(slot);
+        assert_int_equal(slot->kind, HANDOFF_SOCKET_ADD);
+        memcpy(&told, slot->data, sizeof(told));
+        assert_int_not_equal(told.fd, udp.fd);
+        close(told.fd);
+        handoff_pop(handoff);
+    }
+    assert_true(datapath_remove_socket(first, 3));
+    assert_next(first, HANDOFF_SOCKET_REMOVE);
+    assert_next(second, HANDOFF_SOCKET_REMOVE);
+    while (handoff_slot_take(&second->commands, NULL, 0) != NULL)
+        handoff_push(&second->commands);
+    assert_false(datapath_remove_socket(first, 3));
+    assert_next(first, HANDOFF_SOCKET_REMOVE);
+    datapath_expect(first, 5);
+    assert_int_equal(atomic_load(&second->expects_until_us), 5);
+    assert_true(datapath_send_command(first, &(struct address){0}, SPUT_PROBE));
+    assert_next(first, HANDOFF_COMMAND);
+    close(udp.fd);
+    drop(first);
+    drop(second);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_commands_before_a_flood)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_commands_before_a_flood),
+                                       cmocka_unit_test(test_every_thread_is_told_of_sockets)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,7 +54,8 @@ static void names_are_not_shared(void **state)
     assert_int_equal(tun_open("", 0, &second), ERR_INVALID);
     assert_int_equal(tun_open("name-is-too-long", 0, &second), ERR_INVALID);
     assert_int_equal(second.fd, -1);
-    assert_int_equal(tun_open("mq0", TUN_MULTI_QUEUE, &second), ERR_OK);
+    assert_int_equal(tun_open("mq0", TUN_MULTI_QUEUE | TUN_FIRST_QUEUE, &second), ERR_OK);
+    assert_int_equal(tun_open("mq0", TUN_MULTI_QUEUE | TUN_FIRST_QUEUE, &queue), ERR_EXISTS);
     assert_int_equal(tun_open("mq0", TUN_MULTI_QUEUE, &queue), ERR_OK);
     assert_int_equal(second.link, queue.link);
     tun_close(&second);

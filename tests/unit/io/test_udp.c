@@ -97,6 +97,45 @@ static void the_socket_is_what_tunnels_want(void **state)
     udp_close(&first_shared);
 }
 
+/* Two sockets on one port: each peer keeps to one of them, and of many peers both get some. */
+static void a_shared_port_keeps_peers_apart(void **state)
+{
+    struct udp group[2], alone = {.fd = -1};
+    struct udp_options options = {.is_probing = true};
+    struct packet storage, *packet = &storage;
+    unsigned got[2] = {0}, count;
+    char byte = 7;
+
+    assert_int_equal(udp_open(&options, &group[0]), ERR_OK);
+    options.port = group[0].port;
+    options.is_shared = true;
+    assert_int_equal(udp_open(&options, &alone), ERR_EXISTS);
+    assert_int_equal(udp_share(&group[0]), ERR_OK);
+    assert_int_equal(udp_open(&options, &group[1]), ERR_OK);
+    for (int from = 0; from < 32; from++) {
+        struct endpoint to = self("127.0.0.1");
+        unsigned own[2] = {0};
+        struct udp sender;
+
+        to.port = options.port;
+        assert_int_equal(udp_open(&(struct udp_options){0}, &sender), ERR_OK);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(udp_send(&sender, &to, 0, &byte, 1), ERR_OK);
+        for (int i = 0; i < 2; i++) {
+            packet_reset(packet);
+            while (udp_receive_batch(&group[i], &packet, 1, &count) == ERR_OK)
+                own[i] += count;
+            got[i] += own[i];
+        }
+        assert_int_equal(own[0] + own[1], 3);
+        assert_true(own[0] == 0 || own[1] == 0);
+        udp_close(&sender);
+    }
+    assert_true(got[0] > 0 && got[1] > 0);
+    udp_close(&group[0]);
+    udp_close(&group[1]);
+}
+
 static void batches_arrive_with_sender_and_tos(void **state)
 {
     static const char *const senders[] = {"127.0.0.1", "::1"};
@@ -479,6 +518,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_socket_is_what_tunnels_want),
+        cmocka_unit_test(a_shared_port_keeps_peers_apart),
         cmocka_unit_test(batches_arrive_with_sender_and_tos),
         cmocka_unit_test(fewer_are_received_than_asked_for),
         cmocka_unit_test(too_long_ones_are_dropped_and_the_rest_kept),

@@ -1,0 +1,18 @@
+/* The data path's threads as the daemon has them: so many queues of the TUN device and sockets of
+ * the tunnel port, and the queues through which the control thread hears of what is not data. */
+#ifndef HOST_THREADS_H
+#define HOST_THREADS_H
+
+#include "host/host.h"
+
+/* How many there are to be: [host] threads, or what suits the machine. */
+unsigned threads_wanted(const struct host_config *config);
+/* host->tun and host->udp are the first thread's: opens what the others need, and starts the data
+ * path. With fewer than were wanted, and a warning, where the system does not let us. */
+MUST_USE int threads_start(struct host *host);
+/* Before the loop ends: nothing is heard of them any more. */
+void threads_close(struct host *host);
+/* Afterwards: ends them, and closes what threads_start() has opened. */
+void threads_stop(struct host *host);
+
+#endif
