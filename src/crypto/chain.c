@@ -22,6 +22,10 @@ struct anchors {
     X509_STORE *store;
     size_t count;
     uint8_t hashes[ANCHORS_HASHES_MAX];
+    struct {
+        uint16_t len; /* 0: too long */
+        uint8_t der[DN_LEN_MAX];
+    } subjects[ANCHORS_MAX];
 };
 
 /* The next certificate of a PEM file; NULL at its end, *ret_is_bad where it is malformed. */
@@ -130,6 +134,18 @@ bool chain_fits(const struct chain *chain, const struct verifier *key)
     return is_equal;
 }
 
+static void keep_subject(struct anchors *anchors, size_t index, X509 *x)
+{
+    unsigned char *der = NULL;
+    const int len = i2d_X509_NAME(X509_get_subject_name(x), &der);
+
+    if (len > 0 && len <= DN_LEN_MAX) {
+        memcpy(anchors->subjects[index].der, der, (size_t)len);
+        anchors->subjects[index].len = (uint16_t)len;
+    }
+    OPENSSL_free(der);
+}
+
 static int anchors_add(struct anchors *anchors, X509 *x)
 {
     unsigned char *spki = NULL;
@@ -144,6 +160,7 @@ static int anchors_add(struct anchors *anchors, X509 *x)
     OPENSSL_free(spki);
     if (error == ERR_OK && X509_STORE_add_cert(anchors->store, x) != 1)
         error = ERR_CRYPTO;
+    keep_subject(anchors, anchors->count, x);
     anchors->count += error == ERR_OK;
     return error;
 }
@@ -185,6 +202,17 @@ int anchors_hashes(const struct anchors *anchors, uint8_t ret_hashes[ANCHORS_HAS
 {
     memcpy(ret_hashes, anchors->hashes, anchors->count * SHA1_LEN);
     return (int)(anchors->count * SHA1_LEN);
+}
+
+size_t anchors_count(const struct anchors *anchors)
+{
+    return anchors->count;
+}
+
+const uint8_t *anchors_subject(const struct anchors *anchors, size_t index, size_t *ret_len)
+{
+    *ret_len = anchors->subjects[index].len;
+    return anchors->subjects[index].der;
 }
 
 /* RFC 4945, 5.1.3.2 and 5.1.3.12: signatures, and IKE or whatever is usual in its place. */

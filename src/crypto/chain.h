@@ -32,6 +32,11 @@ void anchors_free(struct anchors *anchors);
 /* SHA-1 of each CA's SubjectPublicKeyInfo, for CERTREQ (RFC 7296, 3.7). Returns the length. */
 MUST_USE int anchors_hashes(const struct anchors *anchors, uint8_t ret_hashes[ANCHORS_HASHES_MAX]);
 
+size_t anchors_count(const struct anchors *anchors);
+/* The name of one CA in DER, as IKEv1's CERTREQ has it; borrowed. *ret_len 0: it is longer than
+ * DN_LEN_MAX. */
+const uint8_t *anchors_subject(const struct anchors *anchors, size_t index, size_t *ret_len);
+
 /* A certificate that has been found good. */
 struct certificate;
 
@@ -54,6 +59,10 @@ enum certificate_name {
 };
 bool certificate_has_name(const struct certificate *certificate, enum certificate_name type,
                           const uint8_t *name, size_t len);
+/* Does it bind an identity of IKE (RFC 4945, 3)? type: of the ID payload, whose numbers for single
+ * names and addresses are the same in both versions (RFC 7296, 3.5; RFC 2407, 4.6.2.1). */
+bool certificate_binds_id(const struct certificate *certificate, uint8_t type, const uint8_t *id,
+                          size_t len);
 
 /* Distinguished names. "CN=…, O=…", first the most significant part; ERR_INVALID: not one. Returns
  * the length. */

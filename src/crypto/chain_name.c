@@ -64,6 +64,27 @@ bool certificate_has_name(const struct certificate *certificate, enum certificat
     return is_found;
 }
 
+bool certificate_binds_id(const struct certificate *certificate, uint8_t type, const uint8_t *id,
+                          size_t len)
+{
+    static const struct {
+        uint8_t id;
+        size_t len; /* 0: any */
+        enum certificate_name type;
+    } types[] = {
+        {1, 4, CERTIFICATE_ADDRESS},  /* IPv4 */
+        {2, 0, CERTIFICATE_DNS},      /* FQDN */
+        {3, 0, CERTIFICATE_MAIL},     /* RFC822_ADDR, USER_FQDN */
+        {5, 16, CERTIFICATE_ADDRESS}, /* IPv6 */
+        {9, 0, CERTIFICATE_SUBJECT},  /* DER_ASN1_DN */
+    };
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+        if (types[i].id == type && (types[i].len == 0 || types[i].len == len))
+            return certificate_has_name(certificate, types[i].type, id, len);
+    return false;
+}
+
 static char *trim(char *text)
 {
     text += strspn(text, " \t");

@@ -11,7 +11,7 @@ enum signature_kind {
     SIGNATURE_ECDSA,     /* ECDSA-Sig-Value in DER */
     SIGNATURE_ECDSA_RAW, /* r ‖ s (RFC 4754) */
     SIGNATURE_RSA_PSS,   /* MGF1 with the same hash, salt as long as that */
-    SIGNATURE_RSA_PKCS1, /* v1.5; judged, never made */
+    SIGNATURE_RSA_PKCS1, /* v1.5; judged, never made but for IKEv1 */
 };
 
 struct signature_form {

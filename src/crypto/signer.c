@@ -13,6 +13,7 @@
 #define RSA_BITS_MIN  2048
 #define RSA_BITS_MAX  8192
 #define ECDSA_DER_MAX 144 /* two integers of P-521 */
+#define DIGEST_MIN    SHA256_LEN
 
 struct verifier {
     EVP_PKEY *key;
@@ -335,6 +336,71 @@ int signer_sign(const struct signer *signer, const struct signature_form *form, 
     if (result != ERR_OK)
         return result;
     if (form->kind == SIGNATURE_ECDSA_RAW)
+        return der_to_raw(v->kind, der, signature_len, ret_signature);
+    memcpy(ret_signature, der, signature_len);
+    return (int)signature_len;
+}
+
+/* Those of IKEv1. */
+static bool is_for_digests(enum signature_kind kind, size_t digest_len)
+{
+    return (kind == SIGNATURE_RSA_PKCS1 || kind == SIGNATURE_ECDSA_RAW) &&
+           digest_len >= DIGEST_MIN && digest_len <= HASH_LEN_MAX;
+}
+
+/* No digest is named to it, so that of PKCS#1's encoding the DigestInfo is left out. */
+static bool set_bare_padding(EVP_PKEY_CTX *ctx, enum signature_kind kind)
+{
+    return kind != SIGNATURE_RSA_PKCS1 || EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
+}
+
+int verifier_check_digest(const struct verifier *v, enum signature_kind kind, const uint8_t *digest,
+                          size_t digest_len, const uint8_t *signature, size_t signature_len)
+{
+    uint8_t der[ECDSA_DER_MAX];
+    int result = ERR_AUTH;
+
+    if (!fits(v->kind, kind) || !is_for_digests(kind, digest_len))
+        return ERR_AUTH;
+    if (kind == SIGNATURE_ECDSA_RAW) {
+        const int der_len = raw_to_der(v->kind, signature, signature_len, der);
+        if (der_len < 0)
+            return ERR_AUTH;
+        signature = der;
+        signature_len = (size_t)der_len;
+    }
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(v->key, NULL);
+    if (ctx == NULL)
+        return ERR_NOMEM;
+    if (EVP_PKEY_verify_init(ctx) == 1 && set_bare_padding(ctx, kind) &&
+        EVP_PKEY_verify(ctx, signature, signature_len, digest, digest_len) == 1)
+        result = ERR_OK;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return result;
+}
+
+int signer_sign_digest(const struct signer *signer, enum signature_kind kind, const uint8_t *digest,
+                       size_t digest_len, uint8_t ret_signature[SIGNER_SIGNATURE_MAX])
+{
+    const struct verifier *v = &signer->public_half;
+    uint8_t der[SIGNER_SIGNATURE_MAX];
+    size_t signature_len = sizeof(der);
+    int result = ERR_CRYPTO;
+
+    if (!fits(v->kind, kind) || !is_for_digests(kind, digest_len))
+        return ERR_UNSUPPORTED;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(v->key, NULL);
+    if (ctx == NULL)
+        return ERR_NOMEM;
+    if (EVP_PKEY_sign_init(ctx) == 1 && set_bare_padding(ctx, kind) &&
+        EVP_PKEY_sign(ctx, der, &signature_len, digest, digest_len) == 1)
+        result = ERR_OK;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    if (result != ERR_OK)
+        return result;
+    if (kind == SIGNATURE_ECDSA_RAW)
         return der_to_raw(v->kind, der, signature_len, ret_signature);
     memcpy(ret_signature, der, signature_len);
     return (int)signature_len;

@@ -27,6 +27,13 @@ MUST_USE int verifier_check(const struct verifier *verifier, const struct signat
                             const void *data, size_t len, const uint8_t *signature,
                             size_t signature_len);
 
+/* The same for what IKEv1 signs: a digest as it is, neither hashed again nor named (RFC 2409, 5.1;
+ * RFC 4754). kind: SIGNATURE_RSA_PKCS1 or SIGNATURE_ECDSA_RAW. Digests of less than 32 bytes,
+ * SHA-1's among them, are ERR_AUTH. */
+MUST_USE int verifier_check_digest(const struct verifier *verifier, enum signature_kind kind,
+                                   const uint8_t *digest, size_t digest_len,
+                                   const uint8_t *signature, size_t signature_len);
+
 struct signer; /* a private key with its public half */
 
 /* A PEM file with one private key, not encrypted. Errors as above. */
@@ -37,5 +44,10 @@ const struct verifier *signer_public(const struct signer *signer);
 /* Returns the signature's length. ERR_UNSUPPORTED: this key makes no such form. */
 MUST_USE int signer_sign(const struct signer *signer, const struct signature_form *form,
                          const void *data, size_t len, uint8_t ret_signature[SIGNER_SIGNATURE_MAX]);
+/* As verifier_check_digest() takes it. ERR_UNSUPPORTED: not with this key, or too short a digest.
+ */
+MUST_USE int signer_sign_digest(const struct signer *signer, enum signature_kind kind,
+                                const uint8_t *digest, size_t digest_len,
+                                uint8_t ret_signature[SIGNER_SIGNATURE_MAX]);
 
 #endif

@@ -28,29 +28,37 @@
 #define OPENER_TTL         2
 #define OPENER_SUBNET_BITS 16
 
-void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
+static void send_datagram(struct host *host, const struct endpoint *to, const void *data,
+                          size_t len, bool may_be_cut)
 {
-    if (relay_is_endpoint(to)) {
-        relay_send(host, to, data, len);
-        return;
-    }
     struct udp *udp = sockets_find(host, to->socket);
-    int error = udp != NULL ? udp_send(udp, to, 0, data, len) : ERR_NOT_FOUND;
+    int error = udp == NULL  ? ERR_NOT_FOUND
+                : may_be_cut ? udp_send_fragmented(udp, to, data, len)
+                             : udp_send(udp, to, 0, data, len);
     if (error != ERR_OK && error != ERR_AGAIN)
         log_debug("datagram not sent: %s", error_text(error));
+}
+
+void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len)
+{
+    if (relay_is_endpoint(to))
+        relay_send(host, to, data, len);
+    else
+        send_datagram(host, to, data, len, false);
 }
 
 void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len)
 {
     uint8_t datagram[DEMUX_MARKER_LEN + IKE_MESSAGE_CAP] = {0};
+    const size_t marker_len = to->socket == HOST_SOCKET_IKE ? 0 : DEMUX_MARKER_LEN;
     if (ike_is_carried(to))
         return; /* there is no path yet: calls carry what is to be said */
-    if (to->socket == HOST_SOCKET_IKE) {
-        host_send(host, to, message, len);
-        return;
-    }
-    memcpy(datagram + DEMUX_MARKER_LEN, message, len);
-    host_send(host, to, datagram, DEMUX_MARKER_LEN + len);
+    memcpy(datagram + marker_len, message, len);
+    if (to->socket >= HOST_SOCKET_FIXED && len > IKE_FRAGMENT_LEN)
+        /* A plain peer that knows no fragments of IKE's own; IKEv1 has none. */
+        send_datagram(host, to, datagram, marker_len + len, true);
+    else
+        host_send(host, to, datagram, marker_len + len);
 }
 
 /* Does a datagram from the NAT before us to there surely pass a router? Those on one link are

@@ -22,9 +22,15 @@ struct ikev1_host {
 
 static void pump(struct ikev1_host *all, uint64_t now_us);
 
+static void set_time(struct ikev1_host *all)
+{
+    ikev1_table_set_time(all->table, (uint64_t)clock_wall_seconds());
+}
+
 static void on_task(struct task *task, uint64_t now_us)
 {
     struct ikev1_host *all = CONTAINER_OF(task, struct ikev1_host, task);
+    set_time(all);
     ikev1_table_expire(all->table, now_us);
     pump(all, now_us);
 }
@@ -403,6 +409,7 @@ bool plain_ikev1_take(struct host *host, const uint8_t *message, size_t len,
         return true; /* never between Detec hosts, whose port that is */
     const bool is_first = memcmp(message + 8, no_cookie, sizeof(no_cookie)) == 0;
     const size_t count = find_responders(host, from, is_first, profiles);
+    set_time(all);
     const int error = ikev1_table_receive(all->table, profiles, host->is_stopping ? 0 : count,
                                           message, len, from, now_us);
     if (error != ERR_OK && error != ERR_AGAIN)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 struct host;
+struct ike_peer_entry;
 struct ikev1_profile;
 struct ikev1_sa;
 struct plain_config;
@@ -30,6 +31,8 @@ MUST_USE int plain_ikev1_open(struct host *host);
 void plain_ikev1_close(struct host *host);
 /* Can the engine do what the section wants? ERR_INVALID: told to report. */
 MUST_USE int plain_ikev1_check(const struct plain_config *config, const char *file, FILE *report);
+/* And with the keys that it names? In words what not; NULL: it can. */
+const char *plain_ikev1_check_entry(const struct ike_peer_entry *entry);
 
 /* A message of IKE; false: it is none of version 1, or nobody here speaks that. */
 bool plain_ikev1_take(struct host *host, const uint8_t *message, size_t len,

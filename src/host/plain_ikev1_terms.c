@@ -60,8 +60,12 @@ int plain_ikev1_check(const struct plain_config *config, const char *file, FILE 
         config->local_auth != PLAIN_AUTH_UNSET ? config->local_auth : config->auth;
     struct ikev1_config terms;
     ikev1_config_init(&terms);
-    if (config->auth != PLAIN_AUTH_PSK || local != PLAIN_AUTH_PSK)
-        return complain(config, file, "auth: with ike-version = 1 only psk is allowed", report);
+    if (config->auth == PLAIN_AUTH_NULL || local == PLAIN_AUTH_NULL)
+        return complain(config, file, "auth: with ike-version = 1 psk, pubkey or cert is allowed",
+                        report);
+    if ((config->auth == PLAIN_AUTH_PSK) != (local == PLAIN_AUTH_PSK))
+        return complain(config, file,
+                        "local-auth: in IKEv1 psk is for both sides, or for none of them", report);
     if (config->mode == PLAIN_MODE_BEET)
         return complain(config, file, "mode: IKEv1 knows tunnel and transport, not beet", report);
     if (read_ike(config->ike, &terms) != ERR_OK)
@@ -80,16 +84,36 @@ static void set_id(const struct ike_name *name, struct ikev1_id *ret_id)
     }
 }
 
-static int set_proof(const struct plain_peer *plain, struct ikev1_config *config)
+static int set_proof(const struct ike_peer_entry *entry, struct ikev1_config *config)
 {
-    const struct ike_peer_entry *entry = plain_proof_entry(plain->proof);
-    if (entry->expected.psk_len > sizeof(config->psk))
-        return ERR_LIMIT;
     set_id(&entry->own.name, &config->id);
     set_id(&entry->expected.name, &config->peer_id);
-    memcpy(config->psk, entry->expected.psk, entry->expected.psk_len);
-    config->psk_len = entry->expected.psk_len;
+    if (entry->own.proof == IKE_PROOF_PSK) {
+        if (entry->expected.psk_len > sizeof(config->psk))
+            return ERR_LIMIT;
+        memcpy(config->psk, entry->expected.psk, entry->expected.psk_len);
+        config->psk_len = entry->expected.psk_len;
+        return ERR_OK;
+    }
+    config->signer = entry->own.signer;
+    config->chain = entry->own.chain;
+    if ((entry->expected.proofs & IKE_PROOF_KEY) != 0)
+        config->peer_key = entry->expected.keys[0];
+    else
+        config->anchors = entry->expected.anchors;
     return ERR_OK;
+}
+
+const char *plain_ikev1_check_entry(const struct ike_peer_entry *entry)
+{
+    struct ikev1_config config;
+    ikev1_config_init(&config);
+    const int error = set_proof(entry, &config);
+    const char *why = error != ERR_OK         ? "psk: longer than 256 characters"
+                      : config.signer != NULL ? ikev1_config_check_keys(&config)
+                                              : NULL;
+    crypto_wipe(&config, sizeof(config));
+    return why;
 }
 
 static void set_child(const struct plain_peer *plain, const struct address *source,
@@ -122,7 +146,7 @@ int plain_ikev1_prepare(struct plain_peer *plain, const struct address *source,
     if (error == ERR_OK)
         error = read_esp(section->esp, &config);
     if (error == ERR_OK)
-        error = set_proof(plain, &config);
+        error = set_proof(plain_proof_entry(plain->proof), &config);
     set_child(plain, source, remote, &config);
     config.local = (struct endpoint){
         .address = *source,

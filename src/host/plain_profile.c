@@ -205,7 +205,8 @@ static int build_entry(const struct section *section, struct plain_proof *proof)
         return complain(section, "cert", config->cert_file, "it is not the key's");
     if (ike_peer_entry_check(entry) != ERR_OK)
         return complain(section, "auth", "", "something is missing for it");
-    return ERR_OK;
+    const char *why = config->ike_version == 1 ? plain_ikev1_check_entry(entry) : NULL;
+    return why == NULL ? ERR_OK : complain(section, "ike-version", "", why);
 }
 
 int plain_proof_new(const struct plain_config *config, const struct host_config *host,

@@ -113,27 +113,6 @@ static int check_secret(const struct proof *p, const uint8_t *secret, size_t sec
     return error == ERR_NOT_FOUND ? ERR_AUTH : error;
 }
 
-/* The certificate has to bind the name that the peer gives (RFC 4945, 3). */
-static bool binds_name(const struct certificate *certificate, const struct ike_name *name)
-{
-    static const struct {
-        uint8_t id;
-        size_t len; /* 0: any */
-        enum certificate_name type;
-    } types[] = {
-        {IKE_ID_FQDN, 0, CERTIFICATE_DNS},
-        {IKE_ID_RFC822_ADDR, 0, CERTIFICATE_MAIL},
-        {IKE_ID_IPV4_ADDR, 4, CERTIFICATE_ADDRESS},
-        {IKE_ID_IPV6_ADDR, 16, CERTIFICATE_ADDRESS},
-        {IKE_ID_DER_ASN1_DN, 0, CERTIFICATE_SUBJECT},
-    };
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-        if (types[i].id == name->type && (types[i].len == 0 || types[i].len == name->len))
-            return certificate_has_name(certificate, types[i].type, name->bytes, name->len);
-    return false;
-}
-
 static int check_certificates(const struct proof *p, const struct anchors *anchors)
 {
     struct ike_chain chain = p->message->chain;
@@ -153,7 +132,10 @@ static int check_certificates(const struct proof *p, const struct anchors *ancho
     int error = anchors_check(anchors, ders, count, p->g->sa->table->wall_s, &certificate);
     if (error != ERR_OK)
         return error;
-    error = binds_name(certificate, &p->name) ? certificate_key(certificate, &key) : ERR_AUTH;
+    /* It has to bind the name that the peer gives (RFC 4945, 3). */
+    error = certificate_binds_id(certificate, p->name.type, p->name.bytes, p->name.len)
+                ? certificate_key(certificate, &key)
+                : ERR_AUTH;
     if (error == ERR_OK)
         error = check_signature(p, key);
     certificate_free(certificate);

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "crypto/memory.h"
 #include "ikev1/event.h"
+#include "ikev1/signature.h"
 #include "ikev1/state.h"
 #include "ikev1/suite.h"
 #include <stdio.h>
@@ -76,12 +77,35 @@ static bool child_is_sound(const struct ikev1_config *config)
            address_len(&s->local.address) > 0;
 }
 
+const char *ikev1_config_check_keys(const struct ikev1_config *config)
+{
+    if (ikev1_signature_method(config) == 0)
+        return "IKEv1 signs with RSA or ECDSA keys alone";
+    if (config->peer_key != NULL &&
+        verifier_kind(config->peer_key) != verifier_kind(signer_public(config->signer)))
+        return "in IKEv1 both keys are of one kind: RSA, or ECDSA on the same curve";
+    if (config->chain != NULL && !ikev1_signature_fits(config))
+        return "the certificates are too long for IKEv1, which has no fragments";
+    return NULL;
+}
+
+/* Exactly one way to prove who one is, and everything that it takes. */
+static bool proof_is_sound(const struct ikev1_config *config)
+{
+    if (config->signer == NULL)
+        return config->psk_len > 0 && config->psk_len <= IKEV1_PSK_CAP && config->chain == NULL &&
+               config->peer_key == NULL && config->anchors == NULL;
+    return config->psk_len == 0 && (config->peer_key == NULL) != (config->anchors == NULL) &&
+           (config->anchors == NULL || config->peer_id.type != 0) &&
+           (config->chain == NULL || chain_fits(config->chain, signer_public(config->signer))) &&
+           ikev1_config_check_keys(config) == NULL;
+}
+
 int ikev1_profile_new(const struct ikev1_config *config, struct ikev1_profile **ret_profile)
 {
     if (config->id.type == 0 || config->id.len == 0 || config->id.len > IKEV1_ID_CAP ||
-        config->peer_id.len > IKEV1_ID_CAP || config->psk_len == 0 ||
-        config->psk_len > IKEV1_PSK_CAP || !lists_are_sound(config) || !times_are_sound(config) ||
-        !child_is_sound(config))
+        config->peer_id.len > IKEV1_ID_CAP || !proof_is_sound(config) || !lists_are_sound(config) ||
+        !times_are_sound(config) || !child_is_sound(config))
         return ERR_INVALID;
     struct ikev1_profile *profile = (struct ikev1_profile *)calloc(1, sizeof(*profile));
     if (profile == NULL)
@@ -113,6 +137,8 @@ const struct ikev1_config *ikev1_profile_config(const struct ikev1_profile *prof
 
 bool ikev1_id_is_equal(const struct ikev1_id *a, const struct ikev1_id *b)
 {
+    if (a->type == ISAKMP_ID_DER_DN && b->type == ISAKMP_ID_DER_DN)
+        return dn_is_equal(a->bytes, a->len, b->bytes, b->len);
     if (a->type != b->type || a->len != b->len)
         return false;
     if (a->type == ISAKMP_ID_FQDN || a->type == ISAKMP_ID_USER_FQDN)
@@ -135,6 +161,10 @@ const char *ikev1_id_format(const struct ikev1_id *id, char *text, size_t cap)
         for (; len < id->len && len + 1 < cap; len++)
             text[len] = id->bytes[len] > 0x20 && id->bytes[len] < 0x7f ? (char)id->bytes[len] : '?';
         text[len] = '\0';
+    } else if (id->type == ISAKMP_ID_DER_DN && dn_format(id->bytes, id->len, text, cap) >= 0) {
+        for (; text[len] != '\0'; len++)
+            if (text[len] < 0x20 || text[len] >= 0x7f)
+                text[len] = '?';
     } else {
         const int head =
             snprintf(text, cap, "%s", id->type == ISAKMP_ID_KEY_ID ? "keyid:" : "identity:");
@@ -164,7 +194,7 @@ const char *ikev1_reason_text(enum ikev1_reason reason)
     case IKEV1_REASON_NO_PROPOSAL:
         return "nothing in common with the peer, or no NAT traversal there";
     case IKEV1_REASON_NOT_AUTHENTIC:
-        return "the peer does not have the shared key";
+        return "the peer has not proven who it is";
     case IKEV1_REASON_PEER_ID:
         return "the peer has another identity than expected";
     case IKEV1_REASON_REFUSED_BY_PEER:

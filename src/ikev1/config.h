@@ -6,7 +6,7 @@
 #define IKEV1_CONFIG_H
 
 #include "base/address.h"
-#include "crypto/hash.h"
+#include "crypto/chain.h"
 #include "crypto/kex.h"
 #include "wire/isakmp.h"
 #include "wire/suite.h"
@@ -46,11 +46,18 @@ struct ikev1_addresses {
 };
 
 struct ikev1_config {
-    /* Who we are and whom we expect; both prove it by a shared key. */
+    /* Who we are and whom we expect. */
     struct ikev1_id id;
-    struct ikev1_id peer_id; /* type 0: any */
+    struct ikev1_id peer_id; /* type 0: any; not where a certificate is to prove it */
+    /* Both prove it by a shared key … */
     uint8_t psk[IKEV1_PSK_CAP];
     size_t psk_len;
+    /* … or both by signatures (RFC 2409, 5.1), with keys of one kind, RSA or ECDSA on the same
+     * curve, as what is offered names it. Borrowed: they outlive the profile and its SAs. */
+    const struct signer *signer;     /* NULL: by a shared key */
+    const struct chain *chain;       /* our certificates; NULL: the peer has our key */
+    const struct verifier *peer_key; /* the peer's key: no certificate counts; or */
+    const struct anchors *anchors;   /* who certifies the peer */
 
     struct endpoint local; /* of the socket that Main Mode starts from; for NAT detection */
     /* Where Main Mode floats to once NAT traversal is agreed on (RFC 3947, 4), when it began on
@@ -87,12 +94,16 @@ void ikev1_config_init(struct ikev1_config *config);
 
 struct ikev1_profile;
 
-/* Copies config. ERR_INVALID if it makes no sense: no identity, no key, a proposal or suite that
- * this engine does not do, a time of zero where none is allowed. */
+/* Copies config. ERR_INVALID if it makes no sense: no identity, no key, keys of different kinds or
+ * one that IKEv1 has no method for, a proposal or suite that this engine does not do, a time of
+ * zero where none is allowed, certificates that do not fit into a message. */
 MUST_USE int ikev1_profile_new(const struct ikev1_config *config,
                                struct ikev1_profile **ret_profile);
 /* Drops the caller's reference; SAs hold their own. Wipes with the last one. NULL is fine. */
 void ikev1_profile_free(struct ikev1_profile *profile);
+/* What of our own proof IKEv1 cannot do, in words; NULL: nothing. Of a config without shared key.
+ */
+const char *ikev1_config_check_keys(const struct ikev1_config *config);
 const struct ikev1_config *ikev1_profile_config(const struct ikev1_profile *profile);
 
 /* Alike, the case of names aside. */

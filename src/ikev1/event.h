@@ -27,8 +27,8 @@ enum ikev1_reason {
     IKEV1_REASON_TIMEOUT,        /* nobody answered */
     IKEV1_REASON_EXPIRED,        /* past its hard lifetime without a rekey */
     IKEV1_REASON_NO_PROPOSAL,    /* nothing in common, or no NAT traversal there */
-    IKEV1_REASON_NOT_AUTHENTIC,  /* wrong key */
-    IKEV1_REASON_PEER_ID,        /* the right key, but another identity */
+    IKEV1_REASON_NOT_AUTHENTIC,  /* wrong key, signature or certificate */
+    IKEV1_REASON_PEER_ID,        /* a good proof, but another identity */
     IKEV1_REASON_REFUSED_BY_PEER,
     IKEV1_REASON_FAILED_HERE, /* no memory, or the crypto library failed */
 };

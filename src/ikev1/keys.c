@@ -16,11 +16,20 @@ static void put_u32(uint8_t bytes[4], uint32_t value)
         bytes[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
-/* SKEYID of pre-shared keys: prf(key, Ni_b | Nr_b). */
+/* SKEYID of pre-shared keys: prf(key, Ni_b | Nr_b); of signatures: prf(Ni_b | Nr_b, g^xy). */
 static int derive_skeyid(const struct ikev1_material *m, struct ikev1_keys *keys)
 {
     const struct piece nonces[] = {{m->nonce_i, m->nonce_i_len}, {m->nonce_r, m->nonce_r_len}};
+    const struct piece secret = {m->secret->bytes, m->secret->len};
+    uint8_t both[2 * IKE_NONCE_LEN_MAX];
 
+    if (m->is_signed) {
+        if (m->nonce_i_len > IKE_NONCE_LEN_MAX || m->nonce_r_len > IKE_NONCE_LEN_MAX)
+            return ERR_LIMIT;
+        memcpy(both, m->nonce_i, m->nonce_i_len);
+        memcpy(both + m->nonce_i_len, m->nonce_r, m->nonce_r_len);
+        return hash_hmac(m->hash, both, m->nonce_i_len + m->nonce_r_len, &secret, 1, keys->skeyid);
+    }
     return hash_hmac(m->hash, m->psk, m->psk_len, nonces, 2, keys->skeyid);
 }
 
@@ -61,7 +70,7 @@ int ikev1_keys_prove(const struct ikev1_keys *keys, const struct ikev1_proof *pr
                                    {cookies, sizeof(cookies)},
                                    {proof->sa_body, proof->sa_body_len},
                                    {proof->id_body, proof->id_body_len}};
-    return hash_hmac(keys->hash, keys->skeyid, hash_len(keys->hash), pieces, 5, ret_hash);
+    return hash_hmac(proof->hash, keys->skeyid, hash_len(keys->hash), pieces, 5, ret_hash);
 }
 
 static int iv_of(enum hash_algorithm hash, const struct piece *pieces, size_t count,

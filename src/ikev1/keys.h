@@ -27,12 +27,14 @@ struct ikev1_material {
     size_t nonce_i_len, nonce_r_len;
     const struct kex_secret *secret;
     uint64_t cookie_i, cookie_r;
+    bool is_signed; /* the proofs are signatures: no shared key */
 };
 
 MUST_USE int ikev1_keys_derive(const struct ikev1_material *material, struct ikev1_keys *ret_keys);
 
-/* HASH_I or HASH_R: the public values and cookies, those of the side that proves itself first; the
- * body of the initiator's SA payload; the body of the prover's ID payload. */
+/* HASH_I or HASH_R, hash_len(hash) bytes: the public values and cookies, those of the side that
+ * proves itself first; the body of the initiator's SA payload; the body of the prover's ID payload.
+ */
 struct ikev1_proof {
     const uint8_t *own_public, *other_public;
     size_t public_len;
@@ -41,6 +43,7 @@ struct ikev1_proof {
     size_t sa_body_len;
     const uint8_t *id_body;
     size_t id_body_len;
+    enum hash_algorithm hash; /* of the HMAC */
 };
 MUST_USE int ikev1_keys_prove(const struct ikev1_keys *keys, const struct ikev1_proof *proof,
                               uint8_t ret_hash[HASH_LEN_MAX]);

@@ -110,19 +110,19 @@ int ikev1_main_receive_6(struct ikev1_phase *phase, const struct ike_header *hea
 {
     const struct ikev1_config *config = &phase->profile->config;
     struct ikev1_opened opened;
-    struct ikev1_id id;
+    struct ikev1_id id = {0};
+    const char *why = NULL;
 
     if (!endpoint_is_equal(remote, &phase->remote))
         return ERR_STATE;
     int error = ikev1_message_open(&phase->keys, phase->iv, header, message, len, &opened);
+    if (error == ERR_OK && !ikev1_main_may_check(phase, &opened.message, now_us))
+        return ERR_LIMIT;
     if (error == ERR_OK)
-        error = ikev1_main_check_proof(phase, &phase->keys, config, &opened.message, &id);
-    if (error == ERR_REFUSED) {
-        /* The right key in the wrong hands. */
-        char text[IKEV1_ID_TEXT_CAP];
-        ikev1_event_refuse(phase->table, remote, now_us,
-                           "it has the right key, but is %.160s, not the identity expected",
-                           ikev1_id_format(&id, text, sizeof(text)));
+        error = ikev1_main_check_proof(phase, &phase->keys, config, &opened.message, &id, &why);
+    if (error == ERR_REFUSED || (error == ERR_AUTH && why != NULL))
+        ikev1_main_refuse(phase, &id, why, remote, now_us);
+    if (error == ERR_REFUSED) { /* the right key in the wrong hands */
         ikev1_phase_fail(phase, IKEV1_REASON_PEER_ID, 0);
         return ERR_OK;
     }

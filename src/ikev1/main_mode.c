@@ -1,6 +1,7 @@
 /* Main Mode, both sides' parts; see ikev1/main_mode.h. */
 #include "ikev1/main_mode.h"
 #include "crypto/memory.h"
+#include "ikev1/signature.h"
 #include <string.h>
 
 #define NONCE_LEN_MIN 8 /* RFC 2409, 5 */
@@ -30,6 +31,10 @@ int ikev1_main_build_keys(struct ikev1_phase *phase, struct ikev1_draft *draft)
     writer_bytes(&draft->w, h->kex.public_key, h->kex.public_len);
     isakmp_build_payload(&draft->b, ISAKMP_PAYLOAD_NONCE);
     writer_bytes(&draft->w, nonce, IKEV1_NONCE_LEN);
+    if (phase->is_initiator)
+        ikev1_signature_ask(&phase->profile, 1, &draft->b);
+    else
+        ikev1_signature_ask(h->candidates, h->candidate_count, &draft->b);
     error = ikev1_nat_build(phase, &draft->b);
     return error == ERR_OK ? ikev1_draft_end(draft) : error;
 }
@@ -66,6 +71,7 @@ int ikev1_main_derive(struct ikev1_phase *phase, const struct ikev1_config *conf
     const struct ikev1_material material = {
         .hash = phase->proposal.hash,
         .cipher_key_len = phase->proposal.key_len,
+        .is_signed = config->signer != NULL,
         .psk = config->psk,
         .psk_len = config->psk_len,
         .nonce_i = h->nonce_i,
@@ -88,13 +94,15 @@ int ikev1_main_first_iv(struct ikev1_phase *phase, uint8_t ret_iv[CBC_BLOCK_LEN]
                          is_ours ? h->peer_public : h->kex.public_key, h->kex.public_len, ret_iv);
 }
 
-int ikev1_main_prove(const struct ikev1_phase *phase, const struct ikev1_keys *keys,
-                     bool by_initiator, const void *id_body, size_t id_len,
-                     uint8_t ret_hash[HASH_LEN_MAX])
+/* HASH_I or HASH_R over the body of an ID payload. */
+static int prove(const struct ikev1_phase *phase, const struct ikev1_keys *keys,
+                 enum hash_algorithm hash, bool by_initiator, const void *id_body, size_t id_len,
+                 uint8_t ret_hash[HASH_LEN_MAX])
 {
     const struct ikev1_handshake *h = phase->handshake;
     const bool is_ours = by_initiator == phase->is_initiator;
     const struct ikev1_proof proof = {
+        .hash = hash,
         .own_public = is_ours ? h->kex.public_key : h->peer_public,
         .other_public = is_ours ? h->peer_public : h->kex.public_key,
         .public_len = h->kex.public_len,
@@ -113,6 +121,7 @@ int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config 
 {
     const struct isakmp_id id = {
         .type = config->id.type, .data = config->id.bytes, .len = config->id.len};
+    const enum hash_algorithm algorithm = ikev1_signature_hash(config, phase->keys.hash);
     uint8_t hash[HASH_LEN_MAX];
     struct writer *w = &draft->w;
 
@@ -121,12 +130,16 @@ int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config 
     if (!writer_is_ok(w))
         return w->error;
     const size_t id_at = IKE_HEADER_LEN + IKE_PAYLOAD_HEADER_LEN;
-    const int error = ikev1_main_prove(phase, &phase->keys, phase->is_initiator,
-                                       draft->bytes + id_at, w->len - id_at, hash);
+    int error = prove(phase, &phase->keys, algorithm, phase->is_initiator, draft->bytes + id_at,
+                      w->len - id_at, hash);
+    if (error == ERR_OK && config->signer != NULL)
+        error = ikev1_signature_build(config, hash, hash_len(algorithm), &draft->b);
     if (error != ERR_OK)
         return error;
-    isakmp_build_payload(&draft->b, ISAKMP_PAYLOAD_HASH);
-    writer_bytes(w, hash, hash_len(phase->keys.hash));
+    if (config->signer == NULL) {
+        isakmp_build_payload(&draft->b, ISAKMP_PAYLOAD_HASH);
+        writer_bytes(w, hash, hash_len(algorithm));
+    }
     /* Of a renewal it would not be true, and who answers is not asked. */
     if (config->is_initial_contact && phase->is_initiator &&
         phase->sa->state == IKEV1_STATE_CONNECTING) {
@@ -146,29 +159,56 @@ int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config 
 
 int ikev1_main_check_proof(const struct ikev1_phase *phase, const struct ikev1_keys *keys,
                            const struct ikev1_config *config, const struct ikev1_message *message,
-                           struct ikev1_id *ret_id)
+                           struct ikev1_id *ret_id, const char **ret_why)
 {
+    const enum hash_algorithm algorithm = ikev1_signature_hash(config, keys->hash);
     const struct ike_payload *body = &message->id[0];
     uint8_t hash[HASH_LEN_MAX];
     struct isakmp_id id;
 
-    if (message->id_count != 1 || message->hash.body == NULL ||
-        message->hash.len != hash_len(keys->hash))
+    *ret_why = config->signer == NULL ? "it does not have the shared key, or another one"
+                                      : "its proof is not that of an identity";
+    if (message->id_count != 1 || isakmp_id_parse(body->body, body->len, &id) != ERR_OK ||
+        id.len == 0 || id.len > IKEV1_ID_CAP)
         return ERR_AUTH;
-    if (isakmp_id_parse(body->body, body->len, &id) != ERR_OK || id.len == 0 ||
-        id.len > IKEV1_ID_CAP)
-        return ERR_AUTH;
-    const int error =
-        ikev1_main_prove(phase, keys, !phase->is_initiator, body->body, body->len, hash);
+    int error = prove(phase, keys, algorithm, !phase->is_initiator, body->body, body->len, hash);
+    if (error == ERR_OK && config->signer != NULL)
+        error = ikev1_signature_check(config, message, &id, hash, hash_len(algorithm),
+                                      phase->table->wall_s, ret_why);
+    else if (error == ERR_OK &&
+             (message->hash.body == NULL || message->hash.len != hash_len(algorithm) ||
+              !crypto_is_equal(hash, message->hash.body, message->hash.len)))
+        error = ERR_AUTH;
     if (error != ERR_OK)
         return error;
-    if (!crypto_is_equal(hash, message->hash.body, message->hash.len))
-        return ERR_AUTH;
     *ret_id = (struct ikev1_id){.type = id.type, .len = (uint16_t)id.len};
     memcpy(ret_id->bytes, id.data, id.len);
     if (config->peer_id.type != 0 && !ikev1_id_is_equal(&config->peer_id, ret_id))
         return ERR_REFUSED;
     return ERR_OK;
+}
+
+bool ikev1_main_may_check(struct ikev1_phase *phase, const struct ikev1_message *message,
+                          uint64_t now_us)
+{
+    return message->signature.body == NULL ||
+           bucket_take(&phase->handshake->proofs, IKEV1_PROOFS_MAX, SECOND_US / IKEV1_PROOFS_MAX,
+                       now_us);
+}
+
+void ikev1_main_refuse(struct ikev1_phase *phase, const struct ikev1_id *id, const char *why,
+                       const struct endpoint *remote, uint64_t now_us)
+{
+    struct ikev1_handshake *h = phase->handshake;
+    char text[IKEV1_ID_TEXT_CAP];
+
+    if (!h->is_bad_told && id->type != 0)
+        ikev1_event_refuse(phase->table, remote, now_us,
+                           "it has the right key, but is %.160s, which is nobody expected",
+                           ikev1_id_format(id, text, sizeof(text)));
+    else if (!h->is_bad_told)
+        ikev1_event_refuse(phase->table, remote, now_us, "%s", why);
+    h->is_bad_told = true;
 }
 
 bool ikev1_main_has_initial_contact(const struct ikev1_message *message)

@@ -20,18 +20,21 @@ MUST_USE int ikev1_main_compute_secret(struct ikev1_phase *phase);
 MUST_USE int ikev1_main_derive(struct ikev1_phase *phase, const struct ikev1_config *config,
                                struct ikev1_keys *ret_keys);
 MUST_USE int ikev1_main_first_iv(struct ikev1_phase *phase, uint8_t ret_iv[CBC_BLOCK_LEN]);
-/* HASH_I or HASH_R over the body of an ID payload. */
-MUST_USE int ikev1_main_prove(const struct ikev1_phase *phase, const struct ikev1_keys *keys,
-                              bool by_initiator, const void *id_body, size_t id_len,
-                              uint8_t ret_hash[HASH_LEN_MAX]);
 /* Appends our ID, its proof, and what else there is to say: messages 5 and 6; seals. */
 MUST_USE int ikev1_main_build_proof(struct ikev1_phase *phase, const struct ikev1_config *config,
                                     struct ikev1_draft *draft);
-/* Is what was opened a proof, of a known identity? ERR_AUTH: no; ERR_REFUSED: of another identity,
- * which ret_id then is. */
+/* Is what was opened a proof, of a known identity? ERR_AUTH: no, *ret_why says so in words;
+ * ERR_REFUSED: of another identity, which ret_id then is. */
 MUST_USE int ikev1_main_check_proof(const struct ikev1_phase *phase, const struct ikev1_keys *keys,
                                     const struct ikev1_config *config,
-                                    const struct ikev1_message *message, struct ikev1_id *ret_id);
+                                    const struct ikev1_message *message, struct ikev1_id *ret_id,
+                                    const char **ret_why);
+/* Whether the time of looking at this proof may be spent. */
+bool ikev1_main_may_check(struct ikev1_phase *phase, const struct ikev1_message *message,
+                          uint64_t now_us);
+/* Tells it to the owner, once a handshake. */
+void ikev1_main_refuse(struct ikev1_phase *phase, const struct ikev1_id *id, const char *why,
+                       const struct endpoint *remote, uint64_t now_us);
 bool ikev1_main_has_initial_contact(const struct ikev1_message *message);
 
 /* Both are proven: the phase, whose SA is set, becomes that SA's present one. */

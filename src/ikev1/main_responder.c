@@ -245,8 +245,9 @@ int ikev1_main_receive_5(struct ikev1_phase *phase, const struct ike_header *hea
     struct ikev1_keys keys;
     struct ikev1_id id, other = {0};
     struct ikev1_profile *profile = NULL;
-    char text[IKEV1_ID_TEXT_CAP];
+    const char *why = "it does not have the shared key, or another one";
     uint8_t digest[SHA256_LEN];
+    bool is_counted = false;
 
     if ((header->flags & ISAKMP_FLAG_ENCRYPTED) == 0)
         return ERR_STATE;
@@ -258,7 +259,12 @@ int ikev1_main_receive_5(struct ikev1_phase *phase, const struct ike_header *hea
         error = ikev1_main_derive(phase, config, &keys);
         if (error != ERR_OK || ikev1_message_open(&keys, iv, header, message, len, &opened) != 0)
             continue;
-        const int result = ikev1_main_check_proof(phase, &keys, config, &opened.message, &id);
+        if (!is_counted && !ikev1_main_may_check(phase, &opened.message, now_us)) {
+            error = ERR_LIMIT;
+            break;
+        }
+        is_counted = true;
+        const int result = ikev1_main_check_proof(phase, &keys, config, &opened.message, &id, &why);
         if (result == ERR_OK)
             profile = h->candidates[i];
         else if (result == ERR_REFUSED)
@@ -273,14 +279,7 @@ int ikev1_main_receive_5(struct ikev1_phase *phase, const struct ike_header *hea
     } else if (error == ERR_OK) {
         /* Whoever made it up cannot end the half-open one with it. */
         error = ERR_AUTH;
-        if (!h->is_bad_told && other.type != 0)
-            ikev1_event_refuse(phase->table, remote, now_us,
-                               "it has the right key, but is %.160s, which is nobody expected",
-                               ikev1_id_format(&other, text, sizeof(text)));
-        else if (!h->is_bad_told)
-            ikev1_event_refuse(phase->table, remote, now_us,
-                               "it does not have the shared key, or another one");
-        h->is_bad_told = true;
+        ikev1_main_refuse(phase, &other, why, remote, now_us);
     }
     crypto_wipe(&keys, sizeof(keys));
     crypto_wipe(&opened, sizeof(opened));

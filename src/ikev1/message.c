@@ -13,6 +13,8 @@ static struct ike_payload *slot(struct ikev1_message *m, uint8_t type)
         return &m->ke;
     case ISAKMP_PAYLOAD_HASH:
         return &m->hash;
+    case ISAKMP_PAYLOAD_SIGNATURE:
+        return &m->signature;
     case ISAKMP_PAYLOAD_NONCE:
         return &m->nonce;
     default:

@@ -11,7 +11,7 @@ struct ikev1_message {
     uint8_t first;
     const uint8_t *data; /* the payloads, without padding */
     size_t len;
-    struct ike_payload sa, ke, hash, nonce;
+    struct ike_payload sa, ke, hash, signature, nonce;
     struct ike_payload id[2];
     unsigned id_count;
 };

@@ -23,6 +23,7 @@
 #define IKEV1_REPEATS_MAX    8   /* answers to copies of one message */
 #define IKEV1_SA_BODY_MAX    2048
 #define IKEV1_NONCE_LEN      32
+#define IKEV1_PROOFS_MAX     4 /* signatures of one handshake that are looked at in a second */
 /* Nothing answers message 3 of Quick Mode. Where the peer can be asked whether it lives, its answer
  * says that it has come through that, too; else, and at the latest, it has the new child by then:
  */
@@ -62,6 +63,7 @@ struct ikev1_handshake {
     size_t sa_body_len;
     uint16_t notify; /* an error heard in the clear */
     bool is_bad_told;
+    struct bucket proofs; /* signatures to be looked at: they cost time */
 };
 
 enum ikev1_phase_state {
@@ -191,6 +193,7 @@ struct ikev1_table {
     struct ikev1_event_node *events, **events_end;
     uint32_t event_count, refusal_count;
     struct bucket replies, refusals;
+    uint64_t wall_s;
 };
 
 /* table.c */

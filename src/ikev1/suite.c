@@ -1,6 +1,7 @@
 /* SA payloads of both phases; see ikev1/suite.h. */
 #include "ikev1/suite.h"
 #include "base/deadline.h"
+#include "ikev1/signature.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -164,7 +165,7 @@ void ikev1_suite_offer_phase1(const struct ikev1_config *config, struct ike_buil
         isakmp_build_attribute(b, ISAKMP_P1_KEY_LENGTH, p->key_len * 8u);
         isakmp_build_attribute(b, ISAKMP_P1_HASH, hash_to(p->hash));
         isakmp_build_attribute(b, ISAKMP_P1_GROUP, p->group);
-        isakmp_build_attribute(b, ISAKMP_P1_AUTH, ISAKMP_AUTH_PSK);
+        isakmp_build_attribute(b, ISAKMP_P1_AUTH, ikev1_signature_method(config));
         isakmp_build_attribute(b, ISAKMP_P1_LIFE_TYPE, ISAKMP_LIFE_SECONDS);
         isakmp_build_attribute(b, ISAKMP_P1_LIFE, life_seconds(config, config->rekey_us));
         isakmp_build_transform_end(b, transform);
@@ -230,7 +231,7 @@ static const struct ikev1_proposal *fit_phase1(const struct ikev1_config *config
                                                const struct terms *terms)
 {
     if (terms->has_unknown || terms->cipher != ISAKMP_CIPHER_AES_CBC ||
-        terms->auth != ISAKMP_AUTH_PSK)
+        terms->auth != ikev1_signature_method(config))
         return NULL;
     for (size_t i = 0; i < IKEV1_PROPOSALS_MAX && config->proposals[i].key_len != 0; i++) {
         const struct ikev1_proposal *p = &config->proposals[i];

@@ -330,6 +330,11 @@ int ikev1_table_transmit(struct ikev1_table *table, struct writer *w, struct end
     return ERR_OK;
 }
 
+void ikev1_table_set_time(struct ikev1_table *table, uint64_t wall_s)
+{
+    table->wall_s = wall_s;
+}
+
 bool ikev1_is_message(const uint8_t *message, size_t len)
 {
     return len >= IKE_HEADER_LEN && message[17] >> 4 == ISAKMP_MAJOR_VERSION;

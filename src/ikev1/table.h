@@ -30,6 +30,9 @@ MUST_USE int ikev1_table_new(const struct ikev1_table_limits *limits,
 /* Frees all its SAs too. NULL is fine. */
 void ikev1_table_free(struct ikev1_table *table);
 
+/* Seconds since 1970, at the start and now and then: without it no certificate is good. */
+void ikev1_table_set_time(struct ikev1_table *table, uint64_t wall_s);
+
 /* Is it one of ours? By the version in the header alone. */
 bool ikev1_is_message(const uint8_t *message, size_t len);
 

@@ -58,7 +58,10 @@ static bool expire_phase(struct ikev1_phase *p, uint64_t now_us)
     if (p->state != IKEV1_PHASE_UP) {
         if (p->until_us <= now_us) {
             const uint16_t notify = p->handshake->notify;
-            ikev1_phase_fail(p, notify != 0 ? IKEV1_REASON_REFUSED_BY_PEER : IKEV1_REASON_TIMEOUT,
+            ikev1_phase_fail(p,
+                             p->handshake->is_bad_told ? IKEV1_REASON_NOT_AUTHENTIC
+                             : notify != 0             ? IKEV1_REASON_REFUSED_BY_PEER
+                                                       : IKEV1_REASON_TIMEOUT,
                              notify);
             return true;
         }

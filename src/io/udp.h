@@ -65,6 +65,11 @@ MUST_USE int udp_send_batch(struct udp *udp, struct packet *const *packets, unsi
 MUST_USE int udp_send(struct udp *udp, const struct endpoint *to, uint8_t tos, const void *data,
                       size_t len);
 
+/* One datagram that may be cut into fragments of IP on its way, for protocols that know no other
+ * way to send what is longer than a packet. As udp_send otherwise. */
+MUST_USE int udp_send_fragmented(struct udp *udp, const struct endpoint *to, const void *data,
+                                 size_t len);
+
 /* Sends a datagram that passes depth routers and is thrown away by the next IP hop, be it a router
  * or the destination itself, before that one's connection tracking believes in it: it carries an
  * IPv4 timestamp option that is full and whose overflow counter runs over there (RFC 791, 3.1). It

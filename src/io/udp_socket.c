@@ -180,3 +180,19 @@ int udp_path_mtu(const struct udp *udp, const struct endpoint *to, uint32_t *ret
     close(fd);
     return error;
 }
+
+/* Packets that other threads send by this socket meanwhile may be cut likewise: no harm. */
+int udp_send_fragmented(struct udp *udp, const struct endpoint *to, const void *data, size_t len)
+{
+    const bool is_ipv4 = to->address.family == ADDRESS_IPV4;
+    const int level = is_ipv4 ? IPPROTO_IP : IPPROTO_IPV6;
+    const int option = is_ipv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+    socklen_t value_len = sizeof(int);
+    int before;
+
+    if (getsockopt(udp->fd, level, option, &before, &value_len) < 0 ||
+        set(udp->fd, level, option, is_ipv4 ? IP_PMTUDISC_DONT : IPV6_PMTUDISC_DONT) < 0)
+        return ERR_IO;
+    const int error = udp_send(udp, to, 0, data, len);
+    return set(udp->fd, level, option, before) < 0 ? ERR_IO : error;
+}

@@ -213,6 +213,14 @@ void isakmp_build_nat_oa(struct ike_builder *b, enum isakmp_natt natt, const str
     writer_bytes(b->w, a->bytes, address_len(a));
 }
 
+void isakmp_build_cert(struct ike_builder *b, enum isakmp_payload_type type, uint8_t encoding,
+                       const void *data, size_t len)
+{
+    isakmp_build_payload(b, type);
+    writer_u8(b->w, encoding);
+    writer_bytes(b->w, data, len);
+}
+
 int isakmp_notify_parse(const uint8_t *body, size_t len, struct ike_notify *ret_notify)
 {
     struct ike_notify n;

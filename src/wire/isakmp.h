@@ -137,6 +137,12 @@ MUST_USE int isakmp_id_prefix(const struct isakmp_id *id, struct prefix *ret_pre
 void isakmp_build_id_prefix(struct ike_builder *b, const struct prefix *prefix, uint8_t protocol,
                             uint16_t port);
 
+/* CERT (RFC 2408, 3.9) and CERTREQ (3.10): a byte for the encoding (the numbers of enum
+ * ike_cert_encoding) before the certificate, or before the name of who is to have issued it; read
+ * by ike_cert_parse(). type: ISAKMP_PAYLOAD_CERT or ISAKMP_PAYLOAD_CERTREQ. */
+void isakmp_build_cert(struct ike_builder *b, enum isakmp_payload_type type, uint8_t encoding,
+                       const void *data, size_t len);
+
 /* NAT-OA (RFC 3947, 5.2): the layout of an ID with an address. */
 void isakmp_build_nat_oa(struct ike_builder *b, enum isakmp_natt natt, const struct address *a);
 

@@ -16,8 +16,33 @@ enum stage {
     STAGE_QUICK,        /* sealed and proven: a Quick Mode that begins */
     STAGE_QUICK_ANSWER, /* message 2 of one that was begun */
     STAGE_INFORMATIONAL,
+    STAGE_SIGNED_KEYS,   /* with signatures: payloads of message 3, */
+    STAGE_SIGNED_PROOF,  /* sealed ones of message 5, */
+    STAGE_SIGNED_ANSWER, /* and of message 6 */
     STAGE_COUNT,
 };
+
+#define NOW_S 1767225600u /* 2026: the certificates of the seeds are good */
+
+/* tests/pki/p256.key and ca.pem. */
+static const char key_pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                              "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg1Y7OUU6gHifFaFQH\n"
+                              "69itWqdDAinIAT/Av4kFi+PVJiKhRANCAARs4LvQjCVDiyjUXTAgeVBzDFIxANYL\n"
+                              "iE2X84UdSJ49xuhTMnb7uLkX+JZ8c/kAdSNFpuEgedFFEGq2jaKk4Asy\n"
+                              "-----END PRIVATE KEY-----\n";
+static const char ca_pem[] = "-----BEGIN CERTIFICATE-----\n"
+                             "MIIBYzCCAQmgAwIBAgIUNxUoefSdlCAfnOPoVm5iXz3KsFYwCgYIKoZIzj0EAwIw\n"
+                             "HzEQMA4GA1UECgwHRXhhbXBsZTELMAkGA1UEAwwCY2EwHhcNMjAwMTAxMDAwMDAw\n"
+                             "WhcNNDAwMTAxMDAwMDAwWjAfMRAwDgYDVQQKDAdFeGFtcGxlMQswCQYDVQQDDAJj\n"
+                             "YTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABF67oWWA9vx/5RSReST407661X0M\n"
+                             "l81AHmO0UsPEbHSHruP3q1CzJAByJC+KiEZGwIdZZR8GOumY4m52UrgjuRCjIzAh\n"
+                             "MA8GA1UdEwEB/wQFMAMBAf8wDgYDVR0PAQH/BAQDAgEGMAoGCCqGSM49BAMCA0gA\n"
+                             "MEUCIQDd+V7IFegsg+80WZNL34EFTDgsWW7hs6iMtVNhsggy9AIgB2tZ0p/E+7tQ\n"
+                             "AdCeicF++h/MfNfRGQFXKW4pLjEy88o=\n"
+                             "-----END CERTIFICATE-----\n";
+
+static struct signer *signer;
+static struct anchors *anchors;
 
 struct side {
     struct ikev1_table *table;
@@ -26,7 +51,24 @@ struct side {
     struct endpoint endpoint;
 };
 
-static void side_init(struct side *side, uint8_t last_byte)
+/* Both sign; the initiator expects a key, the responder a certificate. */
+static void sign(struct ikev1_config *config, uint8_t last_byte)
+{
+    if (signer == NULL) {
+        must(signer_from_pem(key_pem, sizeof(key_pem) - 1, &signer) == 0);
+        must(anchors_from_pem(ca_pem, sizeof(ca_pem) - 1, &anchors) == 0);
+    }
+    config->psk_len = 0;
+    config->signer = signer;
+    config->peer_id =
+        (struct ikev1_id){.type = ISAKMP_ID_FQDN, .len = 16, .bytes = "gate.example.net"};
+    if (last_byte == 1)
+        config->peer_key = signer_public(signer);
+    else
+        config->anchors = anchors;
+}
+
+static void side_init(struct side *side, uint8_t last_byte, bool is_signed)
 {
     struct ikev1_table_limits limits;
     struct ikev1_config config;
@@ -40,7 +82,10 @@ static void side_init(struct side *side, uint8_t last_byte)
     config.psk_len = 16;
     config.mode = last_byte == 1 ? CHILD_TUNNEL : config.mode;
     config.selectors.local.address.family = config.selectors.remote.address.family = ADDRESS_IPV4;
+    if (is_signed)
+        sign(&config, last_byte);
     must(ikev1_table_new(&limits, &side->table) == 0);
+    ikev1_table_set_time(side->table, NOW_S);
     must(ikev1_profile_new(&config, &side->profile) == 0);
 }
 
@@ -113,9 +158,11 @@ static void send_clear(struct side *from, struct side *to, const uint8_t *data, 
 static void send_sealed(struct side *from, struct side *to, enum stage stage, uint8_t variant,
                         const uint8_t *data, size_t len)
 {
-    struct ikev1_phase *phase = from->table->phases;
+    /* the one that is called has derived nothing yet when message 6 is due: the caller's keys */
+    const bool is_answer_6 = stage == STAGE_SIGNED_ANSWER;
+    struct ikev1_phase *phase = is_answer_6 ? to->table->phases : from->table->phases;
     const struct ikev1_quick *quick = to->table->phases->quicks;
-    const bool is_proof = stage == STAGE_PROOF;
+    const bool is_proof = stage == STAGE_PROOF || stage >= STAGE_SIGNED_KEYS;
     const bool is_answer = stage == STAGE_QUICK_ANSWER && quick != NULL;
     const uint32_t id = is_proof ? 0 : is_answer ? quick->message_id : 0x1000u + variant;
     uint8_t iv[CBC_BLOCK_LEN];
@@ -125,8 +172,8 @@ static void send_sealed(struct side *from, struct side *to, enum stage stage, ui
                                   phase->handshake->peer_public, phase->handshake->kex.public_len,
                                   iv) == 0
                   : ikev1_iv_exchange(phase->keys.hash, phase->iv, id, iv) == 0);
-    if (is_answer)
-        memcpy(iv, quick->iv, sizeof(iv));
+    if (is_answer || is_answer_6)
+        memcpy(iv, is_answer ? quick->iv : phase->iv, sizeof(iv));
     ikev1_draft_begin(&draft, phase,
                       is_proof                       ? ISAKMP_EXCHANGE_MAIN
                       : stage == STAGE_INFORMATIONAL ? ISAKMP_EXCHANGE_INFORMATIONAL
@@ -153,10 +200,11 @@ static void send_sealed(struct side *from, struct side *to, enum stage stage, ui
 
 static void run(enum stage stage, uint8_t variant, const uint8_t *data, size_t len)
 {
+    const bool is_signed = stage >= STAGE_SIGNED_KEYS;
     struct side a, b;
 
-    side_init(&a, 1);
-    side_init(&b, 2);
+    side_init(&a, 1, is_signed);
+    side_init(&b, 2, is_signed);
     if (stage == STAGE_STRANGER) {
         receive(&b, &a, data, len);
         goto done;
@@ -168,7 +216,7 @@ static void run(enum stage stage, uint8_t variant, const uint8_t *data, size_t l
         goto done;
     }
     carry(&b, &a);
-    if (stage == STAGE_CLEAR_3) {
+    if (stage == STAGE_CLEAR_3 || stage == STAGE_SIGNED_KEYS) {
         send_clear(&a, &b, data, len);
         goto done;
     }
@@ -178,7 +226,11 @@ static void run(enum stage stage, uint8_t variant, const uint8_t *data, size_t l
         goto done;
     }
     carry(&b, &a);
-    if (stage == STAGE_PROOF) {
+    if (stage == STAGE_SIGNED_ANSWER) {
+        send_sealed(&b, &a, stage, variant, data, len);
+        goto done;
+    }
+    if (stage == STAGE_PROOF || stage == STAGE_SIGNED_PROOF) {
         send_sealed(&a, &b, stage, variant, data, len);
         goto done;
     }

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Writes the seeds of the fuzzers of codecs (seeds/NAME/…), one file a case, from tests/vectors and from what stands here.
 Run it in this folder; seeds that are there already and not named here stay."""
+import base64
 import ipaddress
 import pathlib
 import struct
@@ -324,6 +325,17 @@ def make_ikev1():
     put("quick-pfs", 5, [phase_2_pfs, nonce, ke] + ends)
     put("quick-nat-oa", 5, [phase_2, nonce] + ends + [(21, bytes([1, 0, 0, 0, 10, 0, 0, 1]))] * 2)
     put("quick-answer", 6, [phase_2, nonce] + ends)
+    lines = (HERE.parent / "pki/p256.pem").read_text().split("-----")[2]
+    cert, stub = (6, b"\x04" + base64.b64decode(lines)), (6, b"\x04\x30\x03\x02\x01\x01")
+    name, sign = (5, bytes([2, 0, 0, 0]) + b"gate.example.net"), (9, bytes(range(1, 65)))
+    request = (7, b"\x04" + bytes.fromhex("300d310b300906035504030c024341"))
+    put("signed-keys", 8, [ke, nonce, request, (7, b"\x04"), nat_d, nat_d])
+    put("signed-proof", 9, [name, cert, sign])
+    put("signed-proof-chain", 9, [name] + [stub] * 6 + [request, sign])
+    put("signed-proof-short", 9, [name, (6, b""), (6, b"\x07"), (9, b"")])
+    put("signed-proof-key", 9, [name, sign])
+    put("signed-answer", 10, [name, sign])
+    put("signed-answer-cert", 10, [name, stub, stub, sign, (11, struct.pack(">IBBH", 1, 1, 16, 24578) + cookies)])
     put("delete-child", 7, [(12, struct.pack(">IBBH", 1, 3, 4, 1) + bytes(4))])
     put("delete-phase", 7, [(12, struct.pack(">IBBH", 1, 1, 16, 1) + cookies)])
     put("liveness", 7, [(11, struct.pack(">IBBH", 1, 1, 16, 36136) + cookies + bytes(4))])

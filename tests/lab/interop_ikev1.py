@@ -89,6 +89,9 @@ def rows(row, user, kernel, need_charon, need_guest):
     found += [row(user, f"IKEv1, {ours}", group(ours, theirs), need_charon) for ours, theirs in (
         ("aes256-cbc, sha512, modp3072", "aes256-sha512-modp3072"), ("aes128-cbc, sha256, modp2048", "aes128-sha256-modp2048"),
         ("aes256-cbc, sha384, ecp384", "aes256-sha384-ecp384"), ("aes128-cbc, sha256, ecp256", "aes128-sha256-ecp256"))]
+    found += [row(user, f"IKEv1, {what} {name}, {side(ours)}", basic(auth=auth, key_kind=kind, we_call=ours), need_charon)
+              for auth, what in (("cert", "certificate"), ("pubkey", "raw key"))
+              for name, kind in (("RSA", "rsa"), ("ECDSA P-256", "ecdsa"), ("ECDSA P-384", "ecdsa384")) for ours in (True, False)]
     found += [row(user, "IKEv1, both phases renewed by both, no loss", rekeyed, need_charon),
               row(user, "IKEv1, dead peer, found by us", dead, need_charon),
               row(user, "IKEv1, 3DES and SHA-1 are refused", old_ciphers, need_charon),

@@ -67,6 +67,7 @@ for name, key in keys.items():
     issue(name, key, "ca", ca, cn="gate")
 save_key("rsa1024", rsa.generate_private_key(65537, 1024))
 save_key("secp256k1", ec.generate_private_key(ec.SECP256K1()))
+save_key("p256-other", ec.generate_private_key(ec.SECP256R1()))
 
 key = keys["p256"]
 issue("behind-middle", key, "middle", middle)

@@ -95,6 +95,53 @@ static void test_every_form(void **state)
     (void)state;
 }
 
+/* What IKEv1 signs: digests as they are. */
+static void test_digests(void **state)
+{
+    uint8_t digest[HASH_LEN_MAX + 1], signature[SIGNER_SIGNATURE_MAX];
+    const struct signature_form named = {SIGNATURE_RSA_PKCS1, HASH_SHA256};
+
+    for (size_t i = 0; i < sizeof(digest); i++)
+        digest[i] = (uint8_t)(i + 1);
+    for (size_t i = 0; i < 5; i++) {
+        struct signer *signer = signer_of(i);
+        const struct verifier *key = signer_public(signer);
+        const bool is_rsa = verifier_kind(key) == KEY_RSA;
+        const enum signature_kind kind = is_rsa ? SIGNATURE_RSA_PKCS1 : SIGNATURE_ECDSA_RAW;
+        const int len = signer_sign_digest(signer, kind, digest, 32, signature);
+        if (verifier_kind(key) == KEY_ED25519) {
+            assert_int_equal(len, ERR_UNSUPPORTED);
+            signer_free(signer);
+            continue;
+        }
+        assert_in_range(len, 64, 256);
+        const size_t n = (size_t)len;
+        assert_int_equal(verifier_check_digest(key, kind, digest, 32, signature, n), ERR_OK);
+        assert_int_equal(verifier_check_digest(key, kind, digest, 33, signature, n),
+                         verifier_kind(key) == KEY_ECDSA_P256 ? ERR_OK
+                                                              : ERR_AUTH); /* cut to 256 bits */
+        assert_int_equal(verifier_check_digest(key, kind, digest + 1, 32, signature, n), ERR_AUTH);
+        /* neither a signature of that digest as data, nor of the data that has it */
+        assert_int_equal(verifier_check(key, &named, digest, 32, signature, n), ERR_AUTH);
+        for (size_t cut = 0; cut < n; cut += 7)
+            assert_int_equal(verifier_check_digest(key, kind, digest, 32, signature, cut),
+                             ERR_AUTH);
+        for (size_t bit = 0; bit < 8 * n; bit += 5) {
+            signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            assert_int_equal(verifier_check_digest(key, kind, digest, 32, signature, n), ERR_AUTH);
+            signature[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        /* SHA-1's are too short, and there is none longer than SHA-512's */
+        assert_int_equal(signer_sign_digest(signer, kind, digest, 20, signature), ERR_UNSUPPORTED);
+        assert_int_equal(signer_sign_digest(signer, kind, digest, 65, signature), ERR_UNSUPPORTED);
+        assert_int_equal(signer_sign_digest(signer, SIGNATURE_RSA_PSS, digest, 32, signature),
+                         ERR_UNSUPPORTED);
+        assert_int_equal(verifier_check_digest(key, SIGNATURE_RSA_PSS, digest, 32, signature, n),
+                         ERR_AUTH);
+        signer_free(signer);
+    }
+}
+
 /* What we name is what we read, and what others write (RFC 7427, A). */
 static void test_names(void **state)
 {
@@ -175,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_form),
+        cmocka_unit_test(test_digests),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_bad_keys),
     };

@@ -190,7 +190,9 @@ static void test_peer_mistakes(void **state)
         {PEER_PSK "ike-version = 3\n", "ike-version"},
         {PEER_PSK "local-id = b\nike-version = 1\nike = aes256-gcm\n", "aes256-cbc, aes128-cbc"},
         {PEER_PSK "local-id = b\nike-version = 1\nesp = chacha20-poly1305\n", "nothing that IKEv1"},
-        {"[peer a]\nauth = null\nlocal-id = b\nmode = transport\nike-version = 1\n", "only psk"},
+        {"[peer a]\nauth = null\nlocal-id = b\nmode = transport\nike-version = 1\n",
+         "psk, pubkey or cert"},
+        {PEER_PSK "local-id = b\nlocal-auth = pubkey\nike-version = 1\n", "psk is for both sides"},
         {"[peer a]\nauth = psk\npsk = 12345678\nlocal-id = b\nmode = beet\nlocal-ts = 10.0.0.1\n"
          "remote-ts = 10.0.0.2\nike-version = 1\n",
          "not beet"},

@@ -133,6 +133,7 @@ static bool deliver(struct net *net, const struct packet *p)
 
     if (n->table == NULL)
         return false;
+    ikev1_table_set_time(n->table, net->wall_s);
     (void)!ikev1_table_receive(n->table, &n->profile, n->takes ? 1 : 0, p->bytes, p->len,
                                &p->source, net->now_us);
     return true;
@@ -238,6 +239,7 @@ int net_inject(struct net *net, size_t to, const struct endpoint *source, const 
 {
     struct node *n = &net->nodes[to];
 
+    ikev1_table_set_time(n->table, net->wall_s);
     return ikev1_table_receive(n->table, &n->profile, n->takes ? 1 : 0, bytes, len, source,
                                net->now_us);
 }

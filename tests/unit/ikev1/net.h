@@ -51,6 +51,7 @@ struct packet {
 
 struct net {
     uint64_t now_us;
+    uint64_t wall_s; /* seconds since 1970, for certificates */
     struct node nodes[NET_NODES];
     struct packet *kept; /* the last NET_KEPT sent, lost ones included */
     size_t kept_count;

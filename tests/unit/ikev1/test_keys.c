@@ -46,6 +46,10 @@ static void check_case(const struct vector_case *c, enum hash_algorithm hash)
         hash,    32,         (const uint8_t *)psk, sizeof(psk) - 1, ni,
         nr,      sizeof(ni), sizeof(nr),           &secret,         COOKIE_I,
         COOKIE_R};
+    struct ikev1_material signed_material = material;
+    signed_material.is_signed = true;
+    assert_int_equal(ikev1_keys_derive(&signed_material, &keys), ERR_OK);
+    expect(c, "skeyid_signed", keys.skeyid);
     assert_int_equal(ikev1_keys_derive(&material, &keys), ERR_OK);
     expect(c, "skeyid", keys.skeyid);
     expect(c, "skeyid_d", keys.skeyid_d);
@@ -60,7 +64,8 @@ static void check_case(const struct vector_case *c, enum hash_algorithm hash)
                                 sa,
                                 sizeof(sa),
                                 (const uint8_t *)id_body,
-                                sizeof(id_body) - 1};
+                                sizeof(id_body) - 1,
+                                hash};
     assert_int_equal(ikev1_keys_prove(&keys, &proof, mac), ERR_OK);
     expect(c, "hash_i", mac);
     proof = (struct ikev1_proof){gr,
@@ -71,7 +76,8 @@ static void check_case(const struct vector_case *c, enum hash_algorithm hash)
                                  sa,
                                  sizeof(sa),
                                  (const uint8_t *)id_body,
-                                 sizeof(id_body) - 1};
+                                 sizeof(id_body) - 1,
+                                 hash};
     assert_int_equal(ikev1_keys_prove(&keys, &proof, mac), ERR_OK);
     expect(c, "hash_r", mac);
 
