@@ -3,6 +3,7 @@
 
 #include "host/datapath.h"
 #include "host/host.h"
+#include "host/plain_ikev1.h"
 #include "io/clock.h"
 #include "wire/sput.h"
 #include <stdlib.h>
@@ -17,7 +18,8 @@ struct ping {
     struct address peer;
     struct task task;
     bool is_waiting; /* a probe is under way */
-    bool is_by_ike;  /* a plain peer knows no probes */
+    /* A plain peer knows no probes. */
+    bool is_by_ike, is_by_ikev1;
     uint32_t number; /* its message number; 0 until the data path has sealed it */
     uint64_t sent_us;
     uint64_t timeout_us;
@@ -60,13 +62,14 @@ static void send_probe(struct ping *ping, uint64_t now_us)
     ping->number = 0;
     struct peer *peer = peer_find_by_address(ping->host, &ping->peer);
     struct tunnel_status status = {.has_commands = true};
+    ping->is_by_ikev1 = peer != NULL && peer->plain != NULL && plain_ikev1_ask(peer->plain, now_us);
     if (peer != NULL && peer->sa != NULL && peer->tunnel != NULL)
         tunnel_get_status(peer->tunnel, &status);
     ping->is_by_ike = !status.has_commands;
     if (ping->is_by_ike) {
         ike_sa_check_alive(peer->sa);
         host_pump_ike(ping->host, peer->sa, now_us);
-    } else {
+    } else if (!ping->is_by_ikev1) {
         (void)datapath_send_command(ping->host->datapath, &ping->peer, SPUT_PROBE);
     }
     task_set(&ping->host->tasks, &ping->task, now_us + ping->timeout_us);
@@ -102,7 +105,7 @@ int ping_start(struct control_client *client, struct peer *peer, int64_t count, 
 void ping_on_sent(struct host *host, const struct address *peer, uint32_t number)
 {
     for (struct ping *ping = host->pings; ping != NULL; ping = ping->next) {
-        if (ping->is_waiting && !ping->is_by_ike && ping->number == 0 &&
+        if (ping->is_waiting && !ping->is_by_ike && !ping->is_by_ikev1 && ping->number == 0 &&
             address_is_equal(&ping->peer, peer)) {
             ping->number = number;
             return;
@@ -127,11 +130,24 @@ static void take_reply(struct ping *ping, const struct peer *peer, uint64_t now_
 void ping_on_reply(struct host *host, const struct address *peer, uint32_t number, uint64_t now_us)
 {
     for (struct ping *ping = host->pings; ping != NULL; ping = ping->next) {
-        if (!ping->is_waiting || ping->is_by_ike || ping->number != number ||
+        if (!ping->is_waiting || ping->is_by_ike || ping->is_by_ikev1 || ping->number != number ||
             !address_is_equal(&ping->peer, peer))
             continue;
         take_reply(ping, peer_find_by_address(host, peer), now_us);
         return;
+    }
+}
+
+void ping_on_ikev1(struct host *host, uint64_t now_us)
+{
+    struct ping *next;
+    for (struct ping *ping = host->pings; ping != NULL; ping = next) {
+        const struct peer *peer =
+            ping->is_waiting && ping->is_by_ikev1 ? peer_find_by_address(host, &ping->peer) : NULL;
+        next = ping->next;
+        if (peer != NULL && peer->plain != NULL && peer->tunnel != NULL &&
+            !plain_ikev1_is_asking(peer->plain))
+            take_reply(ping, peer, now_us);
     }
 }
 

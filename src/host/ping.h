@@ -15,6 +15,8 @@ MUST_USE int ping_start(struct control_client *client, struct peer *peer, int64_
 void ping_on_sent(struct host *host, const struct address *peer, uint32_t number);
 /* An authentic reply to the probe of that number. */
 void ping_on_reply(struct host *host, const struct address *peer, uint32_t number, uint64_t now_us);
+/* Somebody has been heard by IKEv1: is it an answer? */
+void ping_on_ikev1(struct host *host, uint64_t now_us);
 /* The peer has been heard on this IKE SA. */
 void ping_on_ike(struct host *host, const struct ike_sa *sa, uint64_t now_us);
 

@@ -217,7 +217,9 @@ static int parse_remote_ts(const char *value, void *target, const struct config_
 static int parse_esp(const char *value, void *target, const struct config_key *key)
 {
     enum suite suites[SUITE_COUNT];
-    return plain_terms_esp(value, suites) == ERR_OK ? parse_text(value, target, key) : ERR_INVALID;
+    enum kex_group pfs;
+    return plain_terms_esp(value, suites, &pfs) == ERR_OK ? parse_text(value, target, key)
+                                                          : ERR_INVALID;
 }
 
 static int parse_ike(const char *value, void *target, const struct config_key *key)
@@ -252,7 +254,8 @@ static const struct config_key ROWS[] = {
     {"peer", "local-ts", parse_local_ts, 0, 0, ONE_ADDRESS, 0},
     {"peer", "remote-ts", parse_remote_ts, 0, 0,
      ONE_ADDRESS ", or in mode tunnel a network of 8 to 30 bits, such as 192.0.2.0/24", 0},
-    {"peer", "esp", parse_esp, AT(esp), 0, "a list of " PLAIN_ESP_WORDS, 0},
+    {"peer", "esp", parse_esp, AT(esp), 0,
+     "a list of " PLAIN_ESP_WORDS ", and perhaps a group, as in ike", 0},
     {"peer", "ike", parse_ike, AT(ike), 0, "a list of " PLAIN_IKE_WORDS, 0},
     {"peer", "ike-version", parse_version, 0, 0, "1 or 2", 0},
     {"peer", "start", parse_start, 0, 0, "on-demand, always or never", 0},

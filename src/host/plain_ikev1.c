@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "crypto/memory.h"
 #include "host/path_probe.h"
+#include "host/ping.h"
 #include "io/clock.h"
 #include "io/route.h"
 #include <stdlib.h>
@@ -136,6 +137,20 @@ void plain_ikev1_watch(struct plain_peer *plain, const struct tunnel_status *sta
         ikev1_sa_heard(sa, status->received_us);
     if (is_rekey_due && ikev1_sa_rekey_child(sa, now_us) == ERR_OK)
         pump(plain->host->ikev1, now_us);
+}
+
+bool plain_ikev1_ask(struct plain_peer *plain, uint64_t now_us)
+{
+    if (plain->ikev1.sa == NULL)
+        return false;
+    ikev1_sa_check_alive(plain->ikev1.sa, now_us);
+    pump(plain->host->ikev1, now_us);
+    return plain_ikev1_is_asking(plain);
+}
+
+bool plain_ikev1_is_asking(const struct plain_peer *plain)
+{
+    return plain->ikev1.sa != NULL && ikev1_sa_is_asking(plain->ikev1.sa);
 }
 
 /* ---- what the engine reports ---- */
@@ -415,5 +430,6 @@ bool plain_ikev1_take(struct host *host, const uint8_t *message, size_t len,
     if (error != ERR_OK && error != ERR_AGAIN)
         host->stray_ike_count++;
     pump(all, now_us);
+    ping_on_ikev1(host, now_us);
     return true;
 }

@@ -49,6 +49,9 @@ void plain_ikev1_end(struct plain_peer *plain, uint64_t now_us);
 void plain_ikev1_done(struct plain_peer *plain);
 /* Where its tunnel goes to; only while it has an SA. */
 const struct endpoint *plain_ikev1_remote(const struct plain_peer *plain);
+/* Asks the peer whether it lives (RFC 3706). False: there is no SA, or it cannot be asked. */
+bool plain_ikev1_ask(struct plain_peer *plain, uint64_t now_us);
+bool plain_ikev1_is_asking(const struct plain_peer *plain);
 /* A look now and then at what the tunnel has seen. */
 void plain_ikev1_watch(struct plain_peer *plain, const struct tunnel_status *status,
                        bool is_rekey_due, uint64_t now_us);

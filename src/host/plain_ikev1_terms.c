@@ -11,14 +11,28 @@
 #define DPD_US        (30 * SECOND_US)
 #define RETRANSMIT_US (500 * MS_US)
 
+/* Old peers may know no better one. */
+static void add_old_group(struct ike_config *terms)
+{
+    size_t count = 0;
+    while (count + 1 < KEX_GROUP_COUNT && terms->groups[count] != KEX_NONE)
+        count++;
+    if (terms->groups[count] == KEX_NONE)
+        terms->groups[count] = KEX_MODP2048;
+}
+
 /* Every cipher, hash and group that the list has, as far as there is room. */
 static int read_ike(const char *text, struct ikev1_config *config)
 {
     struct ike_config terms;
     size_t count = 0;
     ike_config_init(&terms, NULL);
+    if (text[0] == '\0')
+        return ERR_OK; /* the engine's own, in fewer combinations */
     if (plain_terms_ike(text, &terms) != ERR_OK)
         return ERR_INVALID;
+    if (!plain_terms_has_group(text))
+        add_old_group(&terms);
     memset(config->proposals, 0, sizeof(config->proposals));
     for (size_t g = 0; g < KEX_GROUP_COUNT && terms.groups[g] != KEX_NONE; g++)
         for (size_t c = 0; c < IKE_CIPHER_COUNT && terms.ciphers[c] != IKE_CIPHER_NONE; c++)
@@ -37,7 +51,7 @@ static int read_esp(const char *text, struct ikev1_config *config)
 {
     enum suite suites[SUITE_COUNT] = {SUITE_NONE};
     size_t count = 0;
-    if (plain_terms_esp(text, suites) != ERR_OK)
+    if (plain_terms_esp(text, suites, &config->pfs) != ERR_OK)
         return ERR_INVALID;
     memset(config->suites, 0, sizeof(config->suites));
     for (size_t i = 0; i < SUITE_COUNT && suites[i] != SUITE_NONE; i++)

@@ -236,12 +236,13 @@ static int common_terms(const struct plain_peer *plain, struct ike_config *ret_c
 {
     const struct plain_config *config = &plain->config;
     const struct host *host = plain->host;
+    enum kex_group pfs = KEX_NONE;
     ike_config_init(ret_config, NULL);
     int error = plain_terms_ike(config->ike, ret_config);
     if (error == ERR_OK)
-        error = plain_terms_esp(config->esp, ret_config->suites);
+        error = plain_terms_esp(config->esp, ret_config->suites, &pfs);
     ret_config->is_initial_contact = plain->peer == NULL || plain->peer->sa == NULL;
-    ret_config->is_pfs_optional = true;
+    ret_config->is_pfs_optional = pfs == KEX_NONE;
     ret_config->fragment_len = IKE_FRAGMENT_LEN;
     ret_config->forces_encapsulation = true;
     ret_config->nat_port = NAT_PORT;

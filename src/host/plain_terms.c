@@ -24,44 +24,7 @@ static int each_word(const char *text, int (*take)(const char *word, void *conte
     return ERR_OK;
 }
 
-/* ---- ESP ---- */
-
-static int take_esp(const char *word, void *context)
-{
-    enum suite *suites = context, suite;
-    char name[WORD_CAP];
-    size_t count = 0;
-    if (strlen(word) + 5 > sizeof(name))
-        return ERR_INVALID;
-    strcpy(name, "esp-");
-    strcat(name, word);
-    if (suite_parse(name, &suite) != ERR_OK || suite_iv_len(suite) == 0)
-        return ERR_INVALID; /* implicit IVs are for Detec hosts: nobody else knows them */
-    for (; suites[count] != SUITE_NONE; count++) {
-        if (suites[count] == suite)
-            return ERR_INVALID;
-    }
-    suites[count] = suite;
-    return ERR_OK;
-}
-
-int plain_terms_esp(const char *text, enum suite ret_suites[SUITE_COUNT])
-{
-    enum suite suites[SUITE_COUNT + 1] = {SUITE_NONE};
-    int error = each_word(text[0] != '\0' ? text : PLAIN_ESP_WORDS, take_esp, suites);
-    if (error != ERR_OK || suites[0] == SUITE_NONE)
-        return ERR_INVALID;
-    memcpy(ret_suites, suites, SUITE_COUNT * sizeof(suites[0]));
-    return ERR_OK;
-}
-
-/* ---- IKE ---- */
-
-struct ike_terms {
-    enum ike_cipher ciphers[IKE_CIPHER_COUNT + 1];
-    enum hash_algorithm hashes[IKE_HASH_COUNT + 1];
-    enum kex_group groups[KEX_GROUP_COUNT + 1];
-};
+/* ---- words of IKE ---- */
 
 struct term {
     const char *word;
@@ -84,6 +47,71 @@ static const struct term TERMS[] = {
     {.word = "ecp384", .group = KEX_ECP384},
     {.word = "modp3072", .group = KEX_MODP3072},
     {.word = "modp2048", .group = KEX_MODP2048},
+};
+
+static enum kex_group find_group(const char *word)
+{
+    for (size_t i = 0; i < sizeof(TERMS) / sizeof(TERMS[0]); i++)
+        if (strcmp(TERMS[i].word, word) == 0)
+            return TERMS[i].group;
+    return KEX_NONE;
+}
+
+/* ---- ESP ---- */
+
+struct esp_terms {
+    enum suite suites[SUITE_COUNT + 1];
+    enum kex_group pfs;
+};
+
+static int take_esp(const char *word, void *context)
+{
+    struct esp_terms *terms = context;
+    enum suite *suites = terms->suites, suite;
+    const enum kex_group group = find_group(word);
+    char name[WORD_CAP];
+    size_t count = 0;
+    if (group != KEX_NONE && terms->pfs != KEX_NONE)
+        return ERR_INVALID;
+    if (group != KEX_NONE) {
+        terms->pfs = group;
+        return ERR_OK;
+    }
+    if (strlen(word) + 5 > sizeof(name))
+        return ERR_INVALID;
+    strcpy(name, "esp-");
+    strcat(name, word);
+    if (suite_parse(name, &suite) != ERR_OK || suite_iv_len(suite) == 0)
+        return ERR_INVALID; /* implicit IVs are for Detec hosts: nobody else knows them */
+    for (; suites[count] != SUITE_NONE; count++) {
+        if (suites[count] == suite)
+            return ERR_INVALID;
+    }
+    suites[count] = suite;
+    return ERR_OK;
+}
+
+int plain_terms_esp(const char *text, enum suite ret_suites[SUITE_COUNT], enum kex_group *ret_pfs)
+{
+    struct esp_terms terms = {.pfs = KEX_NONE}, usual = {.pfs = KEX_NONE};
+    int error = each_word(text, take_esp, &terms);
+    if (error == ERR_OK)
+        error = each_word(PLAIN_ESP_WORDS, take_esp, &usual);
+    /* A group alone is for all suites; but a list of nothing at all is a mistake. */
+    const bool has_suites = terms.suites[0] != SUITE_NONE;
+    if (error != ERR_OK || (text[0] != '\0' && !has_suites && terms.pfs == KEX_NONE))
+        return ERR_INVALID;
+    memcpy(ret_suites, has_suites ? terms.suites : usual.suites, SUITE_COUNT * sizeof(*ret_suites));
+    *ret_pfs = terms.pfs;
+    return ERR_OK;
+}
+
+/* ---- IKE ---- */
+
+struct ike_terms {
+    enum ike_cipher ciphers[IKE_CIPHER_COUNT + 1];
+    enum hash_algorithm hashes[IKE_HASH_COUNT + 1];
+    enum kex_group groups[KEX_GROUP_COUNT + 1];
 };
 
 /* Appends to a list that 0 ends; ERR_INVALID: it is there. */
@@ -113,6 +141,19 @@ static int take_ike(const char *word, void *context)
         return ERR_OK;
     }
     return ERR_INVALID;
+}
+
+static int seek_group(const char *word, void *context)
+{
+    bool *has_group = context;
+    *has_group = *has_group || find_group(word) != KEX_NONE;
+    return ERR_OK;
+}
+
+bool plain_terms_has_group(const char *text)
+{
+    bool has_group = false;
+    return each_word(text, seek_group, &has_group) == ERR_OK && has_group;
 }
 
 int plain_terms_ike(const char *text, struct ike_config *config)

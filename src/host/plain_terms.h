@@ -12,9 +12,13 @@
     "aes256-gcm, aes128-gcm, chacha20-poly1305, aes256-cbc, aes128-cbc, sha256, sha384, sha512, "  \
     "x25519, ecp256, ecp384, modp3072, modp2048"
 
-/* A list of PLAIN_ESP_WORDS, most wanted first; "": all but the last few. ERR_INVALID: an unknown
- * word, one twice, or none. */
-MUST_USE int plain_terms_esp(const char *text, enum suite ret_suites[SUITE_COUNT]);
+/* A list of PLAIN_ESP_WORDS, most wanted first; none of them: all. One of the groups of
+ * PLAIN_IKE_WORDS may be among them: children then have a key exchange of their own; else *ret_pfs
+ * is KEX_NONE. ERR_INVALID: an unknown word, one twice, or a list of none. */
+MUST_USE int plain_terms_esp(const char *text, enum suite ret_suites[SUITE_COUNT],
+                             enum kex_group *ret_pfs);
+/* Does a list of PLAIN_IKE_WORDS name a group? */
+bool plain_terms_has_group(const char *text);
 /* A list of PLAIN_IKE_WORDS into config: ciphers, hashes (of the PRF, and of integrity with CBC)
  * and groups, each kind most wanted first; kinds not named get what "" gives all of them. */
 MUST_USE int plain_terms_ike(const char *text, struct ike_config *config);

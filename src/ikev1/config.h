@@ -13,7 +13,7 @@
 
 #define IKEV1_ID_CAP        256
 #define IKEV1_PSK_CAP       256
-#define IKEV1_PROPOSALS_MAX 16
+#define IKEV1_PROPOSALS_MAX 32
 #define IKEV1_SUITES_MAX    8
 
 /* An identity as ID payloads have it. */
@@ -69,7 +69,9 @@ struct ikev1_config {
     /* In order of preference. */
     struct ikev1_proposal proposals[IKEV1_PROPOSALS_MAX];
     enum suite suites[IKEV1_SUITES_MAX]; /* ESP ones; SUITE_NONE ends them */
-    enum kex_group pfs; /* for Quick Mode; KEX_NONE: none, but a peer that wants one has it */
+    /* For Quick Mode: offered; a peer may choose another. KEX_NONE: none, unless the peer wants
+     * one. */
+    enum kex_group pfs;
 
     enum child_mode mode;             /* CHILD_TRANSPORT or CHILD_TUNNEL */
     struct ikev1_selectors selectors; /* tunnel form: the child's. As responder, any part of it */

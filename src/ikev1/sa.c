@@ -85,6 +85,11 @@ void ikev1_sa_check_alive(struct ikev1_sa *sa, uint64_t now_us)
     ikev1_ask(sa, &sa->remote, sa->dpd_sequence);
 }
 
+bool ikev1_sa_is_asking(const struct ikev1_sa *sa)
+{
+    return sa->is_asking;
+}
+
 void ikev1_sa_heard(struct ikev1_sa *sa, uint64_t now_us)
 {
     if (sa->state == IKEV1_STATE_ESTABLISHED)

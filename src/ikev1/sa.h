@@ -37,6 +37,8 @@ void ikev1_sa_close_children(struct ikev1_sa *sa, uint64_t now_us);
 /* Asks now whether the peer lives (RFC 3706), where it can be asked. Silence ends in CLOSED, reason
  * TIMEOUT. */
 void ikev1_sa_check_alive(struct ikev1_sa *sa, uint64_t now_us);
+/* Is an answer to that awaited? */
+bool ikev1_sa_is_asking(const struct ikev1_sa *sa);
 /* Something authentic came from the peer by other means, say ESP: it lives. */
 void ikev1_sa_heard(struct ikev1_sa *sa, uint64_t now_us);
 

@@ -251,8 +251,8 @@ static bool mode_fits(enum child_mode mode, uint32_t value)
 static enum suite fit_phase2(const struct ikev1_config *config, const struct terms *terms,
                              bool is_answer)
 {
-    const bool group_fits = terms->group == (uint32_t)config->pfs ||
-                            (!is_answer && config->pfs == KEX_NONE && kex_is_known(terms->group));
+    const bool group_fits =
+        terms->group == (uint32_t)config->pfs || (!is_answer && kex_is_known(terms->group));
 
     if (terms->has_unknown || !mode_fits(config->mode, terms->mode) || !group_fits)
         return SUITE_NONE;

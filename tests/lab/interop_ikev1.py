@@ -32,6 +32,23 @@ def group(ours, theirs):
     return run
 
 
+def pfs(we_call):
+    """Each child with a key exchange of its own, group 14; by default the same for phase 1."""
+    def run(lab):
+        both = pair(lab, we_call=we_call, esp=("aes256-gcm, modp2048", "aes256gcm16-modp2048"),
+                    theirs={"proposals": "aes256-sha256-modp2048"}, child={"rekey_time": "3s", "rand_time": "0s"})
+        both.call()
+        before = both.ours.peer(interop.PEER)["spi_in"]
+        if "MODP_2048" not in both.peer.sas().split("c: ")[1]:
+            raise LabError(f"no group in the child:\n{both.peer.sas()}")
+        wait_until(lambda: both.ours.peer(interop.PEER)["spi_in"] != before, 10, "another child")
+        both.check_data()
+        done = both.ours.detec(["ping", "theirs"], check=False)
+        if done.returncode:
+            raise LabError(f"detec ping: {done.stdout}{done.stderr}")
+    return run
+
+
 def rekeyed(lab):
     """Both phases, by both sides, under a flood of echo requests."""
     both = pair(lab, ours={"rekey": "3s"},
@@ -92,6 +109,7 @@ def rows(row, user, kernel, need_charon, need_guest):
     found += [row(user, f"IKEv1, {what} {name}, {side(ours)}", basic(auth=auth, key_kind=kind, we_call=ours), need_charon)
               for auth, what in (("cert", "certificate"), ("pubkey", "raw key"))
               for name, kind in (("RSA", "rsa"), ("ECDSA P-256", "ecdsa"), ("ECDSA P-384", "ecdsa384")) for ours in (True, False)]
+    found += [row(user, f"IKEv1, PFS, {side(ours)}", pfs(ours), need_charon) for ours in (True, False)]
     found += [row(user, "IKEv1, both phases renewed by both, no loss", rekeyed, need_charon),
               row(user, "IKEv1, dead peer, found by us", dead, need_charon),
               row(user, "IKEv1, 3DES and SHA-1 are refused", old_ciphers, need_charon),

@@ -30,6 +30,15 @@ def test_the_first_packet_calls_an_old_gateway(lab):
     both.hang_up()
 
 
+def test_an_old_gateway_with_a_certificate_calls(lab):
+    """RSA; its child has a key exchange of its own, as we demand it; `detec ping` asks by IKEv1."""
+    both = interop_ikev1.pair(lab, we_call=False, auth="cert", key_kind="rsa", esp=("modp2048", "aes256gcm16-modp2048"))
+    both.call()
+    assert "MODP_2048" in both.peer.sas()
+    assert both.ping_there() == 3 and both.ping_here() == 3
+    assert both.ours.detec(["ping", "theirs"]).returncode == 0
+
+
 def test_an_old_gateway_calls(lab):
     """Only if it has what is taken here: 3DES and SHA-1 are refused in words."""
     interop_ikev1.old_ciphers(lab)

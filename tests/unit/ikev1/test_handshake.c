@@ -448,6 +448,16 @@ static void test_child_refused(void **state)
     net_call(&net, 0, 1);
     assert_int_equal(net.nodes[0].wish_failed, 1);
     net_done(&net);
+
+    /* who is called takes another good group than its own; a child without is none for it */
+    net_init(&net);
+    net.nodes[0].config.pfs = KEX_MODP2048;
+    net.nodes[1].config.pfs = KEX_ECP256;
+    net_open(&net, 0);
+    net_open(&net, 1);
+    net_call(&net, 0, 1);
+    net_assert_joined(&net, 0, 1);
+    net_done(&net);
 }
 
 /* A quarter of all messages is lost: it comes up all the same, once. */
