@@ -31,6 +31,15 @@ struct prefix {
     uint8_t bits;
 };
 
+/* The number that says: no datagrams, but a TCP connection with that peer, whoever has made it
+ * (RFC 9329; host/streams.h). `port` is the peer's end of it. */
+#define ENDPOINT_SOCKET_STREAM 65533
+
+static inline bool endpoint_is_stream(const struct endpoint *e)
+{
+    return e->socket == ENDPOINT_SOCKET_STREAM;
+}
+
 #define ADDRESS_TEXT_CAP  46 /* INET6_ADDRSTRLEN */
 #define ENDPOINT_TEXT_CAP 56 /* "[address]:port" */
 #define PREFIX_TEXT_CAP   50

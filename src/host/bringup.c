@@ -14,6 +14,7 @@
 #include "host/portmap.h"
 #include "host/resolver.h"
 #include "host/session.h"
+#include "host/streams.h"
 #include "host/threads.h"
 #include "io/clock.h"
 #include "io/control_socket.h"
@@ -252,6 +253,7 @@ static void on_stop_task(struct task *task, uint64_t now_us)
     peers_free(host);
     nat_free(host);
     sockets_close(host);
+    streams_close(host);
     sessions_free(host);
     portmap_close(host->portmap);
     task_queue_close(&host->tasks);
@@ -413,6 +415,7 @@ static void take_down(struct host *host)
     export_close(host);
     engines_close(host);
     plain_free(host);
+    streams_free(host);
     tun_close(&host->tun);
     if (host->policy != NULL)
         policy_close(host->policy);

@@ -354,6 +354,39 @@ int carrier_open(struct host *host, const struct carrier_target *target,
     return ERR_OK;
 }
 
+int carrier_accept(struct host *host, uv_stream_t *server, const struct carrier_handler *handler,
+                   void *context, struct carrier **ret_carrier, struct endpoint *ret_remote)
+{
+    struct sockaddr_storage name;
+    struct endpoint remote;
+    int len = sizeof(name);
+    struct carrier *carrier = calloc(1, sizeof(*carrier));
+    if (carrier == NULL || uv_tcp_init(&host->loop, &carrier->tcp) != 0) {
+        free(carrier);
+        return ERR_NOMEM;
+    }
+    host->stream_count++;
+    carrier->host = host;
+    carrier->tcp.data = carrier->shutdown.data = carrier;
+    ike_stream_init(&carrier->parser, true, FRAME_CAP);
+    if (uv_accept(server, (uv_stream_t *)&carrier->tcp) != 0 ||
+        uv_tcp_getpeername(&carrier->tcp, (struct sockaddr *)&name, &len) != 0 ||
+        endpoint_from_sockaddr((struct sockaddr *)&name, &remote) != ERR_OK ||
+        uv_read_start((uv_stream_t *)&carrier->tcp, on_alloc, on_read) != 0) {
+        close_handle(carrier);
+        return ERR_IO;
+    }
+    carrier->state = CARRIER_READY;
+    carrier->is_connected = true;
+    carrier->target.connect = remote;
+    carrier->handler = handler;
+    carrier->context = context;
+    set_options(carrier);
+    *ret_carrier = carrier;
+    *ret_remote = remote;
+    return ERR_OK;
+}
+
 void carrier_set_handler(struct carrier *carrier, const struct carrier_handler *handler,
                          void *context)
 {

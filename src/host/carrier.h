@@ -1,6 +1,6 @@
-/* One connection to a connector that carries frames (RFC 9329): TCP, straight or through an HTTP
- * proxy, and TLS around the frames where it is wanted. Which way to try is dial.h's matter, what
- * the frames mean session.h's. */
+/* One connection to a connector, or with a plain peer (host/streams.h), that carries frames (RFC
+ * 9329): TCP, straight or through an HTTP proxy, and TLS around the frames where it is wanted.
+ * Which way to try is dial.h's matter, what the frames mean session.h's. */
 #ifndef HOST_CARRIER_H
 #define HOST_CARRIER_H
 
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <uv.h>
 
 struct carrier;
 struct host;
@@ -36,6 +37,11 @@ struct carrier_handler {
 MUST_USE int carrier_open(struct host *host, const struct carrier_target *target,
                           const struct carrier_handler *handler, void *context,
                           struct carrier **ret_carrier);
+/* Takes the connection that waits at a listening handle: ready at once, and the other side begins
+ * with the prefix. */
+MUST_USE int carrier_accept(struct host *host, uv_stream_t *server,
+                            const struct carrier_handler *handler, void *context,
+                            struct carrier **ret_carrier, struct endpoint *ret_remote);
 /* Another owner. */
 void carrier_set_handler(struct carrier *carrier, const struct carrier_handler *handler,
                          void *context);

@@ -294,6 +294,8 @@ static const struct config_key KEYS[] = {
     {"host", "ike-port", config_parse_port, AT(ike_port), 0, "a UDP port from 1 to 65535", 0},
     {"host", "ike-nat-port", config_parse_port, AT(ike_nat_port), 0, "a UDP port from 1 to 65535",
      0},
+    {"host", "ike-tcp-port", config_parse_port, AT(ike_tcp_port), 0, "a TCP port from 1 to 65535",
+     0},
     {"trust", "accept", parse_accept, 0, 0, "pinned, dnssec or connector", 0},
     {"trust", "pin", parse_pin, 0, 0, "a host name and its public key in base64", 1},
     {"trust", "connector-key", parse_trust_connector_key, 0, 0,
@@ -315,6 +317,7 @@ static void set_defaults(struct host_config *config)
     config->port = 32589;
     config->ike_port = 500;
     config->ike_nat_port = 4500;
+    config->ike_tcp_port = 4500;
     config->pool.address = address_from_ipv4(0);
     config->pool.bits = 8;
     config->dns = DNS_MODE_CAPTURE;

@@ -77,7 +77,7 @@ struct host_config {
     char allow[HOST_RULES_MAX][HOST_RULE_CAP]; /* rules as written (names/allow.h) */
     uint32_t allow_count;
 
-    uint16_t ike_port, ike_nat_port; /* for plain IPsec peers */
+    uint16_t ike_port, ike_nat_port, ike_tcp_port; /* for plain IPsec peers */
     struct plain_configs plain;
 };
 

@@ -160,7 +160,7 @@ void datapath_report_wake(struct datapath *dp, struct tunnel *tunnel)
 
 void datapath_queue(struct datapath *dp, struct packet *packet)
 {
-    if (packet->peer.address.family == ADDRESS_RELAY) {
+    if (packet->peer.address.family == ADDRESS_RELAY || endpoint_is_stream(&packet->peer)) {
         sput_batch_seal(dp->tags, &packet, 1);
         if (packet->len > 0)
             hand_to_relay(dp, packet);

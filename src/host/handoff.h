@@ -23,7 +23,8 @@ enum handoff_kind {
     HANDOFF_WAKE,       /* to control: what tunnel_set_wake() asked for, of the tunnel of `peer` */
     HANDOFF_ELSEWHERE,  /* to control: authentic data of the tunnel of `peer` has come from `from`,
                            which is not its path */
-    HANDOFF_RELAY,      /* to control: sealed datagram to send on the relay channel `from` */
+    HANDOFF_RELAY,      /* to control: sealed datagram to send on the relay channel, or TCP
+                           connection, `from` */
     HANDOFF_PACKET,     /* to data: local IP packet to send now */
     HANDOFF_DATAGRAM,   /* to data: datagram from `from`, to be opened once more */
     HANDOFF_COMMAND,    /* to data: seal a command towards `peer` (its peer address) */

@@ -13,6 +13,7 @@
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/session.h"
+#include "host/streams.h"
 #include "host/wake.h"
 #include "io/clock.h"
 #include "io/udp.h"
@@ -43,6 +44,8 @@ void host_send(struct host *host, const struct endpoint *to, const void *data, s
 {
     if (relay_is_endpoint(to))
         relay_send(host, to, data, len);
+    else if (endpoint_is_stream(to))
+        streams_send(host, to, data, len);
     else
         send_datagram(host, to, data, len, false);
 }
@@ -53,6 +56,10 @@ void host_send_ike(struct host *host, const struct endpoint *to, const void *mes
     const size_t marker_len = to->socket == HOST_SOCKET_IKE ? 0 : DEMUX_MARKER_LEN;
     if (ike_is_carried(to))
         return; /* there is no path yet: calls carry what is to be said */
+    if (endpoint_is_stream(to)) {
+        streams_send_ike(host, to, message, len);
+        return;
+    }
     memcpy(datagram + marker_len, message, len);
     if (to->socket >= HOST_SOCKET_FIXED && len > IKE_FRAGMENT_LEN)
         /* A plain peer that knows no fragments of IKE's own; IKEv1 has none. */
@@ -178,7 +185,7 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
         return;
     }
     struct ike_profile *profile = call_responder_profile(host, from, &peer);
-    if (profile == NULL)
+    if (profile == NULL && !endpoint_is_stream(from))
         profile = met_responder_profile(host, message, len, from, now_us, &peer);
     if (profile == NULL)
         profile = plain_responder(host, from);
@@ -306,7 +313,7 @@ static void take_slot(struct host *host, const struct handoff_slot *slot, uint64
         }
         break;
     case HANDOFF_RELAY:
-        relay_send(host, &slot->from, slot->data, slot->len);
+        host_send(host, &slot->from, slot->data, slot->len);
         break;
     case HANDOFF_PACKET:
     case HANDOFF_DATAGRAM:

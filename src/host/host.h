@@ -60,6 +60,7 @@ struct policy;
 struct portmap;
 struct resolver;
 struct session;
+struct streams;
 
 /* A caller that was refused; for `detec status`. */
 struct refused_caller {
@@ -137,6 +138,7 @@ struct host {
     struct punch_table *punches;
     struct task punch_task;
     struct plain *plain;      /* plain IPsec peers; NULL: none */
+    struct streams *streams;  /* TCP with those; NULL: none */
     struct ikev1_host *ikev1; /* those with ike-version = 1; NULL: none */
     struct pool *pool;
     struct trust *trust;
@@ -172,8 +174,8 @@ static inline uv_loop_t *host_loop(struct host *host)
     return &host->loop;
 }
 
-/* Sends one datagram from the tunnel socket, or on a relay channel; failures are the network's and
- * show as silence. */
+/* Sends one datagram from the tunnel socket, on a relay channel or a TCP connection; failures are
+ * the network's and show as silence. */
 void host_send(struct host *host, const struct endpoint *to, const void *data, size_t len);
 /* The same with the non-ESP marker in front (RFC 3948, 2.2). */
 void host_send_ike(struct host *host, const struct endpoint *to, const void *message, size_t len);

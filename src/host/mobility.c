@@ -4,8 +4,10 @@
 
 #include "host/call.h"
 #include "host/path_probe.h"
+#include "host/plain.h"
 #include "host/relay.h"
 #include "host/session.h"
+#include "host/streams.h"
 #include "io/route.h"
 #include <stdio.h>
 
@@ -109,7 +111,9 @@ static void on_move_task(struct task *task, uint64_t now_us)
         else if (remote != NULL)
             session_on_no_route(session, now_us);
     }
+    streams_on_network(host, now_us);
     announce_all(host, true, now_us);
+    plain_on_network(host, now_us);
 }
 
 void mobility_on_network(struct host *host, uint64_t now_us)

@@ -307,7 +307,7 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
     if (!met_on_closed(peer->call, sa) && !closed->was_established)
         log_warn("%s: key negotiation failed: %s", peer->name, closed->text);
     if (peer->plain != NULL)
-        plain_on_sa_closed(peer->plain, sa, closed->text, now_us);
+        plain_on_sa_closed(peer->plain, sa, closed, now_us);
     call_on_sa_closed(peer, sa, closed->text, now_us);
     peer_release(peer);
 }

@@ -109,6 +109,26 @@ static int open_socket(struct host *host, uint16_t number, uint16_t port, const 
     return error;
 }
 
+static bool may_use_tcp(const struct plain *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->peers[i]->config.transport != PLAIN_TRANSPORT_UDP)
+            return true;
+    }
+    return false;
+}
+
+static int open_listener(struct host *host)
+{
+    const uint16_t port = host->config.ike_tcp_port;
+    int error = streams_listen(host, port);
+    if (error != ERR_OK)
+        log_error("%s: [host] ike-tcp-port = %u cannot be opened: %s", host->config.file, port,
+                  error == ERR_EXISTS ? "another program (a connector?) has that TCP port"
+                                      : error_text(error));
+    return error;
+}
+
 int plain_open(struct host *host)
 {
     const struct host_config *config = &host->config;
@@ -123,6 +143,8 @@ int plain_open(struct host *host)
     error = open_socket(host, HOST_SOCKET_IKE, config->ike_port, "ike-port");
     if (error == ERR_OK)
         error = open_socket(host, HOST_SOCKET_NAT, config->ike_nat_port, "ike-nat-port");
+    if (error == ERR_OK && may_use_tcp(host->plain))
+        error = open_listener(host);
     host->plain->has_sockets = error == ERR_OK;
     return error;
 }
@@ -188,6 +210,12 @@ int plain_reload(struct host *host, const struct host_config *config, uint64_t n
         free_list(all);
         return ERR_STATE;
     }
+    if (may_use_tcp(all) && !may_use_tcp(before)) {
+        log_error(
+            "[peer]: the first one with transport = auto or tcp needs a restart, for its port");
+        free_list(all);
+        return ERR_STATE;
+    }
     all->has_sockets = before->has_sockets;
     /* Those that are the same change places: the one there is has its calls and its tunnel. */
     for (uint32_t i = 0; i < all->count; i++) {
@@ -246,7 +274,7 @@ void plain_free(struct host *host)
 struct ike_profile *plain_responder(struct host *host, const struct endpoint *from)
 {
     if (host->plain == NULL || host->is_stopping ||
-        (from->socket != HOST_SOCKET_IKE && from->socket != HOST_SOCKET_NAT && from->socket != 0))
+        (from->socket < HOST_SOCKET_FIXED && from->socket != 0))
         return NULL;
     return host->plain->responder;
 }
@@ -286,13 +314,15 @@ bool plain_takes(const struct peer *peer, const struct ike_sa *sa)
     return peer->plain != NULL && peer->plain->accepted == sa;
 }
 
-void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa, const char *why,
-                        uint64_t now_us)
+void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa,
+                        const struct ike_event_closed *closed, uint64_t now_us)
 {
     const bool was_call = plain->sa == sa;
     forget_sa(plain, sa);
-    if (was_call)
-        plain_call_failed(plain, why, now_us);
+    if (!was_call)
+        return;
+    plain_stream_note_failure(plain, closed->reason == IKE_REASON_TIMEOUT, now_us);
+    plain_call_failed(plain, closed->text, now_us);
 }
 
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us)
@@ -325,11 +355,13 @@ uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us)
     }
     const uint64_t last_us =
         status.sent_us > peer->keepalive_us ? status.sent_us : peer->keepalive_us;
-    if (now_us - last_us >= KEEPALIVE_US) {
+    /* TCP has its own (RFC 9329, 6.6). */
+    if (now_us - last_us >= KEEPALIVE_US && !endpoint_is_stream(&peer->path)) {
         const uint8_t byte = KEEPALIVE_BYTE;
         host_send(plain->host, &peer->path, &byte, 1);
         peer->keepalive_us = now_us;
     }
+    plain_stream_watch(plain, now_us);
     plain_ikev1_watch(plain, &status, tunnel_is_rekey_due(peer->tunnel), now_us);
     if (peer->sa != NULL && tunnel_is_rekey_due(peer->tunnel)) {
         (void)!ike_sa_rekey_child(peer->sa);

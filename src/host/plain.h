@@ -57,6 +57,16 @@ const char *plain_step_text(const struct plain_peer *plain);
 /* Given up here. */
 void plain_cancel(struct plain_peer *plain);
 
+/* ---- TCP; see host/streams.h ---- */
+
+/* Does any of them have a call, a tunnel or an SA there? */
+bool plain_uses(const struct host *host, const struct endpoint *stream);
+/* That connection of ours is there (why NULL), or cannot be had, or is lost. */
+void plain_on_stream(struct host *host, const struct endpoint *stream, const char *why,
+                     uint64_t now_us);
+/* Addresses or routes have changed. */
+void plain_on_network(struct host *host, uint64_t now_us);
+
 /* ---- what IKE reports; see peer_tunnel.c ---- */
 
 /* The profile by which strangers are answered at this socket; NULL: none of ours is expected. */
@@ -72,8 +82,8 @@ void plain_on_established(struct plain_peer *plain, struct ike_sa *sa, uint64_t 
 /* May this SA's first child make a tunnel? */
 bool plain_takes(const struct peer *peer, const struct ike_sa *sa);
 void plain_on_tunnel(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us);
-void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa, const char *why,
-                        uint64_t now_us);
+void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa,
+                        const struct ike_event_closed *closed, uint64_t now_us);
 /* The tunnel has gone. */
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us);
 /* Of IKEv1, as SPIs of IKEv2 are shown; "" where that is not spoken. */

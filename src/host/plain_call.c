@@ -32,7 +32,7 @@ bool plain_is_calling(const struct plain_peer *plain)
 
 const char *plain_step_text(const struct plain_peer *plain)
 {
-    return plain->state == PLAIN_KEYING ? STEP_KEYS : STEP_NAME;
+    return plain->state == PLAIN_KEYING || plain->state == PLAIN_CONNECTING ? STEP_KEYS : STEP_NAME;
 }
 
 /* Somebody here waits for the tunnel. */
@@ -88,6 +88,8 @@ void plain_call_failed(struct plain_peer *plain, const char *why, uint64_t now_u
     struct peer *peer = plain->peer;
     const char *step = plain_step_text(plain);
     const bool was_naming = plain->state == PLAIN_NAMING;
+    if (plain->state == PLAIN_CONNECTING)
+        plain_stream_note_failure(plain, true, now_us);
     char reason[sizeof(peer->last_error)];
     snprintf(reason, sizeof(reason), "%s: %s", step, why);
     plain_call_clear(plain);
@@ -115,41 +117,61 @@ void plain_call_failed(struct plain_peer *plain, const char *why, uint64_t now_u
 
 /* ---- keys ---- */
 
+/* Where it is, by the transport that is to be used. */
+static struct endpoint remote_of(const struct plain_peer *plain, const struct address *address,
+                                 uint64_t now_us)
+{
+    struct endpoint remote = {.address = *address, .port = plain->config.port};
+    /* On 500 without marker, and on from there to the NAT port (RFC 7296, 2.23); on any other port
+     * with the marker from the first message on. */
+    if (plain_stream_is_wanted(plain, now_us)) {
+        remote.port = plain->config.tcp_port;
+        remote.socket = ENDPOINT_SOCKET_STREAM;
+    } else if (plain->config.port == IKE_PORT) {
+        remote.socket = HOST_SOCKET_IKE;
+    } else {
+        remote.socket = HOST_SOCKET_NAT;
+    }
+    return remote;
+}
+
 static void begin_keys(struct plain_peer *plain, const struct address *address, uint64_t now_us)
 {
     struct host *host = plain->host;
     struct route_lookup route;
-    char text[ENDPOINT_TEXT_CAP];
-    /* On 500 without marker, and on from there to the NAT port (RFC 7296, 2.23); on any other port
-     * with the marker from the first message on. */
-    const bool is_ike_port = plain->config.port == IKE_PORT;
-    plain->remote = (struct endpoint){
-        .address = *address,
-        .port = plain->config.port,
-        .socket = is_ike_port ? HOST_SOCKET_IKE : HOST_SOCKET_NAT,
-    };
-    peer_tell_step(plain->peer, STEP_NAME, now_us - plain->step_us,
-                   endpoint_format(&plain->remote, text, sizeof(text)));
+    char text[ENDPOINT_TEXT_CAP], detail[ENDPOINT_TEXT_CAP + 16];
+    plain->remote = remote_of(plain, address, now_us);
+    snprintf(detail, sizeof(detail), "%s%s", endpoint_format(&plain->remote, text, sizeof(text)),
+             streams_suffix(&plain->remote));
+    peer_tell_step(plain->peer, STEP_NAME, now_us - plain->step_us, detail);
     plain->state = PLAIN_KEYING;
     plain->step_us = now_us;
-    if (route_lookup(&host->netlink, address, HOST_MARK, &route) != ERR_OK ||
-        route.is_unreachable) {
+    if (route_lookup(&host->netlink, address, HOST_MARK, &route) != ERR_OK || route.is_unreachable)
         plain_call_failed(plain, "there is no route to it", now_us);
-        return;
-    }
-    if (plain_config_has_network(&plain->config) &&
-        prefix_contains(&plain->config.remote_ts, address)) {
+    else if (plain_config_has_network(&plain->config) &&
+             prefix_contains(&plain->config.remote_ts, address))
         plain_call_failed(plain, "its address lies in the network of remote-ts", now_us);
+    else if (endpoint_is_stream(&plain->remote))
+        plain_stream_begin(plain, now_us);
+    else
+        plain_call_negotiate(plain, now_us);
+}
+
+void plain_call_negotiate(struct plain_peer *plain, uint64_t now_us)
+{
+    struct host *host = plain->host;
+    struct route_lookup route;
+    plain->state = PLAIN_KEYING;
+    task_clear(&host->tasks, &plain->task); /* the SA has its own time-out */
+    int error = route_lookup(&host->netlink, &plain->remote.address, HOST_MARK, &route);
+    if (error == ERR_OK && plain->config.ike_version == 1) {
+        error = plain_ikev1_call(plain, &route.source, now_us);
+        if (error != ERR_OK)
+            plain_call_failed(plain, error_text(error), now_us);
         return;
     }
-    if (plain->config.ike_version == 1) {
-        task_clear(&host->tasks, &plain->task); /* the SA has its own time-out */
-        int begun = plain_ikev1_call(plain, &route.source, now_us);
-        if (begun != ERR_OK)
-            plain_call_failed(plain, error_text(begun), now_us);
-        return;
-    }
-    int error = plain_profile_call(plain, &route.source, &plain->profile);
+    if (error == ERR_OK)
+        error = plain_profile_call(plain, &route.source, &plain->profile);
     if (error == ERR_OK)
         error = ike_sa_initiate(host->ike, plain->profile, &plain->remote, now_us, &plain->sa);
     if (error != ERR_OK) {
@@ -157,7 +179,6 @@ static void begin_keys(struct plain_peer *plain, const struct address *address, 
         return;
     }
     ike_sa_set_user(plain->sa, plain->peer);
-    task_clear(&host->tasks, &plain->task); /* the SA has its own time-out */
     host_pump_ike(host, plain->sa, now_us);
 }
 
@@ -232,8 +253,8 @@ void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
 {
     struct peer *peer = plain->peer;
     char detail[ENDPOINT_TEXT_CAP + 64], text[ENDPOINT_TEXT_CAP];
-    snprintf(detail, sizeof(detail), "%s over direct %s", suite_name(suite),
-             endpoint_format(remote, text, sizeof(text)));
+    snprintf(detail, sizeof(detail), "%s over direct %s%s", suite_name(suite),
+             endpoint_format(remote, text, sizeof(text)), streams_suffix(remote));
     if (was_call)
         peer_tell_step(peer, STEP_KEYS, now_us - plain->step_us, detail);
     plain_call_clear(plain);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define IKE_PORT         500
+#define NAT_PORT         4500
 #define PSK_LEN_MIN      8
 #define IDENTITY_CAP     190
 #define NETWORK_BITS_MIN 8
@@ -51,6 +52,7 @@ static int parse_header(const char *value, void *target, const struct config_key
     struct plain_config *peer = &peers[configs->count++];
     peer->line = configs->line;
     peer->port = IKE_PORT;
+    peer->tcp_port = NAT_PORT;
     peer->ike_version = 2;
     strcpy(peer->name, name);
     return ERR_OK;
@@ -83,9 +85,37 @@ static int parse_address(const char *value, void *target, const struct config_ke
     return name_normalize(value, name) == ERR_OK ? copy_text(name, peer->address) : ERR_INVALID;
 }
 
+static int parse_word(const char *value, const char *const *words, size_t count,
+                      unsigned *ret_index)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (words[i] != NULL && strcmp(words[i], value) == 0) {
+            *ret_index = (unsigned)i;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
+#define WORDS(list) list, sizeof(list) / sizeof(list[0])
+
 static int parse_port(const char *value, void *target, const struct config_key *key)
 {
     return config_parse_port(value, current(target, key), key);
+}
+
+static int parse_transport(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const words[] = {
+        [PLAIN_TRANSPORT_UDP] = "udp",
+        [PLAIN_TRANSPORT_AUTO] = "auto",
+        [PLAIN_TRANSPORT_TCP] = "tcp",
+    };
+    unsigned index;
+    if (parse_word(value, WORDS(words), &index) != ERR_OK)
+        return ERR_INVALID;
+    current(target, key)->transport = (enum plain_transport)index;
+    return ERR_OK;
 }
 
 static int parse_version(const char *value, void *target, const struct config_key *key)
@@ -110,20 +140,6 @@ static int parse_identity(const char *value, void *target, const struct config_k
 {
     return strlen(value) < IDENTITY_CAP ? parse_text(value, target, key) : ERR_INVALID;
 }
-
-static int parse_word(const char *value, const char *const *words, size_t count,
-                      unsigned *ret_index)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (words[i] != NULL && strcmp(words[i], value) == 0) {
-            *ret_index = (unsigned)i;
-            return ERR_OK;
-        }
-    }
-    return ERR_INVALID;
-}
-
-#define WORDS(list) list, sizeof(list) / sizeof(list[0])
 
 static int parse_auth(const char *value, void *target, const struct config_key *key)
 {
@@ -240,6 +256,8 @@ static const struct config_key ROWS[] = {
      "[peer NAME], one label of at most 32 letters, digits and '-'; at most 32 peers", 0},
     {"peer", "address", parse_address, 0, 0, "an IP address or a DNS name", 0},
     {"peer", "port", parse_port, AT(port), 0, "a UDP port from 1 to 65535", 0},
+    {"peer", "transport", parse_transport, 0, 0, "udp, auto or tcp", 0},
+    {"peer", "tcp-port", parse_port, AT(tcp_port), 0, "a TCP port from 1 to 65535", 0},
     {"peer", "id", parse_identity, AT(id), 0, IDENTITY, 0},
     {"peer", "local-id", parse_identity, AT(local_id), 0, IDENTITY, 0},
     {"peer", "auth", parse_auth, AT(auth), 0, AUTH, 0},
@@ -354,6 +372,8 @@ int plain_config_check(const struct plain_configs *configs, const char *file, bo
         int error = check_proof(peer, file, report);
         if (error == ERR_OK && peer->local_id[0] == '\0' && !has_name)
             error = complain(peer, file, "local-id: missing, as this host has no name =", report);
+        if (error == ERR_OK && peer->ike_version == 1 && peer->transport != PLAIN_TRANSPORT_UDP)
+            error = complain(peer, file, "transport: IKEv1 knows UDP alone", report);
         if (error == ERR_OK && peer->address[0] == '\0' && peer->start == PLAIN_START_ALWAYS)
             error = complain(peer, file, "address: missing, as start is always", report);
         const bool has_both = peer->local_ts.address.family != ADDRESS_NONE &&

@@ -26,6 +26,9 @@ enum plain_auth {
 enum plain_mode { PLAIN_MODE_TUNNEL, PLAIN_MODE_TRANSPORT, PLAIN_MODE_BEET };
 /* When keys are negotiated by ourselves: with the first packet or name, at once and for ever, or
  * not at all (it calls us). */
+/* How we call it, and whether it may come by TCP (not with PLAIN_TRANSPORT_UDP): first by UDP, and
+ * where that is not answered by TCP, or by one of them alone. */
+enum plain_transport { PLAIN_TRANSPORT_UDP, PLAIN_TRANSPORT_AUTO, PLAIN_TRANSPORT_TCP };
 enum plain_start { PLAIN_START_ON_DEMAND, PLAIN_START_ALWAYS, PLAIN_START_NEVER };
 
 struct plain_config {
@@ -33,6 +36,8 @@ struct plain_config {
     char name[NAME_TEXT_CAP];     /* in PLAIN_ZONE */
     char address[PLAIN_TEXT_CAP]; /* IP address or DNS name; empty: any, it calls us */
     uint16_t port;
+    enum plain_transport transport;
+    uint16_t tcp_port;
     char id[PLAIN_TEXT_CAP];       /* as written; empty: any */
     char local_id[PLAIN_TEXT_CAP]; /* empty: this host's name */
     enum plain_auth auth, local_auth;
@@ -61,7 +66,7 @@ struct plain_configs {
 
 /* The rows of [peer] in the table of keys, for a target at whose `offset` this struct is. They go
  * behind one another into ret_rows (PLAIN_CONFIG_ROWS of them). */
-#define PLAIN_CONFIG_ROWS 21
+#define PLAIN_CONFIG_ROWS 23
 void plain_config_rows(size_t offset, struct config_key ret_rows[PLAIN_CONFIG_ROWS]);
 
 /* What can only be told once all is read. has_name: this host has a name that peers may know it by.

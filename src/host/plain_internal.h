@@ -8,12 +8,14 @@
 #include "host/peer.h"
 #include "host/plain.h"
 #include "host/plain_ikev1.h"
+#include "host/streams.h"
 #include "ike/credentials.h"
 
 enum plain_state {
     PLAIN_IDLE,
-    PLAIN_NAMING, /* its address is being looked up */
-    PLAIN_KEYING, /* keys are being negotiated by our wish */
+    PLAIN_NAMING,     /* its address is being looked up */
+    PLAIN_CONNECTING, /* by TCP */
+    PLAIN_KEYING,     /* keys are being negotiated by our wish */
 };
 
 struct plain_proof; /* plain_profile.c */
@@ -32,6 +34,9 @@ struct plain_peer {
     struct plain_ikev1 ikev1;    /* in place of the three above, with ike-version = 1 */
     struct task task;            /* the call's time-out, or when to call again */
     bool is_asking_ipv6;
+    bool prefers_stream; /* with transport = auto: since then UDP has been silent */
+    uint64_t preferred_us;
+    uint64_t udp_us;   /* when a tunnel over TCP next tries UDP; 0: not set */
     unsigned attempts; /* that have failed in a row */
     uint64_t started_us, step_us;
 };
@@ -52,8 +57,21 @@ void plain_call_failed(struct plain_peer *plain, const char *why, uint64_t now_u
 /* The first child is there: the tunnel is up. */
 void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
                      const struct endpoint *remote, uint64_t now_us);
+/* There is a way to the peer: keys. */
+void plain_call_negotiate(struct plain_peer *plain, uint64_t now_us);
 /* Drops the call without a word. */
 void plain_call_clear(struct plain_peer *plain);
+
+/* ---- TCP; plain_stream.c ---- */
+
+/* Is the next call by TCP? */
+bool plain_stream_is_wanted(const struct plain_peer *plain, uint64_t now_us);
+/* Connects to the call's remote end; plain_call_negotiate() follows. */
+void plain_stream_begin(struct plain_peer *plain, uint64_t now_us);
+/* A call has failed; was_silent: nothing was heard of the peer, or nothing any more. */
+void plain_stream_note_failure(struct plain_peer *plain, bool was_silent, uint64_t now_us);
+/* Looks after a tunnel over TCP. */
+void plain_stream_watch(struct plain_peer *plain, uint64_t now_us);
 
 /* Reads what a section names. line for messages. */
 MUST_USE int plain_proof_new(const struct plain_config *config, const struct host_config *host,

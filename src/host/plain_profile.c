@@ -14,6 +14,7 @@
 #define NAT_PORT    4500
 #define DEAD_US     (15 * SECOND_US) /* a request unanswered so long: the peer is gone */
 #define CALL_US     (8 * SECOND_US)  /* for one try */
+#define CALL_UDP_US (4 * SECOND_US)  /* where TCP is tried then */
 #define DPD_US      (30 * SECOND_US)
 
 /* A file as it is; none: data NULL. */
@@ -183,6 +184,7 @@ static int build_entry(const struct section *section, struct plain_proof *proof)
     const enum plain_auth own = own_auth(config);
     struct ike_peer_entry *entry = &proof->entry;
     const char *local_id = config->local_id[0] != '\0' ? config->local_id : section->host->name;
+    entry->lacks_streams = config->transport == PLAIN_TRANSPORT_UDP;
     entry->own.proof = proof_of(own);
     entry->own.signer = proof->signer;
     entry->own.chain = own == PLAIN_AUTH_CERT ? proof->chain : NULL;
@@ -298,6 +300,9 @@ int plain_profile_call(struct plain_peer *plain, const struct address *source,
     int error = common_terms(plain, &config);
     config.peers = &plain->proof->entry;
     config.peer_count = 1;
+    /* There is another way to try, then. */
+    if (plain->config.transport == PLAIN_TRANSPORT_AUTO && !endpoint_is_stream(&plain->remote))
+        config.establish_timeout_us = CALL_UDP_US;
     child_terms(&plain->config, source, &plain->remote.address, &config);
     return error == ERR_OK ? ike_profile_new(&config, ret_profile) : error;
 }

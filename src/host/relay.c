@@ -8,6 +8,7 @@
 #include "host/mobility.h"
 #include "host/peer.h"
 #include "host/session_internal.h"
+#include "host/streams.h"
 #include "io/clock.h"
 #include "wire/demux.h"
 #include <stdio.h>
@@ -205,8 +206,12 @@ struct session *relay_session(struct host *host, const struct endpoint *endpoint
 const char *relay_format(struct host *host, const struct endpoint *endpoint,
                          char ret_text[RELAY_TEXT_CAP])
 {
-    if (!relay_is_endpoint(endpoint))
-        return endpoint_format(endpoint, ret_text, RELAY_TEXT_CAP);
+    if (!relay_is_endpoint(endpoint)) {
+        char text[ENDPOINT_TEXT_CAP];
+        snprintf(ret_text, RELAY_TEXT_CAP, "%s%s", endpoint_format(endpoint, text, sizeof(text)),
+                 streams_suffix(endpoint));
+        return ret_text;
+    }
     struct session *session = relay_session(host, endpoint);
     snprintf(ret_text, RELAY_TEXT_CAP, "relay %s",
              session != NULL ? session_zone(session) : "(gone)");

@@ -8,6 +8,7 @@
 #include "host/relay.h"
 #include "host/resolver.h"
 #include "host/session.h"
+#include "host/streams.h"
 #include "host/wake.h"
 #include "io/clock.h"
 #include "wire/suite.h"
@@ -257,8 +258,9 @@ json_t *report_peer(struct peer *peer)
         if (is_relayed)
             relay_format(peer->host, &peer->path, path);
         else
-            snprintf(path, sizeof(path), "direct %s",
-                     endpoint_format(&peer->path, endpoint, sizeof(endpoint)));
+            snprintf(path, sizeof(path), "direct %s%s",
+                     endpoint_format(&peer->path, endpoint, sizeof(endpoint)),
+                     streams_suffix(&peer->path));
     }
     uint64_t round_trip_us = peer->sa != NULL ? ike_sa_round_trip_us(peer->sa) : 0;
     json_t *report = json_pack(

@@ -11,7 +11,7 @@
 #define HOST_SOCKETS_KEPT_MAX 16  /* that tunnels use, when a call wants some */
 /* Those that plain IPsec peers know: numbers above all others. The first one's datagrams are IKE
  * messages without marker (RFC 3948, 2.2); the second one's are as the tunnel port's. */
-#define HOST_SOCKET_FIXED 65534
+#define HOST_SOCKET_FIXED ENDPOINT_SOCKET_STREAM /* and none has that one */
 #define HOST_SOCKET_IKE   65535
 #define HOST_SOCKET_NAT   65534
 

@@ -65,6 +65,7 @@ struct ike_peer_entry {
     struct ike_expected expected;
     struct ike_profile *profile; /* that an SA goes on with once this peer has proven itself; NULL:
                                     with the one that it began with */
+    bool lacks_streams;          /* may not call over TCP (RFC 9329) */
     void *user;                  /* the owner's */
 };
 

@@ -26,7 +26,8 @@ bool ike_fragment_is_due(const struct ike_generation *g, size_t len)
 {
     const uint16_t limit = ike_sa_config(g->sa)->fragment_len;
 
-    return g->has_fragments && limit > 0 && len > limit && !ike_is_carried(&g->sa->remote);
+    return g->has_fragments && limit > 0 && len > limit && !ike_is_carried(&g->sa->remote) &&
+           !endpoint_is_stream(&g->sa->remote); /* RFC 9329, 6.7 */
 }
 
 /* What a fragment of that length has room for, in whole blocks. */

@@ -77,7 +77,8 @@ static int check_request(struct ike_table *table, const struct ike_config *confi
                       &m->unknown_critical, 1, now_us);
     if (m->sa.body == NULL || m->ke.body == NULL || m->nonce.body == NULL)
         return ERR_INVALID;
-    if (!config->is_reliable && !ike_is_carried(remote)) {
+    /* Who speaks over TCP is where it says (RFC 9329, 6.3). */
+    if (!config->is_reliable && !ike_is_carried(remote) && !endpoint_is_stream(remote)) {
         error = check_cookie(table, m, header, remote, now_us);
         if (error != ERR_OK)
             return error;

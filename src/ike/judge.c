@@ -198,6 +198,8 @@ static bool is_candidate(const struct proof *p, const struct ike_peer_entry *ent
 
     if (by_name ? !ike_name_is_equal(name, &p->name) : name->type != 0)
         return false;
+    if (entry->lacks_streams && endpoint_is_stream(&p->g->sa->remote))
+        return false;
     return is_wanted(p, &entry->own);
 }
 

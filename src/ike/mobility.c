@@ -36,12 +36,12 @@ void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
 }
 
 /* Without MOBIKE a peer behind a NAT may still get another address or port from that (RFC
- * 7296, 2.23). It is asked there, and believed when it has answered: nobody else has been sent that
- * question. */
+ * 7296, 2.23), and a new TCP connection has another port (RFC 9329, 6.1). It is asked there, and
+ * believed when it has answered: nobody else has been sent that question. */
 static bool follows_nat(const struct ike_sa *sa)
 {
-    return sa->entry != NULL && !sa->is_mobile && sa->is_nat_there &&
-           !ike_sa_config(sa)->is_reliable;
+    return sa->entry != NULL && !sa->is_mobile &&
+           (sa->is_nat_there || endpoint_is_stream(&sa->remote)) && !ike_sa_config(sa)->is_reliable;
 }
 
 /* By the RFC only the initiator moves. */

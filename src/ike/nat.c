@@ -95,8 +95,8 @@ void ike_nat_float(struct ike_sa *sa, const struct ike_message *message)
     const struct ike_config *config = ike_sa_config(sa);
     const bool is_wanted = config->forces_encapsulation || sa->is_nat_here || sa->is_nat_there;
 
-    if (config->nat_port == 0 || sa->remote.port != IKE_PORT || !is_wanted ||
-        !ike_message_find_notify(message, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, NULL))
+    if (config->nat_port == 0 || endpoint_is_stream(&sa->remote) || sa->remote.port != IKE_PORT ||
+        !is_wanted || !ike_message_find_notify(message, IKE_NOTIFY_NAT_DETECTION_SOURCE_IP, NULL))
         return;
     sa->remote.port = config->nat_port;
     sa->is_floated = true;

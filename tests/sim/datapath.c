@@ -87,7 +87,7 @@ void datapath_flush(struct datapath *dp)
 
 void datapath_queue(struct datapath *dp, struct packet *packet)
 {
-    if (packet->peer.address.family == ADDRESS_RELAY) {
+    if (packet->peer.address.family == ADDRESS_RELAY || endpoint_is_stream(&packet->peer)) {
         sput_batch_seal(dp->tags, &packet, 1);
         hand_over(dp, HANDOFF_RELAY, packet);
         packet_give_back(&dp->pool, packet);

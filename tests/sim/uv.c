@@ -342,3 +342,35 @@ int uv_tcp_getsockname(const uv_tcp_t *tcp, struct sockaddr *ret_name, int *len)
     *len = (int)size;
     return 0;
 }
+
+/* Nobody listens here: the connector is joined from its engines, and plain peers are none. */
+int uv_tcp_bind(uv_tcp_t *tcp, const struct sockaddr *address, unsigned int flags)
+{
+    (void)tcp;
+    (void)address;
+    (void)flags;
+    return UV_ENOSYS;
+}
+
+int uv_listen(uv_stream_t *stream, int backlog, uv_connection_cb connected)
+{
+    (void)stream;
+    (void)backlog;
+    (void)connected;
+    return UV_ENOSYS;
+}
+
+int uv_accept(uv_stream_t *server, uv_stream_t *client)
+{
+    (void)server;
+    (void)client;
+    return UV_ENOSYS;
+}
+
+int uv_tcp_getpeername(const uv_tcp_t *tcp, struct sockaddr *ret_name, int *len)
+{
+    (void)tcp;
+    (void)ret_name;
+    (void)len;
+    return UV_ENOSYS;
+}

@@ -137,7 +137,7 @@ static void test_peers(void **state)
              "auth = psk\npsk = \"a long secret\"\nlocal-ts = 10.3.0.7\nremote-ts = 10.3.0.1/32\n"
              "rekey = 5m\ndpd = 10s\nstart = always\n"
              "[peer lab]\nauth = pubkey\npeer-key = /p\nport = 32000\nmode = transport\n"
-             "local-id = keyid:0102\nstart = never\n"
+             "local-id = keyid:0102\nstart = never\ntransport = auto\ntcp-port = 443\n"
              "[peer old]\nauth = psk\npsk = 12345678\nmode = transport\nlocal-id = a\n"
              "ike-version = 1\nike = aes128-cbc, sha384, modp2048\nesp = aes128-cbc-sha256\n"),
         ERR_OK);
@@ -156,6 +156,11 @@ static void test_peers(void **state)
     assert_int_equal(office->rekey_us, 300 * SECOND_US);
     assert_int_equal(office->dpd_us, 10 * SECOND_US);
     assert_int_equal(lab->port, 32000);
+    assert_int_equal(config.ike_tcp_port, 4500);
+    assert_int_equal(office->transport, PLAIN_TRANSPORT_UDP);
+    assert_int_equal(office->tcp_port, 4500);
+    assert_int_equal(lab->transport, PLAIN_TRANSPORT_AUTO);
+    assert_int_equal(lab->tcp_port, 443);
     assert_int_equal(lab->mode, PLAIN_MODE_TRANSPORT);
     assert_string_equal(lab->peer_key_file, "/p");
     assert_int_equal(lab->ike_version, 2);
@@ -188,6 +193,9 @@ static void test_peer_mistakes(void **state)
         {PEER_PSK "local-ts = 10.0.0.0/24\n", "local-ts"},
         {PEER_PSK "dpd = 10ms\n", "dpd"},
         {PEER_PSK "ike-version = 3\n", "ike-version"},
+        {PEER_PSK "transport = stream\n", "udp, auto or tcp"},
+        {PEER_PSK "tcp-port = 65536\n", "a TCP port"},
+        {PEER_PSK "ike-version = 1\nlocal-id = b\ntransport = tcp\n", "transport: IKEv1"},
         {PEER_PSK "local-id = b\nike-version = 1\nike = aes256-gcm\n", "aes256-cbc, aes128-cbc"},
         {PEER_PSK "local-id = b\nike-version = 1\nesp = chacha20-poly1305\n", "nothing that IKEv1"},
         {"[peer a]\nauth = null\nlocal-id = b\nmode = transport\nike-version = 1\n",

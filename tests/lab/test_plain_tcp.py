@@ -1,0 +1,115 @@
+"""Plain IPsec peers over TCP (RFC 9329), both of them detecd, behind a NAT that lets no UDP through.
+
+    ours ── LAN ── nata (drops UDP) ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── theirs
+"""
+import socket
+
+import interop
+import lab as labs
+import programs
+
+THEIRS, OURS = "theirs.peer.detec.internal", "ours.peer.detec.internal"
+NO_UDP = """table ip shut {
+    chain forward { type filter hook forward priority -10; meta l4proto udp drop; }
+}"""
+NO_TCP = """table ip shut_tcp {
+    chain forward { type filter hook forward priority -10; meta l4proto tcp reject with tcp reset; }
+}"""
+COUNT_UDP = """table ip count {
+    chain forward { type filter hook forward priority -10; meta l4proto udp counter
+    }
+}"""
+
+
+class Two:
+    """Two detecds that know each other as [peer]s."""
+
+    def __init__(self, lab, ours=None, theirs=None):
+        net = lab.internet()
+        self.nat = lab.nat("nata", net.west, "port-restricted", lan="10.0.1.0/24")
+        self.node_a, self.node_b = lab.host("ours", self.nat.lan), lab.host("theirs", net.east)
+        common = {"auth": "psk", "psk": f'"{interop.PSK}"', "transport": "auto", "dpd": "2s"}
+        self.ours = self._host(self.node_a, "theirs", {**common, "address": self.node_b.address, "id": interop.THEIR_ID,
+                                                       "local-id": interop.OUR_ID, "local-ts": interop.OUR_TS,
+                                                       "remote-ts": interop.THEIR_TS, **(ours or {})})
+        self.theirs = self._host(self.node_b, "ours", {**common, "id": interop.OUR_ID, "local-id": interop.THEIR_ID,
+                                                       "local-ts": interop.THEIR_TS, "remote-ts": interop.OUR_TS, **(theirs or {})})
+
+    @staticmethod
+    def _host(node, peer, keys):
+        host = programs.Host(node, allow=["*"])
+        host.sections["host"]["log"] = "debug"
+        host.sections[f"peer {peer}"] = keys
+        return host.start(login=False)
+
+    def ping(self, count, interval=0.1, start=False):
+        line = ["ping", "-c", str(count), "-i", str(interval), "-W3", self.ours.peer(THEIRS)["address"]]
+        return self.node_a.start(*line) if start else interop.received(self.node_a.run(line, check=False).stdout)
+
+
+def connected(node):
+    """What others have connected to it."""
+    lines = node.run("ss -Hnt state established sport = :4500").stdout.splitlines()
+    return [line for line in lines if "198.51.100." in line]
+
+
+def test_where_udp_does_not_get_through(lab):
+    """TCP after UDP has been silent; rekeyed by both without loss; the connection is lost and made again, the SAs stay; back to UDP
+    when that gets through; whoever only connects is shown the door."""
+    two = Two(lab, ours={"rekey": "2s"}, theirs={"rekey": "3s"})
+    two.nat.nft(NO_UDP)
+    strangers = []
+    for _ in range(9):
+        sock = two.node_b.socket(socket.SOCK_STREAM)
+        sock.connect((two.node_b.address, 4500))
+        strangers.append(sock)
+    assert strangers[8].recv(10) == b""  # one address has no more of them
+    strangers[0].sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert strangers[0].recv(10) == b""
+    strangers[1].sendall(b"IKETCP\x00")  # and never more
+    two.ours.call("theirs")
+    peer = two.ours.wait_peer(THEIRS)
+    assert peer["path"] == f"direct {two.node_b.address}:4500 over TCP"
+    assert two.theirs.wait_peer(OURS)["path"].endswith("over TCP")
+    flood = two.ping(150, 0.02, start=True)
+    labs.wait_until(lambda: two.ours.peer(THEIRS)["ike_spis"] != peer["ike_spis"], 8, "a new IKE SA")
+    labs.wait_until(lambda: two.ours.peer(THEIRS)["spi_in"] != peer["spi_in"], 8, "a new child")
+    flood.popen.wait(20)
+    assert interop.received(flood.log) == 150, flood.log[-300:]
+    assert two.ping(1) == 1
+    # Lost, and with another port behind the NAT: the same SAs go on.
+    up = two.ours.peer(THEIRS)["age_s"]
+    before = connected(two.node_b)
+    two.nat.nft(NO_TCP)
+    labs.wait_until(lambda: not connected(two.node_b) and two.ping(1) == 0, 10, "cut off")
+    two.nat.nft("delete table ip shut_tcp")
+    labs.wait_until(lambda: two.ping(1) == 1, 20, lambda: f"connected again\n{two.ours.process.log[-2000:]}\n{two.theirs.process.log[-2000:]}")
+    assert two.ours.peer(THEIRS)["age_s"] > up and two.theirs.peer(OURS)["path"].endswith("over TCP")
+    assert connected(two.node_b) != before
+    for sock in strangers[1:8]:
+        assert sock.recv(10) == b""  # has had its time
+    # UDP gets through again, and something has changed: it is tried, and does better.
+    two.nat.nft("delete table ip shut")
+    two.node_a.ip("addr add 10.0.1.77/24 dev eth0")
+    labs.wait_until(lambda: two.ours.peer(THEIRS)["path"] == f"direct {two.node_b.address}:4500", 8, "moved to UDP")
+    labs.wait_until(lambda: not two.theirs.peer(OURS)["path"].endswith("TCP"), 5, "the other side, too")
+    assert two.ping(2) == 2
+    labs.wait_until(lambda: not connected(two.node_b), 12, "nobody needs the connection any more")
+
+
+def test_tcp_at_once_and_not_at_all(lab):
+    """transport = tcp sends no datagram; a peer whose section says udp is not answered by TCP."""
+    two = Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
+    two.nat.nft(COUNT_UDP)
+    two.ours.call("theirs")
+    assert two.ours.wait_peer(THEIRS)["path"].endswith("over TCP") and two.ping(3) == 3
+    assert "packets 0" in two.nat.run("nft list table ip count").stdout
+    two.ours.detec("hangup theirs")
+    two.theirs.wait_peer(OURS, "down")
+    two.theirs.sections["peer ours"]["transport"] = "udp"
+    two.theirs.sections["peer more"] = {**two.theirs.sections["peer ours"], "id": "more.example.org", "transport": "tcp"}
+    two.theirs.stop()
+    two.theirs.start(login=False)
+    refused = two.ours.detec("call theirs --timeout 10", check=False)
+    assert refused.returncode == 1, refused.stdout
+    assert "refused our key or name" in two.ours.process.log and not two.theirs.peer(OURS)["path"]
