@@ -5,6 +5,7 @@
 
 #include "crypto/keyed.h"
 #include "crypto/memory.h"
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,18 +39,22 @@ void stream_mac_free(struct stream_mac *context)
     free(context);
 }
 
-/* Replaces the counter blocks first, first + 1, … by their key stream. */
+/* Replaces the counter blocks first, first + 1, … by their key stream. They are written in halves
+ * from registers: a block put together in memory byte by byte would be waited for each time. */
 static int fill_stream(struct stream_mac *context, uint32_t number, size_t first, size_t count)
 {
     uint8_t block[BLOCK_LEN] = {0, (uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16),
                                 (uint8_t)(number >> 24)};
+    uint64_t halves[2];
     int len = (int)(count * BLOCK_LEN);
     int out = 0;
 
     memcpy(block + 5, context->salt, STREAM_SALT_LEN);
+    memcpy(halves, block, BLOCK_LEN);
+    const uint64_t rest = le64toh(halves[0]);
     for (size_t i = 0; i < count; i++) {
-        block[0] = (uint8_t)(first + i);
-        memcpy(context->blocks + i * BLOCK_LEN, block, BLOCK_LEN);
+        halves[0] = htole64(rest | (first + i));
+        memcpy(context->blocks + i * BLOCK_LEN, halves, BLOCK_LEN);
     }
     if (EVP_EncryptUpdate(context->cipher, context->blocks, &out, context->blocks, len) != 1 ||
         out != len)
@@ -57,12 +62,15 @@ static int fill_stream(struct stream_mac *context, uint32_t number, size_t first
     return ERR_OK;
 }
 
+/* As wide as the compiler can. */
+typedef uint64_t lanes __attribute__((vector_size(64)));
+
 static void xor_into(uint8_t *data, const uint8_t *stream, size_t len)
 {
     size_t i = 0;
 
-    for (; len - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
-        uint64_t a, b;
+    for (; len - i >= sizeof(lanes); i += sizeof(lanes)) {
+        lanes a, b;
         memcpy(&a, data + i, sizeof(a));
         memcpy(&b, stream + i, sizeof(b));
         a ^= b;
