@@ -185,14 +185,17 @@ static bool make_outbound(struct ikev1_sa *sa, struct ikev1_child *child, uint64
     return true;
 }
 
+/* Only what is surely older than what we asked for ourselves is deleted; all else rests until the
+ * peer's DELETE or its lifetime's end: messages are lost, so the peer may see another order and
+ * send with it still. */
 static void replace(struct ikev1_child *child, bool is_ours_to_delete, uint64_t linger_us,
                     uint64_t now_us)
 {
     child->is_replaced = true;
     child->is_unconfirmed = false;
     child->rekey_at_us = child->outbound_at_us = DEADLINE_NEVER;
-    child->until_us =
-        deadline_min(child->until_us, now_us + linger_us * (is_ours_to_delete ? 1 : 3));
+    if (is_ours_to_delete)
+        child->until_us = deadline_min(child->until_us, now_us + linger_us);
 }
 
 void ikev1_child_use(struct ikev1_sa *sa, struct ikev1_child *child, uint64_t now_us)
@@ -205,17 +208,20 @@ void ikev1_child_use(struct ikev1_sa *sa, struct ikev1_child *child, uint64_t no
     if (child->used_us == DEADLINE_NEVER)
         child->used_us = now_us;
     for (struct ikev1_child *c = sa->children; c != NULL; c = c->next) {
-        if (c != child && !c->is_replaced && is_crossing(c, child) && is_before(c, child)) {
-            replace(child, child->is_ours, linger_us, now_us);
+        if (c != child && c->is_outbound && !c->is_replaced && is_crossing(c, child) &&
+            is_before(c, child)) {
+            replace(child, false, linger_us, now_us);
             return;
         }
     }
     if (!make_outbound(sa, child, now_us))
         return;
-    /* Who asked for the new one deletes the old one; the other waits for that, and longer. */
     for (struct ikev1_child *c = sa->children; c != NULL; c = c->next) {
-        if (c != child && !c->is_replaced && (is_older || is_crossing(c, child)))
-            replace(c, child->is_ours, linger_us, now_us);
+        const bool has_crossed = c != child && is_crossing(c, child);
+        /* The one that stays may come to use only now, when its last message is repeated. */
+        const bool is_to_come = has_crossed && is_before(c, child) && !c->is_outbound;
+        if (c != child && !is_to_come && (is_older || (has_crossed && !c->is_replaced)))
+            replace(c, child->is_ours && !has_crossed, linger_us, now_us);
         is_older = is_older || c == child;
     }
 }
@@ -233,11 +239,22 @@ void ikev1_child_confirm(struct ikev1_sa *sa, uint32_t sequence, uint64_t now_us
 
 void ikev1_child_revive(struct ikev1_sa *sa, uint64_t now_us)
 {
-    struct ikev1_child *child = sa->children;
+    struct ikev1_child *child = NULL;
 
-    if (child == NULL || ikev1_child_live(sa) != NULL || !make_outbound(sa, child, now_us))
+    for (struct ikev1_child *c = sa->children; c != NULL; c = c->next) {
+        if (c->is_outbound && !c->is_replaced)
+            return;
+        /* Of what we asked for, the peer has made its half first. */
+        if (child == NULL || (c->is_ours && !child->is_ours))
+            child = c;
+    }
+    if (child == NULL)
         return;
-    child->is_replaced = false;
+    child->is_outbound = false; /* so that the owner is told, once more perhaps */
+    if (!make_outbound(sa, child, now_us))
+        return;
+    child->is_replaced = child->is_unconfirmed = false;
+    child->outbound_at_us = DEADLINE_NEVER;
     child->until_us = child->hard_us;
     child->rekey_at_us = now_us + sa->profile->config.retransmit_first_us * 5;
 }
@@ -286,10 +303,12 @@ static void rekey(struct ikev1_sa *sa, struct ikev1_child *c, uint64_t now_us)
 void ikev1_children_expire(struct ikev1_sa *sa, uint64_t now_us)
 {
     struct ikev1_child *next;
+    bool has_ended = false;
 
     for (struct ikev1_child *c = sa->children; c != NULL; c = next) {
         next = c->next;
         if (c->until_us <= now_us) {
+            has_ended = true;
             ikev1_tell_child_gone(sa, c);
             ikev1_child_end(sa, c, c->is_replaced ? IKEV1_REASON_REPLACED : IKEV1_REASON_EXPIRED);
             continue;
@@ -299,6 +318,8 @@ void ikev1_children_expire(struct ikev1_sa *sa, uint64_t now_us)
         if (c->rekey_at_us <= now_us)
             rekey(sa, c, now_us);
     }
+    if (has_ended)
+        ikev1_child_revive(sa, now_us);
 }
 
 uint64_t ikev1_children_deadline(const struct ikev1_sa *sa)

@@ -226,13 +226,12 @@ bool ikev1_main_has_initial_contact(const struct ikev1_message *message)
     return false;
 }
 
+/* As with children, only what is surely older than what we asked for ourselves is deleted. */
 static void retire(struct ikev1_phase *phase, bool is_ours_to_delete, uint64_t now_us)
 {
-    const uint64_t linger_us = phase->profile->config.linger_us;
-
     phase->rekey_at_us = DEADLINE_NEVER;
-    phase->until_us =
-        deadline_min(phase->until_us, now_us + linger_us * (is_ours_to_delete ? 1 : 3));
+    if (is_ours_to_delete)
+        phase->until_us = deadline_min(phase->until_us, now_us + phase->profile->config.linger_us);
 }
 
 /* The others give way; but of two that cross, both sides keep the one with the lower cookie. */
@@ -250,10 +249,10 @@ static void replace_others(struct ikev1_phase *phase, uint64_t now_us)
             ikev1_has_crossed(p->began_us, p->up_us, phase->began_us, phase->up_us);
         if (is_crossing && p->cookie_i < phase->cookie_i && p == sa->current) {
             winner = p;
-            retire(phase, phase->is_initiator, now_us);
+            retire(phase, false, now_us);
             continue;
         }
-        retire(p, phase->is_initiator, now_us);
+        retire(p, phase->is_initiator && !is_crossing, now_us);
         oldest = p;
         count++;
     }
@@ -288,7 +287,7 @@ void ikev1_main_up(struct ikev1_phase *phase, const struct ikev1_id *peer_id, ui
         deadline_min(config->rekey_us / 100 * config->hard_percent, phase->life_us);
 
     phase->state = IKEV1_PHASE_UP;
-    phase->until_us = now_us + hard_us;
+    phase->until_us = phase->hard_us = now_us + hard_us;
     phase->rekey_at_us =
         now_us + (phase->is_initiator ? soft_us : soft_us + (hard_us - soft_us) / RESPONDER_PART);
     /* Only HASH_I and HASH_R need SKEYID itself. */

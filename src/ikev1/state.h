@@ -116,6 +116,7 @@ struct ikev1_phase {
     bool is_contact;      /* INITIAL-CONTACT came with the proof */
     uint64_t life_us;     /* that the transform chosen says; DEADLINE_NEVER: none */
     uint64_t until_us;    /* half-open: given up; up: the end */
+    uint64_t hard_us;     /* up: its end, whatever replaces it */
     uint64_t rekey_at_us; /* DEADLINE_NEVER: not by us */
     uint64_t began_us;    /* with its message 1 */
     uint64_t up_us;       /* since when it is up */

@@ -252,8 +252,12 @@ void ikev1_phase_fail(struct ikev1_phase *phase, enum ikev1_reason reason, uint1
     }
     ikev1_phase_free(phase);
     for (struct ikev1_phase *p = sa != NULL ? sa->table->phases : NULL; p != NULL; p = p->next) {
-        if (p->sa == sa && p->state == IKEV1_PHASE_UP && sa->current == NULL)
-            sa->current = p;
+        if (p->sa != sa || p->state != IKEV1_PHASE_UP || sa->current != NULL)
+            continue;
+        /* It was to give way to the one that is gone: now another one follows, soon. */
+        sa->current = p;
+        p->until_us = p->hard_us;
+        p->rekey_at_us = 0;
     }
 }
 

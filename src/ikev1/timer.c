@@ -92,6 +92,10 @@ static void expire_liveness(struct ikev1_sa *sa, uint64_t now_us)
         return;
     }
     if (sa->ask_until_us <= now_us) {
+        if (sa->heard_us + sa->profile->config.request_timeout_us >= sa->ask_until_us) {
+            sa->is_asking = false; /* these answers were lost, but it has said other things since */
+            return;
+        }
         ikev1_sa_end(sa, IKEV1_REASON_TIMEOUT, 0);
         return;
     }

@@ -89,11 +89,13 @@ static void take_event(struct node *n, const struct ikev1_event *e)
         assert_true(n->kid_count < NET_KIDS);
         kid = &n->kids[n->kid_count++];
         *kid = (struct kid){.ready = e->child_ready, .is_outbound = e->child_ready.is_outbound};
+        if (kid->is_outbound)
+            n->sends_with = e->child_ready.child;
         break;
     case IKEV1_EVENT_CHILD_OUTBOUND:
         kid = find(n, e->child_outbound);
-        assert_false(kid->is_outbound);
         kid->is_outbound = true;
+        n->sends_with = e->child_outbound;
         break;
     case IKEV1_EVENT_CHILD_CLOSED:
         if (e->child_closed.child == 0) {
@@ -244,10 +246,24 @@ int net_inject(struct net *net, size_t to, const struct endpoint *source, const 
                                net->now_us);
 }
 
+void net_assert_heard(struct net *net)
+{
+    for (size_t side = 0; side < 2; side++) {
+        const struct kid *kid = net_kid(&net->nodes[side]);
+        const struct node *other = &net->nodes[1 - side];
+        bool is_there = false;
+        assert_non_null(kid);
+        for (size_t k = 0; k < other->kid_count; k++)
+            is_there = is_there || (other->kids[k].ready.spi_in == kid->ready.spi_out &&
+                                    !other->kids[k].is_closed);
+        assert_true(is_there);
+    }
+}
+
 struct kid *net_kid(struct node *node)
 {
     for (size_t i = node->kid_count; i-- > 0;)
-        if (!node->kids[i].is_closed && node->kids[i].is_outbound)
+        if (!node->kids[i].is_closed && node->kids[i].ready.child == node->sends_with)
             return &node->kids[i];
     return NULL;
 }

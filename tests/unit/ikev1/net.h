@@ -40,6 +40,7 @@ struct node {
     char refusal[IKEV1_REFUSAL_TEXT_CAP];
     struct kid kids[NET_KIDS];
     size_t kid_count;
+    uint32_t sends_with; /* this child, since the last that was said of it */
 };
 
 struct packet {
@@ -79,5 +80,7 @@ struct kid *net_kid(struct node *node);
 size_t net_open_kids(const struct node *node);
 /* Both have one child, with each other's keys. */
 void net_assert_joined(struct net *net, size_t a, size_t b);
+/* Of the first two: what each sends with, the other one has open. */
+void net_assert_heard(struct net *net);
 
 #endif
