@@ -25,6 +25,8 @@ const char *aead_backend_name(enum aead_algorithm algorithm);
 MUST_USE int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead);
 /* Wipes the key. */
 void aead_free(struct aead *aead);
+/* It will be used soon: has it on its way from memory. */
+void aead_look_ahead(const struct aead *aead);
 /* Encrypts data in place and writes the tag. */
 MUST_USE int aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad,
                        size_t ad_len, uint8_t *data, size_t len, uint8_t ret_tag[AEAD_TAG_LEN]);

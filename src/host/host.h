@@ -36,7 +36,7 @@
 #define HOST_TABLE           32589 /* routing table of the pool */
 #define HOST_RULE_PREFERENCE 10    /* and 11: before every other table, behind the local one */
 #define HOST_LOCALS_MAX      16
-#define HOST_PEERS_MAX       4096
+#define HOST_PEERS_MAX       16384
 #define HOST_REFUSED_MAX     32
 /* Calls at once: all of them, those to other zones, to one other zone, and those that come in. What
  * strangers can cause leaves room for calls to the own zone. */
@@ -122,6 +122,7 @@ struct host {
     struct watchdog watchdog; /* of the DNS capture */
     struct datapath *datapath;
     struct threads *threads;
+    uint64_t kept_round; /* state_keep(): of POOL_ROUND_S */
     struct control *control;
     struct ping *pings;
     struct netcheck_state netcheck;

@@ -100,17 +100,29 @@ static bool is_towards(const struct endpoint *path, const struct endpoint *to)
            (to->port == 0 || to->port == path->port);
 }
 
+static void take_too_big(struct peer *peer, uint32_t size, bool is_local, uint64_t now_us)
+{
+    if (is_local)
+        pmtu_on_limit(&peer->pmtu, size, now_us);
+    else
+        pmtu_on_hint(&peer->pmtu, size, now_us);
+    pump(peer, now_us);
+}
+
 void path_probe_on_too_big(struct host *host, const struct endpoint *to, uint32_t size,
                            bool is_local, uint64_t now_us)
 {
+    if (to->port != 0) { /* a router's word, which anybody can send in floods: found, not sought */
+        const struct tunnel *tunnel = tunnel_find_by_endpoint(host->tunnels, to);
+        struct peer *peer = tunnel != NULL ? tunnel_user(tunnel) : NULL;
+        if (peer != NULL && !peer->is_closing && is_towards(&peer->path, to))
+            take_too_big(peer, size, is_local, now_us);
+        return;
+    }
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->tunnel == NULL || peer->is_closing || !is_towards(&peer->path, to))
             continue;
-        if (is_local)
-            pmtu_on_limit(&peer->pmtu, size, now_us);
-        else
-            pmtu_on_hint(&peer->pmtu, size, now_us);
-        pump(peer, now_us);
+        take_too_big(peer, size, is_local, now_us);
     }
 }

@@ -166,7 +166,12 @@ static void load_met(struct host *host)
 void state_keep(struct host *host)
 {
     uint64_t wall_s = (uint64_t)clock_wall_seconds();
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+    const uint64_t round = (wall_s + POOL_ROUND_S - 1) / POOL_ROUND_S;
+    /* In between nothing would be noted but what came up, and pool_hold() has done that. */
+    const bool is_due = round != host->kept_round;
+    host->kept_round = round;
+    for (struct map_node *node = NULL;
+         is_due && (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->tunnel != NULL)
             pool_touch(host->pool, &peer->address, wall_s);

@@ -11,7 +11,7 @@
 void ike_table_limits_init(struct ike_table_limits *limits)
 {
     *limits = (struct ike_table_limits){
-        .sas_max = 4096,
+        .sas_max = 20480,
         .half_open_max = 512,
         .half_open_per_address_max = 32,
         .cookie_threshold = 32,

@@ -7,10 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Times are kept rounded up to this, so that a name that is looked up all the time does not have
- * the state file written all the time, and a saved time is never earlier than the true one. */
-#define ROUND_S 600
-
 int pool_new(const struct prefix *prefix, const uint8_t seed[16], struct pool **ret_pool)
 {
     if (prefix->address.family != ADDRESS_IPV4 || prefix->bits < POOL_BITS_MIN ||
@@ -153,8 +149,9 @@ void pool_table_clear(struct pool *pool)
 
 static void touch(struct pool *pool, struct pool_slot *slot, uint64_t wall_s)
 {
-    uint64_t rounded_s = wall_s > UINT64_MAX - ROUND_S ? UINT64_MAX / ROUND_S * ROUND_S
-                                                       : (wall_s + ROUND_S - 1) / ROUND_S * ROUND_S;
+    uint64_t rounded_s = wall_s > UINT64_MAX - POOL_ROUND_S
+                             ? UINT64_MAX / POOL_ROUND_S * POOL_ROUND_S
+                             : (wall_s + POOL_ROUND_S - 1) / POOL_ROUND_S * POOL_ROUND_S;
 
     /* Never back: a clock that was set back must not make an address look unused. */
     if (rounded_s > slot->used_s) {

@@ -18,7 +18,10 @@
 #define POOL_HOLD_S    ((uint64_t)86400)
 #define POOL_NAMES_MAX 65536 /* strangers' names can fill no more */
 #define POOL_SUFFIX_MAX                                                                            \
-    4096 /* of them under the same last two labels: no one domain fills the pool */
+    16384 /* of them under the same last two labels: no one domain fills the pool */
+/* Times are kept rounded up to this, so that a name that is looked up all the time does not have
+ * the state file written all the time, and a saved time is never earlier than the true one. */
+#define POOL_ROUND_S ((uint64_t)600)
 
 struct pool;
 

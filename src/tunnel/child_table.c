@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 1024
-
 int child_table_init(struct tunnel_table *table)
 {
-    table->by_spi = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_memb_flavor, NULL);
+    table->by_spi = table_hash_new();
     return table->by_spi != NULL ? ERR_OK : ERR_NOMEM;
 }
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUCKETS 1024 /* fixed: a resizing table would bring a thread of its own */
-
 const char rcu_grace_period;
 
 void tunnel_thread_register(void)
@@ -66,8 +64,9 @@ int tunnel_table_new(const uint8_t seed[16], struct tunnel_table **ret_table)
     if (table == NULL)
         return ERR_NOMEM;
     memcpy(table->seed, seed, sizeof(table->seed));
-    table->by_peer = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_memb_flavor, NULL);
-    table->by_endpoint = cds_lfht_new_flavor(BUCKETS, BUCKETS, BUCKETS, 0, &urcu_memb_flavor, NULL);
+    table->by_peer = table_hash_new();
+    table->by_endpoint = table_hash_new();
+    table->buckets = TABLE_BUCKETS_MIN;
     if (table->by_peer == NULL || table->by_endpoint == NULL || child_table_init(table) != ERR_OK) {
         tunnel_table_free(table);
         return ERR_NOMEM;
@@ -90,6 +89,24 @@ void tunnel_table_free(struct tunnel_table *table)
         cds_lfht_destroy(table->by_endpoint, NULL);
     child_table_done(table);
     free(table);
+}
+
+struct cds_lfht *table_hash_new(void)
+{
+    return cds_lfht_new_flavor(TABLE_BUCKETS_MIN, TABLE_BUCKETS_MIN, TABLE_BUCKETS_MAX, 0,
+                               &urcu_memb_flavor, NULL);
+}
+
+/* A bucket for each tunnel at least, so that a look-up takes one step however many there are. By
+ * us: a table that sees to it itself would bring a thread of its own. */
+static void grow(struct tunnel_table *table)
+{
+    if (table->count < table->buckets || table->buckets >= TABLE_BUCKETS_MAX)
+        return;
+    table->buckets *= 2;
+    cds_lfht_resize(table->by_peer, table->buckets);
+    cds_lfht_resize(table->by_endpoint, table->buckets);
+    cds_lfht_resize(table->by_spi, table->buckets);
 }
 
 static struct peer_key *find_key(struct tunnel_table *table, const struct address *peer)
@@ -187,6 +204,8 @@ int tunnel_add(struct tunnel_table *table, const struct view *local, void *user,
     if (tunnel->next != NULL)
         tunnel->next->link = &tunnel->next;
     table->first = tunnel;
+    table->count++;
+    grow(table);
     add_key(table, tunnel, &tunnel->keys[0], has_ipv4 ? &local->peer_ipv4 : &none);
     add_key(table, tunnel, &tunnel->keys[1], has_ipv6 ? &local->peer_ipv6 : &none);
     *ret_tunnel = tunnel;
@@ -222,6 +241,7 @@ void tunnel_remove(struct tunnel_table *table, struct tunnel *tunnel)
     drop_path(table, atomic_exchange(&tunnel->path, NULL));
     drop_path(table, tunnel->previous);
     tunnel_children_clear(tunnel);
+    table->count--;
     *tunnel->link = tunnel->next;
     if (tunnel->next != NULL)
         tunnel->next->link = tunnel->link;

@@ -175,6 +175,10 @@ struct tunnel_message {
     bool is_elsewhere; /* by its SPI, from packet->peer, which is no endpoint of the tunnel's */
 };
 
+/* Before a batch of datagrams (at most 64) is opened, where there are many tunnels: has what they
+ * need on its way from memory. */
+void tunnel_look_ahead(struct tunnel_table *table, struct packet *const *packets,
+                       unsigned int count);
 /* A datagram from the tunnel's endpoint (packet->tos as received): tries the children newest first,
  * and translates data. Drops are counted. */
 MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,

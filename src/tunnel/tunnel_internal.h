@@ -87,9 +87,16 @@ struct tunnel_table {
     struct cds_lfht *by_spi;         /* struct child */
     _Atomic(struct routes *) routes; /* NULL: none */
     struct tunnel *first;
+    _Atomic unsigned long count; /* tunnels */
+    unsigned long buckets;       /* of each hash table; control thread */
     uint8_t seed[16];
     struct drop_counters drops;
 };
+
+#define TABLE_BUCKETS_MIN 1024 /* powers of two */
+#define TABLE_BUCKETS_MAX 65536
+/* NULL: no memory. */
+struct cds_lfht *table_hash_new(void);
 
 /* This has happened. */
 void tunnel_wake(struct tunnel *tunnel, unsigned int wakes);

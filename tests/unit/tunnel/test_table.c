@@ -1,0 +1,163 @@
+/* Ten thousand tunnels: each is found by all of its names, while the tables grow and shrink under a
+ * thread that looks things up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "samples.h"
+#include "tunnel/tunnel.h"
+
+#define COUNT    10000
+#define ESP_EACH 100 /* tunnels, one with a child of ESP */
+#define OWN      0x0a000001u
+#define PEERS    0x0a100000u
+#define OUTSIDE  0xc6000000u
+
+static struct address peer_ipv4(uint32_t i)
+{
+    return address_from_ipv4(PEERS + i);
+}
+
+static struct address peer_ipv6(uint32_t i)
+{
+    const uint8_t bytes[16] = {0x20,      1, 0, 0x20, [13] = (uint8_t)(i >> 16), (uint8_t)(i >> 8),
+                               (uint8_t)i};
+    return address_from_bytes(ADDRESS_IPV6, bytes);
+}
+
+/* Many behind one address: the port tells them apart. */
+static struct endpoint outside(uint32_t i)
+{
+    return (struct endpoint){.address = address_from_ipv4(OUTSIDE + i / 3),
+                             .port = (uint16_t)(1000 + i)};
+}
+
+static struct tunnel *add(struct tunnel_table *table, uint32_t i)
+{
+    const struct view local = {.own_ipv4 = address_from_ipv4(OWN),
+                               .peer_ipv4 = peer_ipv4(i),
+                               .own_ipv6 = peer_ipv6(COUNT),
+                               .peer_ipv6 = peer_ipv6(i)};
+    const struct endpoint remote = outside(i);
+    struct tunnel *tunnel;
+    assert_int_equal(tunnel_add(table, &local, NULL, &tunnel), ERR_OK);
+    assert_int_equal(tunnel_set_path(table, tunnel, &remote, 1500), ERR_OK);
+    return tunnel;
+}
+
+static void add_esp(struct tunnel *tunnel, uint32_t i)
+{
+    const uint8_t key[SUITE_KEY_CAP] = {(uint8_t)i, (uint8_t)(i >> 8)};
+    const struct tunnel_child child = {.id = 1,
+                                       .suite = ESP_AES128_GCM,
+                                       .key_in = key,
+                                       .key_out = key,
+                                       .key_len = suite_key_len(ESP_AES128_GCM),
+                                       .remote = *tunnel_view(tunnel),
+                                       .spi_in = 0x1000 + i,
+                                       .spi_out = 0x1000 + i,
+                                       .mode = CHILD_BEET,
+                                       .has_commands = true};
+    assert_int_equal(tunnel_add_child(tunnel, &child), ERR_OK);
+    assert_int_equal(tunnel_set_outbound(tunnel, 1), ERR_OK);
+}
+
+static void assert_found(struct tunnel_table *table, uint32_t i, const struct tunnel *tunnel)
+{
+    const struct address ipv4 = peer_ipv4(i), ipv6 = peer_ipv6(i);
+    const struct endpoint remote = outside(i);
+    assert_ptr_equal(tunnel_find_by_peer(table, &ipv4), tunnel);
+    assert_ptr_equal(tunnel_find_by_peer(table, &ipv6), tunnel);
+    assert_ptr_equal(tunnel_find_by_endpoint(table, &remote), tunnel);
+}
+
+/* By its SPI alone: what it has sealed, from an endpoint that is nobody's. */
+static void assert_found_by_spi(struct tunnel_table *table, struct tunnel *tunnel)
+{
+    struct tunnel_message message;
+    struct tunnel *found = NULL;
+    struct packet packet;
+    packet_fill(&packet, "probe", 5);
+    assert_int_equal(tunnel_seal_command(tunnel, &packet, SPUT_PROBE, 1, NULL), DROP_NONE);
+    packet.peer = outside(COUNT + 1);
+    tunnel_read_begin();
+    assert_int_equal(tunnel_open_any(table, &packet, 1, &found, &message), DROP_NONE);
+    tunnel_read_end();
+    assert_ptr_equal(found, tunnel);
+}
+
+struct looker {
+    struct tunnel_table *table;
+    _Atomic bool is_over;
+    _Atomic uint32_t lost; /* of the first tunnel, that is there all the time */
+    _Atomic uint32_t looks;
+};
+
+static void *look(void *argument)
+{
+    struct looker *looker = argument;
+    static struct packet packets[2];
+    struct packet *list[2] = {&packets[0], &packets[1]};
+    const struct address peer = peer_ipv4(0);
+    packets[0].peer = outside(0);
+    tunnel_thread_register();
+    for (uint32_t i = 0; !atomic_load(&looker->is_over); i++) {
+        tunnel_read_begin();
+        packets[1].peer = outside(i % (2 * COUNT));
+        if (tunnel_find_by_peer(looker->table, &peer) == NULL ||
+            tunnel_find_by_endpoint(looker->table, &packets[0].peer) == NULL)
+            atomic_fetch_add(&looker->lost, 1);
+        tunnel_look_ahead(looker->table, list, 2);
+        tunnel_read_end();
+        atomic_fetch_add(&looker->looks, 1);
+    }
+    tunnel_thread_unregister();
+    return NULL;
+}
+
+static void test_ten_thousand(void **state)
+{
+    static const uint8_t seed[16] = {5};
+    static struct tunnel *tunnels[COUNT];
+    struct looker looker = {0};
+    pthread_t id;
+    tunnel_thread_register();
+    assert_int_equal(tunnel_table_new(seed, &looker.table), ERR_OK);
+    tunnels[0] = add(looker.table, 0);
+    assert_int_equal(pthread_create(&id, NULL, look, &looker), 0);
+    for (uint32_t i = 1; i < COUNT; i++) {
+        tunnels[i] = add(looker.table, i);
+        if (i % ESP_EACH == 0)
+            add_esp(tunnels[i], i);
+    }
+    for (uint32_t i = 0; i < COUNT; i++) {
+        assert_found(looker.table, i, tunnels[i]);
+        if (i > 0 && i % ESP_EACH == 0)
+            assert_found_by_spi(looker.table, tunnels[i]);
+    }
+    assert_found(looker.table, COUNT + 1, NULL);
+    for (uint32_t i = 1; i < COUNT; i += 2)
+        tunnel_remove(looker.table, tunnels[i]);
+    for (uint32_t i = 0; i < COUNT; i++)
+        assert_found(looker.table, i, i % 2 == 0 ? tunnels[i] : NULL);
+    tunnels[1] = add(looker.table, 1);
+    assert_found(looker.table, 1, tunnels[1]);
+    while (atomic_load(&looker.looks) == 0)
+        ;
+    atomic_store(&looker.is_over, true);
+    pthread_join(id, NULL);
+    assert_int_equal(atomic_load(&looker.lost), 0);
+    tunnel_table_free(looker.table);
+    tunnel_thread_unregister();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_ten_thousand)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
