@@ -27,13 +27,24 @@ void pmtu_move(struct pmtu *p, uint32_t max, uint32_t guess, uint64_t round_trip
     p->round_trip_us = round_trip_us;
 }
 
+/* A check that is not answered in time may only be late, behind all that an application has put
+ * into a slow line's queue: it waits ever longer. */
+static uint64_t check_timer_us(const struct pmtu *p, unsigned tries)
+{
+    uint64_t us = p->round_trip_us + TIMER_SLACK_US;
+    us = us < PMTU_TIMER_MIN_US ? PMTU_TIMER_MIN_US : us;
+    return deadline_min(us << (tries - 1), PMTU_TIMER_SLOW_US);
+}
+
 /* After so many tries. */
 static uint64_t timer_us(const struct pmtu *p, unsigned tries)
 {
+    if (p->is_check)
+        return check_timer_us(p, tries);
     if (p->round_trip_us == 0)
         return deadline_min(PMTU_TIMER_FIRST_US << (tries - 1), PMTU_TIMER_MAX_US);
     const uint64_t us = 2 * p->round_trip_us + TIMER_SLACK_US;
-    return us < PMTU_TIMER_MIN_US ? PMTU_TIMER_MIN_US : deadline_min(us, PMTU_TIMER_MAX_US);
+    return us < PMTU_TIMER_MIN_US ? PMTU_TIMER_MIN_US : deadline_min(us, PMTU_TIMER_SLOW_US);
 }
 
 /* ---- rounds ---- */
@@ -128,10 +139,10 @@ static bool is_asking(const struct pmtu *p)
 static unsigned tries_wanted(const struct pmtu *p)
 {
     unsigned tries = PMTU_TRIES;
-    if (p->is_check)
-        return 1;
     if (p->good == 0)
         return PMTU_TRIES_MAX;
+    if (p->is_check)
+        return 2;
     for (unsigned i = 0; i < p->count; i++) {
         if (p->sizes[i].verdict == GOOD && p->sizes[i].tries > 1)
             tries += p->sizes[i].tries - 1u;
@@ -204,7 +215,7 @@ static void conclude(struct pmtu *p, uint64_t now_us)
     }
     if (p->good > p->mtu)
         p->mtu = p->good;
-    else if (p->good > 0 && p->good < p->mtu && !is_open && p->bad <= p->mtu)
+    else if (p->good > 0 && p->good < p->mtu && !is_open && p->bad <= p->mtu && !p->is_check)
         p->mtu = p->good;
     if (!is_asking(p))
         end_round(p, now_us);
@@ -228,6 +239,8 @@ static uint64_t silence_us(const struct pmtu *p)
 /* When traffic like this is a reason to ask. */
 static uint64_t ask_at_us(const struct pmtu *p, uint64_t large_us, uint64_t heard_us)
 {
+    const uint64_t confirm_us =
+        4 * p->round_trip_us > PMTU_CONFIRM_US ? 4 * p->round_trip_us : PMTU_CONFIRM_US;
     if (p->count > 0 || large_us == 0)
         return DEADLINE_NEVER;
     if (p->state == PMTU_UNTRIED)
@@ -236,7 +249,7 @@ static uint64_t ask_at_us(const struct pmtu *p, uint64_t large_us, uint64_t hear
         return large_us > p->round_us ? p->dead_us : DEADLINE_NEVER;
     if (large_us <= p->confirmed_us)
         return DEADLINE_NEVER;
-    uint64_t at_us = p->confirmed_us + PMTU_CONFIRM_US;
+    uint64_t at_us = p->confirmed_us + confirm_us;
     if (heard_us < large_us)
         at_us = deadline_min(at_us, heard_us + silence_us(p));
     const uint64_t again_us = p->round_us + PMTU_ROUND_US;
@@ -297,8 +310,9 @@ void pmtu_on_limit(struct pmtu *p, uint32_t size, uint64_t now_us)
 
 int pmtu_transmit(struct pmtu *p, uint32_t *ret_size, uint32_t *ret_token, uint64_t now_us)
 {
-    for (unsigned i = 0; i < p->count; i++) {
-        struct pmtu_size *s = &p->sizes[i];
+    for (unsigned n = 0; n < p->count; n++) {
+        /* In a check the answer to the smaller one, which comes later, speaks of the larger one. */
+        struct pmtu_size *s = &p->sizes[p->is_check ? p->count - 1 - n : n];
         if (!s->is_due || s->tries == PMTU_TRIES_MAX)
             continue;
         if (++p->token_last == 0)
@@ -344,6 +358,8 @@ static void take_answer(struct pmtu *p, struct pmtu_size *s, unsigned try, uint6
     p->dead_wait_us = 0;
     s->verdict = GOOD; /* a late one, too */
     hurry(p);
+    for (unsigned i = 0; p->is_check && i < p->count; i++)
+        p->sizes[i].at_us = deadline_min(p->sizes[i].at_us, now_us + TIMER_SLACK_US);
     if (p->bad <= s->size)
         p->bad = p->limit + 1; /* what was refuted was not; conclude() says what still is */
     conclude(p, now_us);
@@ -389,6 +405,9 @@ void pmtu_expire(struct pmtu *p, uint64_t now_us)
             s->is_due = true;
         }
     }
+    /* Narrower, or merely slow, or dead? A small one beside it tells. */
+    if (p->is_check && p->count == 1 && p->sizes[0].is_due)
+        add_size(p, PMTU_MIN);
     if (has_lost)
         conclude(p, now_us);
 }

@@ -22,9 +22,13 @@
 #define PMTU_TIMER_FIRST_US (500 * MS_US)
 #define PMTU_TIMER_MIN_US   (100 * MS_US)
 #define PMTU_TIMER_MAX_US   (3 * SECOND_US)
+#define PMTU_TIMER_SLOW_US  (10 * SECOND_US) /* in place of it where the round trip is known */
 /* PMTU_RAISE_TIMER (RFC 8899, 5.1.1). Nothing is sent where no large packets are. */
 #define PMTU_RAISE_US (600 * SECOND_US)
-/* CONFIRMATION_TIMER: how often one probe shows, while large packets are sent, that they arrive. */
+/* CONFIRMATION_TIMER: how often one probe shows, while large packets are sent, that they arrive; or
+ * each four round trips, where that is longer. Unanswered for a round trip it is sent again, and
+ * PMTU_MIN beside it, ever more rarely: what tells a narrow path, on which only the latter is
+ * answered, from a line whose queue is long. */
 #define PMTU_CONFIRM_US (2 * SECOND_US)
 /* Large packets were sent, and nothing at all has been heard for so long (or twice the round trip
  * and a little, where that is longer): the same at once. */

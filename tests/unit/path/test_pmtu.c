@@ -195,6 +195,29 @@ static void test_black_hole(void **state)
     }
 }
 
+/* A line that takes its time, as applications fill its queue: every answer comes, seconds late.
+ * That is no narrow path, and searching would make the queue longer still. */
+static void test_long_queue(void **state)
+{
+    static const uint64_t queues_us[] = {500 * MS_US, 2 * SECOND_US, 4 * SECOND_US, 6 * SECOND_US};
+    for (size_t i = 0; i < sizeof queues_us / sizeof queues_us[0]; i++) {
+        struct world w;
+        init(&w, 1500, 10 * MS_US);
+        run_busy(&w, w.now_us + 30 * SECOND_US, true);
+        const unsigned before = w.sent;
+        w.round_trip_us = queues_us[i];
+        for (int second = 0; second < 60; second++) {
+            run_busy(&w, w.now_us + SECOND_US, true);
+            assert_int_equal(pmtu_mtu(&w.pmtu), 1500);
+            assert_int_equal(pmtu_state(&w.pmtu), PMTU_COMPLETE);
+        }
+        assert_in_range(w.sent - before, 3, 12 + 60 * SECOND_US / (2 * SECOND_US + queues_us[i]));
+        w.mtu = 1280; /* and yet a narrow one is noticed */
+        run_busy(&w, w.now_us + 12 * queues_us[i] + 20 * SECOND_US, true);
+        assert_in_range(pmtu_mtu(&w.pmtu), 1277, 1280);
+    }
+}
+
 /* One probe in two seconds at most, in spite of all traffic, and none without. */
 static void test_rate(void **state)
 {
@@ -355,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_ordinary_path),
         cmocka_unit_test(test_narrow_from_the_start),
         cmocka_unit_test(test_black_hole),
+        cmocka_unit_test(test_long_queue),
         cmocka_unit_test(test_rate),
         cmocka_unit_test(test_raise),
         cmocka_unit_test(test_loss),
