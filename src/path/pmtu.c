@@ -33,7 +33,7 @@ static uint64_t check_timer_us(const struct pmtu *p, unsigned tries)
 {
     uint64_t us = p->round_trip_us + TIMER_SLACK_US;
     us = us < PMTU_TIMER_MIN_US ? PMTU_TIMER_MIN_US : us;
-    return deadline_min(us << (tries - 1), PMTU_TIMER_SLOW_US);
+    return deadline_min(us << 2 * (tries - 1), PMTU_TIMER_SLOW_US);
 }
 
 /* After so many tries. */
@@ -139,10 +139,10 @@ static bool is_asking(const struct pmtu *p)
 static unsigned tries_wanted(const struct pmtu *p)
 {
     unsigned tries = PMTU_TRIES;
+    if (p->is_check)
+        return p->good == 0 ? PMTU_CHECK_TRIES : 2;
     if (p->good == 0)
         return PMTU_TRIES_MAX;
-    if (p->is_check)
-        return 2;
     for (unsigned i = 0; i < p->count; i++) {
         if (p->sizes[i].verdict == GOOD && p->sizes[i].tries > 1)
             tries += p->sizes[i].tries - 1u;

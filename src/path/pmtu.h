@@ -29,7 +29,8 @@
  * each four round trips, where that is longer. Unanswered for a round trip it is sent again, and
  * PMTU_MIN beside it, ever more rarely: what tells a narrow path, on which only the latter is
  * answered, from a line whose queue is long. */
-#define PMTU_CONFIRM_US (2 * SECOND_US)
+#define PMTU_CONFIRM_US  (2 * SECOND_US)
+#define PMTU_CHECK_TRIES 4 /* each waits four times as long as the one before */
 /* Large packets were sent, and nothing at all has been heard for so long (or twice the round trip
  * and a little, where that is longer): the same at once. */
 #define PMTU_SILENCE_US (300 * MS_US)

@@ -51,10 +51,15 @@ class Failed(Exception):
 
 
 def iperf(contestant, server, *options, seconds):
-    try:
-        return server.measure(contestant.a, contestant.address, "-t", seconds, *options, timeout=seconds + 20)
-    except (labs.LabError, subprocess.TimeoutExpired, ValueError) as e:
-        raise Failed(f"iperf3 {' '.join(map(str, options))}: {e}".split("\n")[0]) from None
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return server.measure(contestant.a, contestant.address, "-t", seconds, *options, timeout=seconds + 20)
+        except (labs.LabError, subprocess.TimeoutExpired, ValueError) as e:
+            # Its server may not have noticed yet that the test before is over.
+            if "busy" not in str(e) or time.monotonic() > deadline:
+                raise Failed(f"iperf3 {' '.join(map(str, options))}: {e}".split("\n")[0]) from None
+            time.sleep(0.2)
 
 
 def tcp(contestant, server, seconds, streams):

@@ -165,17 +165,17 @@ def chart(rows, file):
         colour = COLOURS["open" if kind == "peer" and name in CLASSES and not CLASSES[name].encrypts else kind]
         lines.append(f"{y} {median(rows, name, 'tcp1'):.4f} {max(median(rows, name, 'cpu') or 0, 0.001):.4f} {colour}")
         ticks.append(f'"{name}" {y}')
-    frame = f"set yrange [-0.7:{len(names) - 0.3}]\nset ytics ({', '.join(ticks)}) nomirror scale 0\nset grid xtics lc rgb '#dddddd'\nset border 1"
+    frame = f"set yrange [-0.7:{len(names) - 0.3}]\nset ytics ({', '.join(ticks)}) nomirror scale 0\nset xtics nomirror\nset grid xtics lc rgb '#dddddd'\nset border 1"
     bars = "$data using {column}:1:({low}):{column}:($1-0.36):($1+0.36):4 with boxxyerrorbars fs solid 1 noborder lc rgb variable"
     labels = "$data using {column}:1:(sprintf(' %.2f', ${column})) with labels left font ',8'"
     largest_cpu = max(float(line.split()[2]) for line in lines)
     script = "\n".join([
-        f"set terminal pngcairo size 1000,{90 + 22 * len(names)} font 'Sans,9'", f"set output '{file}'", "$data << END", *lines, "END",
+        f"set terminal pngcairo size 1060,{90 + 22 * len(names)} font 'Sans,9'", f"set output '{file}'", "$data << END", *lines, "END",
         "unset key", "set tics out", frame, "set multiplot layout 1,2",
-        "set lmargin 36; set rmargin 4; set title 'One TCP stream, Gbit/s'", "set xrange [0:*]; set offsets 0,0,0,0",
+        "set lmargin at screen 0.34; set rmargin at screen 0.645; set title 'One TCP stream, Gbit/s'", "set xrange [0:*]; set offsets 0,0,0,0",
         f"set xrange [0:{1.15 * median(rows, names[-1], 'tcp1'):.3f}]",
         f"plot {bars.format(column=2, low=0)}, {labels.format(column=2)}",
-        "set lmargin 2; set rmargin 6; unset ytics; set title 'CPU seconds for one GB, both ends (logarithmic)'", "set logscale x",
+        "set lmargin at screen 0.68; set rmargin at screen 0.96; unset ytics; set title 'CPU seconds for one GB, both ends (logarithmic)'", "set logscale x",
         f"set xrange [0.5:{1.6 * largest_cpu:.3f}]", f"plot {bars.format(column=3, low=0.5)}, {labels.format(column=3)}", "unset multiplot", ""])
     done = subprocess.run(["gnuplot"], input=script, capture_output=True, text=True)
     return f"no chart: gnuplot: {done.stderr.strip()}" if done.returncode or not os.path.exists(file) else None
@@ -201,8 +201,12 @@ BEGIN, END = "<!-- scripts/bench --readme: begin -->", "<!-- scripts/bench --rea
 
 def section(data, chart_path):
     """README's text between the marks."""
-    parts = [f"{machine_words(data['machine'])}; {data['runs']} interleaved runs, {data['seconds']} s a measurement, load {data['load'][0]:.1f} "
-             f"before and {data['load'][1]:.1f} after; medians, and the lowest and the highest in brackets."]
+    runs = data["runs"]
+    parts = [f"{machine_words(data['machine'])}; {f'{runs} runs in turns' if runs > 1 else 'one run'}, {data['seconds']} s a measurement"
+             + ("; medians, and the lowest and the highest in brackets." if runs > 1 else ".")]
+    if data["load"][0] > data["machine"]["cores"]:
+        parts[0] += (f" **The machine was busy with other things (load {data['load'][0]:.0f})**: absolute figures are far too low, round trips "
+                     "far too long, and even ratios say little.")
     if chart_path:
         parts.append(f"![One TCP stream, and processor time for one GB]({chart_path})")
     parts.append(table(data["rows"]))
