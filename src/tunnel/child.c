@@ -22,6 +22,7 @@ static void free_child(struct rcu_head *head)
     struct child *child = CONTAINER_OF(head, struct child, head);
     rcu_order_after(&rcu_grace_period);
     done_keys(child);
+    free(child->selectors);
     free(child);
 }
 
@@ -134,8 +135,11 @@ static int init_esp(struct child *child, const struct tunnel_child *config)
     child->translation.wire = config->wire;
     child->translation.recomputes = config->mode == CHILD_TRANSPORT;
     if (config->selectors != NULL) {
-        child->selectors = *config->selectors;
-        child->translation.selectors = &child->selectors;
+        child->selectors = (struct selector_pair *)malloc(sizeof(*child->selectors));
+        if (child->selectors == NULL)
+            return ERR_NOMEM;
+        *child->selectors = *config->selectors;
+        child->translation.selectors = child->selectors;
     }
     int result =
         esp_receiver_init(&child->esp.receiver, &terms, config->key_in, config->key_len, window);
@@ -163,6 +167,7 @@ static int child_new(struct tunnel *tunnel, const struct tunnel_child *config,
         result = child_enter(child);
     if (result != ERR_OK) {
         done_keys(child);
+        free(child->selectors);
         free(child);
         return result;
     }

@@ -15,7 +15,7 @@ void child_table_done(struct tunnel_table *table)
 {
     if (table->by_spi != NULL)
         cds_lfht_destroy(table->by_spi, NULL);
-    free(atomic_load_explicit(&table->routes, memory_order_relaxed));
+    route_table_done(&table->routes);
 }
 
 /* Ours, drawn at random: no seed is needed. */
@@ -38,42 +38,9 @@ struct child *child_find_by_spi(struct tunnel_table *table, uint32_t spi)
     return node != NULL ? CONTAINER_OF(node, struct child, spi_node) : NULL;
 }
 
-static void free_routes(struct rcu_head *head)
-{
-    rcu_order_after(&rcu_grace_period);
-    free(CONTAINER_OF(head, struct routes, head));
-}
-
-/* A new table: added in front (NULL: nothing), without those of removed. */
-static int change_routes(struct tunnel_table *table, const struct child *added,
-                         const struct child *removed)
-{
-    struct routes *old = atomic_load_explicit(&table->routes, memory_order_relaxed);
-    const unsigned int room = (old != NULL ? old->count : 0) + 1;
-    struct routes *routes = calloc(1, sizeof(*routes) + room * sizeof(routes->list[0]));
-
-    if (routes == NULL)
-        return ERR_NOMEM;
-    if (added != NULL)
-        routes->list[routes->count++] =
-            (struct route){.child = added, .tunnel = added->tunnel, .to = added->selectors.peer};
-    for (unsigned int i = 0; old != NULL && i < old->count; i++) {
-        if (old->list[i].child != removed)
-            routes->list[routes->count++] = old->list[i];
-    }
-    if (routes->count == 0) {
-        free(routes);
-        routes = NULL;
-    }
-    atomic_store_explicit(&table->routes, routes, memory_order_release);
-    if (old != NULL)
-        rcu_defer(&old->head, free_routes);
-    return ERR_OK;
-}
-
 static bool has_route(const struct child *child)
 {
-    return child->mode == CHILD_TUNNEL && child->selectors.peer.count > 0;
+    return child->mode == CHILD_TUNNEL && child->selectors != NULL;
 }
 
 int child_enter(struct child *child)
@@ -88,7 +55,8 @@ int child_enter(struct child *child)
     if (is_taken)
         return ERR_EXISTS;
     if (has_route(child)) {
-        int result = change_routes(table, child, NULL);
+        int result =
+            route_table_add(&table->routes, &child->selectors->peer, child->tunnel, &child->routes);
         if (result != ERR_OK)
             return result;
     }
@@ -100,15 +68,6 @@ int child_enter(struct child *child)
     return ERR_OK;
 }
 
-/* Without memory for a smaller table none of the networks is reached: better than the way into a
- * tunnel that is gone. */
-static void forget_routes(struct tunnel_table *table)
-{
-    struct routes *old = atomic_exchange(&table->routes, NULL);
-    if (old != NULL)
-        rcu_defer(&old->head, free_routes);
-}
-
 void child_leave(struct child *child)
 {
     struct tunnel_table *table = child->tunnel->table;
@@ -118,23 +77,14 @@ void child_leave(struct child *child)
     urcu_memb_read_lock();
     (void)cds_lfht_del(table->by_spi, &child->spi_node); /* it is there */
     urcu_memb_read_unlock();
-    if (has_route(child) && change_routes(table, NULL, child) != ERR_OK)
-        forget_routes(table);
+    route_table_remove(&table->routes, child->routes);
+    child->routes = NULL;
 }
 
 struct tunnel *tunnel_find_by_selector(struct tunnel_table *table, const struct address *to)
 {
-    struct tunnel *found = NULL;
-
     urcu_memb_read_lock();
-    const struct routes *routes = atomic_load_explicit(&table->routes, memory_order_acquire);
-    for (unsigned int i = 0; routes != NULL && found == NULL && i < routes->count; i++) {
-        const struct selectors *s = &routes->list[i].to;
-        for (uint8_t j = 0; j < s->count && found == NULL; j++) {
-            if (selector_holds(&s->list[j], to))
-                found = routes->list[i].tunnel;
-        }
-    }
+    struct tunnel *found = route_table_find(&table->routes, to);
     urcu_memb_read_unlock();
     return found;
 }

@@ -64,6 +64,7 @@ int tunnel_table_new(const uint8_t seed[16], struct tunnel_table **ret_table)
     if (table == NULL)
         return ERR_NOMEM;
     memcpy(table->seed, seed, sizeof(table->seed));
+    route_table_init(&table->routes, seed);
     table->by_peer = table_hash_new();
     table->by_endpoint = table_hash_new();
     table->buckets = TABLE_BUCKETS_MIN;

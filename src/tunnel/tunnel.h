@@ -91,7 +91,8 @@ struct drop_counters *tunnel_table_drops(struct tunnel_table *table);
 
 /* NULL if there is none. In a read section, or on the control thread. */
 struct tunnel *tunnel_find_by_peer(struct tunnel_table *table, const struct address *peer);
-/* The newest whose child in tunnel mode takes packets to this address; NULL if there is none. */
+/* That whose child in tunnel mode takes packets to this address (tunnel/route_table.h); NULL if
+ * there is none. */
 struct tunnel *tunnel_find_by_selector(struct tunnel_table *table, const struct address *to);
 /* One of those on this endpoint; tunnel_open_any() tries all. */
 struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct endpoint *remote);

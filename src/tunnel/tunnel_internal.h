@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "tunnel/rcu.h"
+#include "tunnel/route_table.h"
 #include "tunnel/tunnel.h"
 
 /* One remote endpoint of a tunnel, in the table's by_endpoint. */
@@ -44,7 +45,8 @@ struct child {
     uint32_t spi_in, spi_out;
     enum child_mode mode;
     bool has_commands;
-    struct selector_pair selectors;
+    struct selector_pair *selectors; /* NULL: none */
+    struct routes *routes;           /* to the peer's; control thread. NULL: none */
 };
 
 struct child_set {
@@ -82,10 +84,10 @@ struct tunnel {
 };
 
 struct tunnel_table {
-    struct cds_lfht *by_peer;        /* struct peer_key */
-    struct cds_lfht *by_endpoint;    /* struct path; several may have the same endpoint */
-    struct cds_lfht *by_spi;         /* struct child */
-    _Atomic(struct routes *) routes; /* NULL: none */
+    struct cds_lfht *by_peer;     /* struct peer_key */
+    struct cds_lfht *by_endpoint; /* struct path; several may have the same endpoint */
+    struct cds_lfht *by_spi;      /* struct child */
+    struct route_table routes;    /* to networks that children in tunnel mode reach */
     struct tunnel *first;
     _Atomic unsigned long count; /* tunnels */
     unsigned long buckets;       /* of each hash table; control thread */
@@ -100,18 +102,6 @@ struct cds_lfht *table_hash_new(void);
 
 /* This has happened. */
 void tunnel_wake(struct tunnel *tunnel, unsigned int wakes);
-/* The networks that children in tunnel mode reach, newest first. A change makes a new table. */
-struct route {
-    const struct child *child;
-    struct tunnel *tunnel;
-    struct selectors to;
-};
-struct routes {
-    struct rcu_head head;
-    unsigned int count;
-    struct route list[];
-};
-
 /* child_table.c: what the table knows of single children. Control thread. ERR_EXISTS, ERR_NOMEM. */
 MUST_USE int child_enter(struct child *child);
 /* Before its grace period. */
