@@ -2,6 +2,7 @@
 #include "host/host.h"
 
 #include "io/policy.h"
+#include "names/pool_ipv6.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,9 +54,10 @@ static int rules_of(const struct allow_verdict *verdict, struct policy_rule rule
     return error;
 }
 
-int access_open(struct host *host, const char *name, bool is_static, const struct address *peer)
+/* What [allow] lets this name do here. */
+static int rules_for(const struct host *host, const char *name, bool is_static,
+                     struct policy_rule rules[POLICY_RULE_CAP], size_t *ret_count)
 {
-    struct policy_rule rules[POLICY_RULE_CAP];
     size_t count = 0;
     struct allow_verdict *verdict = malloc(sizeof(*verdict));
     if (verdict == NULL)
@@ -69,7 +71,30 @@ int access_open(struct host *host, const char *name, bool is_static, const struc
                   name, POLICY_RULE_CAP);
         count = 0;
     }
+    *ret_count = count;
+    return ERR_OK;
+}
+
+/* Only plain peers have IPv6 inside. */
+static bool has_twin(const struct host *host, const char *name)
+{
+    const size_t len = strlen(name), zone_len = strlen(PLAIN_ZONE);
+    return host->own_ipv6.family != ADDRESS_NONE && len > zone_len &&
+           strcmp(name + len - zone_len, PLAIN_ZONE) == 0;
+}
+
+int access_open(struct host *host, const char *name, bool is_static, const struct address *peer)
+{
+    struct policy_rule rules[POLICY_RULE_CAP];
+    size_t count;
+    int error = rules_for(host, name, is_static, rules, &count);
+    if (error != ERR_OK)
+        return error;
     error = policy_peer_set(host->policy, peer, rules, count);
+    if (error == ERR_OK && has_twin(host, name)) {
+        const struct address twin = pool_ipv6_of(peer);
+        error = policy_peer_set(host->policy, &twin, rules, count);
+    }
     if (error != ERR_OK) {
         log_error("%s: what it may do here cannot be set: %s", name, policy_error(host->policy));
         return ERR_REFUSED;
@@ -77,8 +102,52 @@ int access_open(struct host *host, const char *name, bool is_static, const struc
     return ERR_OK;
 }
 
+/* All networks of one peer. */
+static int describe_networks(const struct host *host, const struct plain_config *config,
+                             struct policy_rule rules[POLICY_RULE_CAP],
+                             struct policy_network *networks, size_t *count)
+{
+    size_t rule_count;
+    int error = rules_for(host, config->name, false, rules, &rule_count);
+    for (uint8_t i = 0; error == ERR_OK && i < config->remote_ts.count; i++) {
+        const struct prefix *remote = &config->remote_ts.list[i];
+        const enum address_family family = (enum address_family)remote->address.family;
+        networks[(*count)++] = (struct policy_network){
+            .remote = *remote,
+            .locals = config->local_ts.list,
+            .local_count = plain_ts_is_wide(&config->local_ts) ? config->local_ts.count : 0,
+            .stands = plain_ts_address(&config->local_ts, family),
+            .rules = rules,
+            .rule_count = rule_count,
+        };
+    }
+    return error;
+}
+
+int access_networks(struct host *host)
+{
+    struct policy_network networks[PLAIN_NETWORKS_MAX];
+    struct policy_rule(*rules)[POLICY_RULE_CAP] = calloc(PLAIN_PEERS_MAX, sizeof(*rules));
+    size_t count = 0;
+    int error = rules != NULL ? ERR_OK : ERR_NOMEM;
+    for (uint32_t i = 0; error == ERR_OK && i < host->config.plain.count; i++) {
+        const struct plain_config *config = &host->config.plain.peers[i];
+        if (plain_config_has_network(config))
+            error = describe_networks(host, config, rules[i], networks, &count);
+    }
+    if (error == ERR_OK && count > 0)
+        error = policy_networks_set(host->policy, networks, count);
+    free(rules);
+    if (error != ERR_OK)
+        log_error("[peer]: what the networks behind them may do here cannot be set: %s",
+                  policy_error(host->policy));
+    return error == ERR_OK || error == ERR_NOMEM ? error : ERR_REFUSED;
+}
+
 void access_close(struct host *host, const struct address *peer)
 {
-    if (policy_peer_clear(host->policy, peer) != ERR_OK)
+    const struct address twin = pool_ipv6_of(peer);
+    if (policy_peer_clear(host->policy, peer) != ERR_OK ||
+        policy_peer_clear(host->policy, &twin) != ERR_OK)
         log_warn("policy: %s", policy_error(host->policy));
 }

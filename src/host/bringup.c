@@ -22,6 +22,7 @@
 #include "io/policy.h"
 #include "io/privileges.h"
 #include "io/udp.h"
+#include "names/pool_ipv6.h"
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,9 @@ static void describe_guard(const struct host_config *config, struct guard *ret_g
     ret_guard->prefixes[1].bits = 28;
     ret_guard->prefixes[2].address = address_from_bytes(ADDRESS_IPV6, made_up);
     ret_guard->prefixes[2].bits = 104;
-    ret_guard->count += plain_networks(config, ret_guard->prefixes + 3);
+    if (config->plain.count > 0) /* only plain peers have IPv6 inside */
+        ret_guard->prefixes[ret_guard->count++] = pool_ipv6_prefix();
+    ret_guard->count += plain_networks(config, ret_guard->prefixes + ret_guard->count);
 }
 
 /* Both halves: routing rules, and a packet filter for sockets that routing rules do not bind. */
@@ -170,12 +173,15 @@ static void on_monitor(uv_poll_t *poll, int status, int events)
 
 static int open_interface(struct host *host)
 {
+    static const struct prefix no_prefix = {0};
     const struct host_config *config = &host->config;
     const struct policy_options policy = {
         .table = "detec",
         .tun_name = config->interface,
         .own_ipv4 = host->own,
+        .own_ipv6 = host->own_ipv6,
         .pool_ipv4 = config->pool,
+        .pool_ipv6 = host->own_ipv6.family != ADDRESS_NONE ? pool_ipv6_prefix() : no_prefix,
     };
     unsigned flags = config->has_tun_offload ? TUN_OFFLOAD : 0;
     if (threads_wanted(config) > 1)
@@ -196,7 +202,8 @@ static int open_interface(struct host *host)
         return error;
     }
     host->guard.link = host->tun.link;
-    return interface_setup(host);
+    error = access_networks(host);
+    return error == ERR_OK ? interface_setup(host) : error;
 }
 
 static int open_udp(struct host *host)
@@ -301,6 +308,7 @@ static void reload(struct host *host)
     }
     host_config_done(config);
     free(config);
+    (void)!access_networks(host); /* on failure those before stay */
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->tunnel != NULL &&

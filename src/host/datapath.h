@@ -20,7 +20,8 @@ struct datapath_config {
     struct udp *udp;
     struct tunnel_table *tunnels;
     struct prefix pool;
-    struct address own; /* own pool address */
+    struct address own;      /* own pool address */
+    struct address own_ipv6; /* its twin, or none */
 };
 
 MUST_USE int datapath_start(const struct datapath_config *config, struct datapath **ret_datapath);

@@ -5,6 +5,7 @@
 #include "crypto/memory.h"
 #include "host/host.h"
 #include "io/clock.h"
+#include "names/pool_ipv6.h"
 
 int engines_load_allow(struct host *host, const struct host_config *config)
 {
@@ -50,6 +51,8 @@ int engines_open(struct host *host)
         error = state_load(host);
     if (error == ERR_OK)
         host->own = pool_own_address(host->pool);
+    if (error == ERR_OK && host->config.plain.count > 0)
+        host->own_ipv6 = pool_ipv6_of(&host->own);
     return error;
 }
 

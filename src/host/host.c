@@ -17,6 +17,7 @@
 #include "host/wake.h"
 #include "io/clock.h"
 #include "io/udp.h"
+#include "names/pool_ipv6.h"
 #include "wire/demux.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
@@ -226,14 +227,24 @@ static void on_stun(struct host *host, const struct handoff_slot *slot, uint64_t
 /* An address of the pool that no tunnel has. */
 static void on_no_tunnel(struct host *host, const struct handoff_slot *slot, uint64_t now_us)
 {
-    struct peer *peer = peer_find_by_address(host, &slot->peer);
-    if (peer == NULL)
-        peer = plain_find_network(host, &slot->peer);
-    const char *name = peer == NULL ? pool_find_by_address(host->pool, &slot->peer) : NULL;
+    struct address to = slot->peer;
+    (void)pool_ipv6_to_ipv4(&slot->peer, &to);
+    struct peer *peer = peer_find_by_address(host, &to);
+    if (peer == NULL) {
+        peer = plain_find_network(host, &to);
+        /* Its tunnel is up, and does not lead there: the peer has agreed upon less than we wish. */
+        if (peer != NULL && peer->tunnel != NULL && !peer->is_closing &&
+            tunnel_find_by_selector(host->tunnels, &to) == NULL) {
+            drop_count(tunnel_table_drops(host->tunnels), DROP_DESTINATION);
+            host_refuse_packet(host, slot->data, slot->len);
+            return;
+        }
+    }
+    const char *name = peer == NULL ? pool_find_by_address(host->pool, &to) : NULL;
     char text[ADDRESS_TEXT_CAP];
     uint32_t suppressed;
     if (name != NULL && peer_get(host, name, &peer) == ERR_OK)
-        pool_touch(host->pool, &slot->peer, (uint64_t)clock_wall_seconds());
+        pool_touch(host->pool, &to, (uint64_t)clock_wall_seconds());
     if (peer != NULL) {
         peer_stage(peer, slot->data, slot->len, now_us);
         return;

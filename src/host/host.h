@@ -105,7 +105,9 @@ struct host {
     struct monitor monitor;
     uv_poll_t monitor_poll;
     struct tun tun;
-    struct address own; /* own pool address */
+    struct address own;      /* own pool address */
+    struct address own_ipv6; /* its twin (names/pool_ipv6); family ADDRESS_NONE: no IPv6 inside */
+    bool has_ipv6_inside;    /* the interface has taken it */
     struct udp udp;
     struct sockets sockets; /* beside that one */
     struct nat *nat;        /* NULL: nothing known yet */
@@ -213,6 +215,8 @@ void state_keep(struct host *host);
 MUST_USE int access_open(struct host *host, const char *name, bool is_static,
                          const struct address *peer);
 void access_close(struct host *host, const struct address *peer);
+/* The same for the networks behind plain peers, and those of ours that they meet. */
+MUST_USE int access_networks(struct host *host);
 /* May this name call at all? */
 bool access_may_call(const struct host *host, const char *name, bool is_static);
 

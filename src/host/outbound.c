@@ -1,6 +1,7 @@
 /* The way out: a local packet, its tunnel, sealed, sent. Without a tunnel the control thread gets
  * it. */
 #include "host/datapath_internal.h"
+#include "names/pool_ipv6.h"
 #include "wire/icmp.h"
 #include "wire/ip.h"
 #include "wire/ip_fragment.h"
@@ -69,6 +70,17 @@ static bool divide(struct datapath *dp, struct tunnel *tunnel, const struct pack
     return true;
 }
 
+/* From this host, or from a network of ours to one behind a peer: whose that is, the control thread
+ * knows. */
+static bool may_call(const struct datapath *dp, const struct ip_view *ip)
+{
+    struct address twin;
+    return address_is_equal(&ip->src, &dp->config.own) ||
+           address_is_equal(&ip->src, &dp->config.own_ipv6) ||
+           (!prefix_contains(&dp->config.pool, &ip->dst) && !address_is_multicast(&ip->dst) &&
+            !pool_ipv6_to_ipv4(&ip->dst, &twin));
+}
+
 bool outbound(struct datapath *dp, struct packet *packet)
 {
     struct ip_view ip;
@@ -95,14 +107,14 @@ bool outbound(struct datapath *dp, struct packet *packet)
         if (drop == DROP_TOO_BIG && !is_divided)
             answer_too_big(dp, packet, mtu);
         /* The control thread is about to give it one, and has its queue behind that. */
-        if (drop == DROP_NO_PATH && address_is_equal(&ip.src, &dp->config.own))
+        if (drop == DROP_NO_PATH && may_call(dp, &ip))
             hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
         packet_give_back(&dp->pool, packet);
         return is_divided;
     }
     tunnel_read_end();
     /* Routes lead here from the pool, and from networks behind peers. */
-    if (address_is_equal(&ip.src, &dp->config.own))
+    if (may_call(dp, &ip))
         hand_over(dp, HANDOFF_NO_TUNNEL, packet, &ip.dst);
     else
         drop_count(&dp->drops, ip.version == 4 ? DROP_SOURCE : DROP_FAMILY);

@@ -16,6 +16,7 @@
 #include "host/session.h"
 #include "host/wake.h"
 #include "io/clock.h"
+#include "names/pool_ipv6.h"
 #include "wire/sput.h"
 #include <stdio.h>
 #include <string.h>
@@ -161,6 +162,10 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
     struct view local = {.own_ipv4 = host->own, .peer_ipv4 = peer->address};
+    if (peer->plain != NULL && host->own_ipv6.family != ADDRESS_NONE) {
+        local.own_ipv6 = host->own_ipv6;
+        local.peer_ipv6 = pool_ipv6_of(&peer->address);
+    }
     int error = access_open(host, peer->name, peer->is_static, &peer->address);
     if (error == ERR_OK)
         error = tunnel_add(host->tunnels, &local, peer, &peer->tunnel);

@@ -190,7 +190,7 @@ static struct plain_peer **find_same(struct plain *all, const struct plain_peer 
 
 static bool has_same_networks(const struct host *host, const struct host_config *config)
 {
-    struct prefix before[PLAIN_PEERS_MAX] = {0}, after[PLAIN_PEERS_MAX] = {0};
+    struct prefix before[PLAIN_NETWORKS_MAX] = {0}, after[PLAIN_NETWORKS_MAX] = {0};
     return plain_networks(&host->config, before) == plain_networks(config, after) &&
            memcmp(before, after, sizeof(before)) == 0;
 }

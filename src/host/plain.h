@@ -45,7 +45,7 @@ MUST_USE int plain_answer(struct host *host, const uint8_t *query, size_t query_
 
 /* The peer that has this address in a network behind it. */
 struct peer *plain_find_network(const struct host *host, const struct address *address);
-/* All such networks of a configuration, at most PLAIN_PEERS_MAX; returns how many. */
+/* All such networks of a configuration, at most PLAIN_NETWORKS_MAX; returns how many. */
 size_t plain_networks(const struct host_config *config, struct prefix *ret_networks);
 
 /* ---- calls ---- */

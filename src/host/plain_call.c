@@ -149,7 +149,7 @@ static void begin_keys(struct plain_peer *plain, const struct address *address, 
     if (route_lookup(&host->netlink, address, HOST_MARK, &route) != ERR_OK || route.is_unreachable)
         plain_call_failed(plain, "there is no route to it", now_us);
     else if (plain_config_has_network(&plain->config) &&
-             prefix_contains(&plain->config.remote_ts, address))
+             plain_ts_contains(&plain->config.remote_ts, address))
         plain_call_failed(plain, "its address lies in the network of remote-ts", now_us);
     else if (endpoint_is_stream(&plain->remote))
         plain_stream_begin(plain, now_us);

@@ -5,14 +5,14 @@
 #include "crypto/memory.h"
 #include "host/plain_ikev1.h"
 #include "host/plain_terms.h"
+#include "names/pool_ipv6.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define IKE_PORT         500
-#define NAT_PORT         4500
-#define PSK_LEN_MIN      8
-#define IDENTITY_CAP     190
-#define NETWORK_BITS_MIN 8
+#define IKE_PORT     500
+#define NAT_PORT     4500
+#define PSK_LEN_MIN  8
+#define IDENTITY_CAP 190
 
 static struct plain_configs *configs_of(void *target, const struct config_key *key)
 {
@@ -203,31 +203,10 @@ static int parse_psk(const char *value, void *target, const struct config_key *k
     return ERR_OK;
 }
 
-/* One address ("/32" may follow), or a network. */
-static int parse_prefix(const char *value, unsigned bits_min, struct prefix *ret_prefix)
+static int parse_ts(const char *value, void *target, const struct config_key *key)
 {
-    struct prefix prefix;
-    if (prefix_parse(value, &prefix) != ERR_OK) {
-        if (address_parse(value, &prefix.address) != ERR_OK)
-            return ERR_INVALID;
-        prefix.bits = (uint8_t)(8 * address_len(&prefix.address));
-    }
-    if (prefix.address.family != ADDRESS_IPV4 || prefix.bits < bits_min || prefix.bits == 31 ||
-        address_is_unspecified(&prefix.address) || address_is_multicast(&prefix.address) ||
-        address_is_loopback(&prefix.address))
-        return ERR_INVALID;
-    *ret_prefix = prefix;
-    return ERR_OK;
-}
-
-static int parse_local_ts(const char *value, void *target, const struct config_key *key)
-{
-    return parse_prefix(value, 32, &current(target, key)->local_ts);
-}
-
-static int parse_remote_ts(const char *value, void *target, const struct config_key *key)
-{
-    return parse_prefix(value, NETWORK_BITS_MIN, &current(target, key)->remote_ts);
+    struct plain_config *peer = current(target, key);
+    return plain_ts_parse(value, (struct plain_ts *)(void *)((char *)peer + key->offset));
 }
 
 static int parse_esp(const char *value, void *target, const struct config_key *key)
@@ -248,7 +227,7 @@ static int parse_ike(const char *value, void *target, const struct config_key *k
 #define AT(member)  offsetof(struct plain_config, member)
 #define IDENTITY    "an IP address, a host name, NAME@DOMAIN, keyid:HEX, or a distinguished name"
 #define AUTH        "psk, pubkey, cert or null"
-#define ONE_ADDRESS "one IPv4 address, such as 192.0.2.1"
+#define TS          "at most 8 addresses and, in mode tunnel, networks, such as 192.0.2.1, 10.9.0.0/16"
 #define LONG_ENOUGH "a duration of at least one second, such as 90s, 10m or 1h"
 
 static const struct config_key ROWS[] = {
@@ -269,9 +248,8 @@ static const struct config_key ROWS[] = {
     {"peer", "ca", parse_text, AT(ca_file), 0, "a path", 0},
     {"peer", "peer-key", parse_text, AT(peer_key_file), 0, "a path", 0},
     {"peer", "mode", parse_mode, 0, 0, "tunnel, transport or beet", 0},
-    {"peer", "local-ts", parse_local_ts, 0, 0, ONE_ADDRESS, 0},
-    {"peer", "remote-ts", parse_remote_ts, 0, 0,
-     ONE_ADDRESS ", or in mode tunnel a network of 8 to 30 bits, such as 192.0.2.0/24", 0},
+    {"peer", "local-ts", parse_ts, AT(local_ts), 0, TS, 0},
+    {"peer", "remote-ts", parse_ts, AT(remote_ts), 0, TS, 0},
     {"peer", "esp", parse_esp, AT(esp), 0,
      "a list of " PLAIN_ESP_WORDS ", and perhaps a group, as in ike", 0},
     {"peer", "ike", parse_ike, AT(ike), 0, "a list of " PLAIN_IKE_WORDS, 0},
@@ -325,47 +303,61 @@ static int check_proof(const struct plain_config *peer, const char *file, FILE *
 
 bool plain_config_has_network(const struct plain_config *config)
 {
-    return config->remote_ts.address.family != ADDRESS_NONE && config->remote_ts.bits < 32;
+    return config->mode == PLAIN_MODE_TUNNEL &&
+           (plain_ts_is_wide(&config->local_ts) || plain_ts_is_wide(&config->remote_ts));
 }
 
-struct address plain_config_remote(const struct plain_config *config)
-{
-    if (!plain_config_has_network(config))
-        return config->remote_ts.address;
-    return address_from_ipv4(address_to_ipv4(&config->remote_ts.address) + 1);
-}
-
-/* A network behind the peer gets routes of its own: it must not be where this host, or the way to
+/* Networks behind the peer get routes of their own: they must not be where this host, or the way to
  * the peer, is, nor in another one. */
 static int check_network(const struct plain_configs *configs, const struct plain_config *peer,
-                         const struct prefix *pool, const char *file, FILE *report)
+                         const struct prefix *network, const struct prefix *pool, const char *file,
+                         FILE *report)
 {
+    const struct prefix twins = pool_ipv6_prefix();
+    const struct plain_ts one = {.count = 1, .list = {*network}};
     struct address address;
-    if (!plain_config_has_network(peer))
-        return ERR_OK;
-    if (peer->mode != PLAIN_MODE_TUNNEL)
-        return complain(peer, file, "remote-ts: a network needs mode = tunnel", report);
-    if (prefix_contains(&peer->remote_ts, &pool->address) ||
-        prefix_contains(pool, &peer->remote_ts.address))
+    if (plain_ts_overlaps(&one, pool) || plain_ts_overlaps(&one, &twins))
         return complain(peer, file, "remote-ts: overlaps the pool", report);
-    if (prefix_contains(&peer->remote_ts, &peer->local_ts.address))
-        return complain(peer, file, "local-ts: lies in remote-ts", report);
-    if (address_parse(peer->address, &address) == ERR_OK &&
-        prefix_contains(&peer->remote_ts, &address))
+    if (plain_ts_overlaps(&peer->local_ts, network))
+        return complain(peer, file, "local-ts: overlaps remote-ts", report);
+    if (address_parse(peer->address, &address) == ERR_OK && prefix_contains(network, &address))
         return complain(peer, file, "address: lies in remote-ts; no packet would get there",
                         report);
     for (const struct plain_config *other = configs->peers; other < peer; other++) {
-        if (plain_config_has_network(other) &&
-            (prefix_contains(&other->remote_ts, &peer->remote_ts.address) ||
-             prefix_contains(&peer->remote_ts, &other->remote_ts.address)))
+        if (plain_config_has_network(other) && plain_ts_overlaps(&other->remote_ts, network))
             return complain(peer, file, "remote-ts: overlaps another peer's", report);
     }
     return ERR_OK;
 }
 
+static int check_ts(const struct plain_configs *configs, const struct plain_config *peer,
+                    const struct prefix *pool, const char *file, FILE *report)
+{
+    const struct plain_ts *local = &peer->local_ts, *remote = &peer->remote_ts;
+    int error = ERR_OK;
+    if (peer->mode == PLAIN_MODE_TRANSPORT)
+        return ERR_OK;
+    if (local->count == 0 || remote->count == 0)
+        return complain(peer, file, "local-ts, remote-ts: both are needed but in mode transport",
+                        report);
+    for (unsigned i = 0; i < 2; i++) {
+        const enum address_family family = i == 0 ? ADDRESS_IPV4 : ADDRESS_IPV6;
+        if (plain_ts_has_family(local, family) != plain_ts_has_family(remote, family))
+            return complain(peer, file,
+                            "local-ts, remote-ts: one has a family that the other lacks", report);
+    }
+    if (peer->mode == PLAIN_MODE_BEET && (local->count > 1 || remote->count > 1 ||
+                                          plain_ts_is_wide(local) || plain_ts_is_wide(remote)))
+        return complain(peer, file, "local-ts, remote-ts: in mode beet one address each", report);
+    for (uint8_t i = 0; i < remote->count && error == ERR_OK && plain_config_has_network(peer); i++)
+        error = check_network(configs, peer, &remote->list[i], pool, file, report);
+    return error;
+}
+
 int plain_config_check(const struct plain_configs *configs, const char *file, bool has_name,
                        const struct prefix *pool, FILE *report)
 {
+    unsigned networks = 0;
     int result = ERR_OK;
     for (uint32_t i = 0; i < configs->count; i++) {
         const struct plain_config *peer = &configs->peers[i];
@@ -376,13 +368,12 @@ int plain_config_check(const struct plain_configs *configs, const char *file, bo
             error = complain(peer, file, "transport: IKEv1 knows UDP alone", report);
         if (error == ERR_OK && peer->address[0] == '\0' && peer->start == PLAIN_START_ALWAYS)
             error = complain(peer, file, "address: missing, as start is always", report);
-        const bool has_both = peer->local_ts.address.family != ADDRESS_NONE &&
-                              peer->remote_ts.address.family != ADDRESS_NONE;
-        if (error == ERR_OK && peer->mode != PLAIN_MODE_TRANSPORT && !has_both)
-            error = complain(peer, file,
-                             "local-ts, remote-ts: both are needed but in mode transport", report);
         if (error == ERR_OK)
-            error = check_network(configs, peer, pool, file, report);
+            error = check_ts(configs, peer, pool, file, report);
+        if (plain_config_has_network(peer))
+            networks += peer->remote_ts.count;
+        if (error == ERR_OK && networks > PLAIN_NETWORKS_MAX)
+            error = complain(peer, file, "remote-ts: more than 32 networks in all", report);
         if (error == ERR_OK && peer->ike_version == 1)
             error = plain_ikev1_check(peer, file, report);
         if (error != ERR_OK)

@@ -6,6 +6,7 @@
 #include "base/address.h"
 #include "base/config.h"
 #include "base/text.h"
+#include "host/plain_ts.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,8 +49,8 @@ struct plain_config {
     char ca_file[PLAIN_TEXT_CAP];
     char peer_key_file[PLAIN_TEXT_CAP];
     enum plain_mode mode;
-    struct prefix local_ts, remote_ts; /* family ADDRESS_NONE: the addresses of the path */
-    char esp[PLAIN_TEXT_CAP];          /* lists as written; empty: the defaults */
+    struct plain_ts local_ts, remote_ts;
+    char esp[PLAIN_TEXT_CAP]; /* lists as written; empty: the defaults */
     char ike[PLAIN_TEXT_CAP];
     enum plain_start start;
     uint16_t ike_version; /* 1 or 2 */
@@ -73,10 +74,9 @@ void plain_config_rows(size_t offset, struct config_key ret_rows[PLAIN_CONFIG_RO
  * ERR_INVALID: told to report. */
 MUST_USE int plain_config_check(const struct plain_configs *configs, const char *file,
                                 bool has_name, const struct prefix *pool, FILE *report);
-/* Does remote-ts name a network, and not one address? */
+/* Tunnel form with more than one address of a family at either end: what remote-ts names is reached
+ * by its own addresses, too. */
 bool plain_config_has_network(const struct plain_config *config);
-/* The address there that the peer address stands for: of a network the first one. */
-struct address plain_config_remote(const struct plain_config *config);
 /* Wipes and frees. */
 void plain_config_done(struct plain_configs *configs);
 

@@ -195,6 +195,16 @@ static void on_established(struct ikev1_host *all, const struct ikev1_event *eve
     plain->peer->has_key = false;
 }
 
+static struct selectors selectors_of(const struct prefix *prefix, uint8_t protocol, uint16_t port)
+{
+    const struct address last = prefix_last(prefix);
+    struct selectors s = {.count = 1, .list = {selector_of(&prefix->address, &last)}};
+    s.list[0].protocol = protocol;
+    if (port != 0)
+        s.list[0].port_first = s.list[0].port_last = port;
+    return s;
+}
+
 /* In the words of IKEv2's engine, which tunnels are made from. */
 static void translate(const struct plain_peer *plain, const struct ikev1_event_child_ready *ready,
                       struct ike_event_child_ready *ret_child)
@@ -214,9 +224,10 @@ static void translate(const struct plain_peer *plain, const struct ikev1_event_c
     memcpy(child.key_in, ready->key_in, sizeof(child.key_in));
     memcpy(child.key_out, ready->key_out, sizeof(child.key_out));
     if (ready->mode == CHILD_TUNNEL) {
-        child.own_addresses.own_ipv4 = child.peer_addresses.other_ipv4 = s->local.address;
+        child.own_addresses.own_ipv4 = child.peer_addresses.other_ipv4 =
+            plain_ts_address(&plain->config.local_ts, ADDRESS_IPV4);
         child.own_addresses.other_ipv4 = child.peer_addresses.own_ipv4 =
-            plain_config_remote(&plain->config);
+            plain_ts_address(&plain->config.remote_ts, ADDRESS_IPV4);
     } else {
         child.own_addresses.own_ipv4 = config->addresses.own;
         child.own_addresses.other_ipv4 = config->addresses.other;
@@ -228,13 +239,9 @@ static void translate(const struct plain_peer *plain, const struct ikev1_event_c
         if (address_len(&ready->peer_addresses.other) == 0)
             child.peer_addresses.other_ipv4 = s->local.address;
     }
-    if (ready->mode == CHILD_TUNNEL && plain_config_has_network(&plain->config)) {
-        const uint32_t first = address_to_ipv4(&s->remote.address);
-        const struct address last =
-            address_from_ipv4(s->remote.bits < 32 ? first | UINT32_MAX >> s->remote.bits : first);
-        child.selectors.own.count = child.selectors.peer.count = 1;
-        child.selectors.own.list[0] = selector_of(&s->local.address, &s->local.address);
-        child.selectors.peer.list[0] = selector_of(&s->remote.address, &last);
+    if (ready->mode == CHILD_TUNNEL) {
+        child.selectors.own = selectors_of(&s->local, s->protocol, s->local_port);
+        child.selectors.peer = selectors_of(&s->remote, s->protocol, s->remote_port);
     }
     *ret_child = child;
 }

@@ -82,6 +82,10 @@ int plain_ikev1_check(const struct plain_config *config, const char *file, FILE 
                         "local-auth: in IKEv1 psk is for both sides, or for none of them", report);
     if (config->mode == PLAIN_MODE_BEET)
         return complain(config, file, "mode: IKEv1 knows tunnel and transport, not beet", report);
+    if (config->local_ts.count > 1 || config->remote_ts.count > 1 ||
+        plain_ts_has_family(&config->local_ts, ADDRESS_IPV6) ||
+        plain_ts_has_family(&config->remote_ts, ADDRESS_IPV6))
+        return complain(config, file, "local-ts, remote-ts: with IKEv1 one each, of IPv4", report);
     if (read_ike(config->ike, &terms) != ERR_OK)
         return complain(config, file, "ike: IKEv1 needs one of aes256-cbc, aes128-cbc", report);
     if (read_esp(config->esp, &terms) != ERR_OK)
@@ -140,8 +144,8 @@ static void set_child(const struct plain_peer *plain, const struct address *sour
         return;
     }
     config->mode = CHILD_TUNNEL;
-    config->selectors.local = section->local_ts;
-    config->selectors.remote = section->remote_ts;
+    config->selectors.local = section->local_ts.list[0];
+    config->selectors.remote = section->remote_ts.list[0];
 }
 
 int plain_ikev1_prepare(struct plain_peer *plain, const struct address *source,

@@ -3,6 +3,7 @@
 
 #include "host/call.h"
 #include "io/clock.h"
+#include "names/pool_ipv6.h"
 #include "names/rewrite.h"
 #include "wire/dns.h"
 #include <string.h>
@@ -31,7 +32,7 @@ struct peer *plain_find_network(const struct host *host, const struct address *a
     for (uint32_t i = 0; host->plain != NULL && i < host->plain->count; i++) {
         const struct plain_peer *plain = host->plain->peers[i];
         if (plain_config_has_network(&plain->config) &&
-            prefix_contains(&plain->config.remote_ts, address))
+            plain_ts_contains(&plain->config.remote_ts, address))
             return plain->peer;
     }
     return NULL;
@@ -41,10 +42,32 @@ size_t plain_networks(const struct host_config *config, struct prefix *ret_netwo
 {
     size_t count = 0;
     for (uint32_t i = 0; i < config->plain.count; i++) {
-        if (plain_config_has_network(&config->plain.peers[i]))
-            ret_networks[count++] = config->plain.peers[i].remote_ts;
+        const struct plain_config *peer = &config->plain.peers[i];
+        for (uint8_t j = 0; plain_config_has_network(peer) && j < peer->remote_ts.count; j++)
+            ret_networks[count++] = peer->remote_ts.list[j];
     }
     return count;
+}
+
+/* Of the peer's two addresses here the one that the query is for, as far as packets of that family
+ * may reach it. Where the mode leaves that to the path, the path's address says it. */
+static struct address address_for(const struct plain_peer *plain, const struct dns_query *query)
+{
+    const struct plain_config *config = &plain->config;
+    const bool is_ipv6 = query->question.type == DNS_TYPE_AAAA;
+    const enum address_family family = is_ipv6 ? ADDRESS_IPV6 : ADDRESS_IPV4;
+    struct address path = plain->remote.address;
+    bool has_family = plain_ts_has_family(&config->remote_ts, family);
+    if (config->mode == PLAIN_MODE_TRANSPORT) {
+        if (plain->peer->tunnel != NULL)
+            path = plain->peer->path.address;
+        else if (path.family == ADDRESS_NONE && address_parse(config->address, &path) != ERR_OK)
+            path.family = ADDRESS_IPV4;
+        has_family = path.family == family;
+    }
+    if (!has_family || (is_ipv6 && !plain->host->has_ipv6_inside))
+        return (struct address){0};
+    return is_ipv6 ? pool_ipv6_of(&plain->peer->address) : plain->peer->address;
 }
 
 static int answer_address(struct host *host, const char *name, const uint8_t *query,
@@ -52,13 +75,18 @@ static int answer_address(struct host *host, const char *name, const uint8_t *qu
                           size_t *ret_len)
 {
     struct plain_peer *plain = find(host, name);
+    struct dns_query parsed;
     if (plain == NULL || plain->peer == NULL)
         return rewrite_build_error(query, query_len, DNS_RCODE_NXDOMAIN, ret_response, cap,
                                    ret_len);
     const uint64_t now_us = clock_now_us();
-    int error = rewrite_build_answer(query, query_len, is_tcp, name, &plain->peer->address,
-                                     REWRITE_TTL_MAX_S, ret_response, cap, ret_len);
-    if (error != ERR_OK) /* another type than A: there is none */
+    int error = dns_query_parse(query, query_len, &parsed);
+    if (error != ERR_OK)
+        return error;
+    const struct address address = address_for(plain, &parsed);
+    error = rewrite_build_answer(query, query_len, is_tcp, name, &address, REWRITE_TTL_MAX_S,
+                                 ret_response, cap, ret_len);
+    if (error != ERR_OK) /* there is none of that type */
         return rewrite_build_error(query, query_len, DNS_RCODE_NOERROR, ret_response, cap, ret_len);
     host->rewritten_count++;
     if (now_us >= plain->peer->held_until_us)

@@ -274,22 +274,31 @@ static enum child_mode mode_of(enum plain_mode mode)
 static void child_terms(const struct plain_config *config, const struct address *source,
                         const struct address *remote, struct ike_config *ret_config)
 {
-    const struct address any = address_from_ipv4(0);
+    static const struct address any6 = {.family = ADDRESS_IPV6};
+    const struct address any4 = address_from_ipv4(0);
+    struct ike_addresses *a = &ret_config->addresses;
     ret_config->esp_modes[0] = mode_of(config->mode);
     ret_config->esp_mode_count = 1;
-    ret_config->addresses.own_ipv4 = config->local_ts.address;
-    ret_config->addresses.other_ipv4 = plain_config_remote(config);
-    if (plain_config_has_network(config)) {
-        const uint32_t first = address_to_ipv4(&config->remote_ts.address);
-        const struct address last = address_from_ipv4(first | UINT32_MAX >> config->remote_ts.bits);
-        ret_config->selectors.own.count = ret_config->selectors.peer.count = 1;
-        ret_config->selectors.own.list[0] =
-            selector_of(&config->local_ts.address, &config->local_ts.address);
-        ret_config->selectors.peer.list[0] = selector_of(&config->remote_ts.address, &last);
+    if (config->mode == PLAIN_MODE_TRANSPORT && source != NULL) {
+        if (source->family == ADDRESS_IPV6)
+            *a = (struct ike_addresses){.own_ipv6 = *source, .other_ipv6 = *remote};
+        else
+            *a = (struct ike_addresses){.own_ipv4 = *source, .other_ipv4 = *remote};
+        return;
     }
     if (config->mode == PLAIN_MODE_TRANSPORT) {
-        ret_config->addresses.own_ipv4 = source != NULL ? *source : any;
-        ret_config->addresses.other_ipv4 = remote != NULL ? *remote : any;
+        *a = (struct ike_addresses){any4, any4, any6, any6};
+        return;
+    }
+    *a = (struct ike_addresses){
+        .own_ipv4 = plain_ts_address(&config->local_ts, ADDRESS_IPV4),
+        .other_ipv4 = plain_ts_address(&config->remote_ts, ADDRESS_IPV4),
+        .own_ipv6 = plain_ts_address(&config->local_ts, ADDRESS_IPV6),
+        .other_ipv6 = plain_ts_address(&config->remote_ts, ADDRESS_IPV6),
+    };
+    if (plain_config_has_network(config)) {
+        ret_config->selectors.own = plain_ts_selectors(&config->local_ts);
+        ret_config->selectors.peer = plain_ts_selectors(&config->remote_ts);
     }
 }
 

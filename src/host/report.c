@@ -11,6 +11,7 @@
 #include "host/streams.h"
 #include "host/wake.h"
 #include "io/clock.h"
+#include "names/pool_ipv6.h"
 #include "wire/suite.h"
 
 #define SEEN_MAX 8 /* own public endpoints told */
@@ -278,6 +279,11 @@ json_t *report_peer(struct peer *peer)
         "direction", peer->is_caller ? "in" : "out");
     if (report == NULL)
         return NULL;
+    if (peer->plain != NULL && peer->host->has_ipv6_inside) {
+        const struct address twin = pool_ipv6_of(&peer->address);
+        json_object_set_new(report, "address_ipv6",
+                            json_string(address_format(&twin, address, sizeof(address))));
+    }
     json_object_set_new(report, "path_reason", text_or_null(is_relayed ? peer->relay_why : NULL));
     json_object_update_new(
         report,

@@ -137,6 +137,7 @@ int threads_start(struct host *host)
         .tunnels = host->tunnels,
         .pool = host->config.pool,
         .own = host->own,
+        .own_ipv6 = host->own_ipv6,
     };
     int error = datapath_start(&config, &host->datapath);
     if (error == ERR_OK)

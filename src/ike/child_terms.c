@@ -4,7 +4,7 @@
 #include "wire/esp.h"
 #include <string.h>
 
-#define TS_MAX 8 /* selectors read of one payload */
+#define TS_MAX 16 /* selectors read of one payload */
 
 static void build_selectors(struct ike_builder *b, enum ike_payload_type type,
                             const struct address *ipv4, const struct address *ipv6)

@@ -29,11 +29,12 @@
  *     }
  *   }
  *
- * Which peers may do what is policy_peer.c.
+ * Which peers may do what is policy_peer.c; what networks behind them add, policy_network.c.
  */
 #include "io/policy.h"
 
 #include "io/nft_rule.h"
+#include "io/policy_network.h"
 #include "io/policy_peer.h"
 #include "io/random.h"
 #include <netinet/in.h>
@@ -150,17 +151,27 @@ static void accept_peers(struct nft *nft, enum address_family family)
     end_with_accept(nft);
 }
 
-static void build_input(struct nft *nft, const struct policy_options *options)
+/* All networks of a policy, or none. */
+struct networks {
+    const struct policy_network *list;
+    size_t count;
+};
+
+static void build_input(struct nft *nft, const struct policy_options *options,
+                        const struct networks *networks)
 {
     const struct nft_chain chain = {
         .name = input, .type = "filter", .hook = NF_INET_LOCAL_IN, .priority = PRIORITY_FILTER};
 
     nft_chain_add(nft, &chain);
+    nft_chain_flush(nft, input);
     nft_rule_begin(nft, input);
     nft_match_in(nft, "lo", true);
     end_with_accept(nft);
     drop_spoofed_source(nft, input, options->tun_name, &options->pool_ipv4);
     drop_spoofed_source(nft, input, options->tun_name, &options->pool_ipv6);
+    for (size_t i = 0; i < networks->count; i++)
+        drop_spoofed_source(nft, input, options->tun_name, &networks->list[i].remote);
     drop_foreign_destination(nft, options->tun_name, &options->own_ipv4);
     drop_foreign_destination(nft, options->tun_name, &options->own_ipv6);
     nft_rule_begin(nft, input);
@@ -173,28 +184,39 @@ static void build_input(struct nft *nft, const struct policy_options *options)
     drop_other_destinations(nft, ADDRESS_IPV6, &options->own_ipv6);
     accept_peers(nft, ADDRESS_IPV4);
     accept_peers(nft, ADDRESS_IPV6);
+    for (size_t i = 0; i < networks->count; i++)
+        policy_network_input(nft, input, &networks->list[i]);
     nft_rule_begin(nft, input);
     end_with_drop(nft, refused);
 }
 
-static void build_forward(struct nft *nft, const struct policy_options *options)
+static void build_forward(struct nft *nft, const struct policy_options *options,
+                          const struct networks *networks)
 {
     const struct nft_chain chain = {
         .name = forward, .type = "filter", .hook = NF_INET_FORWARD, .priority = PRIORITY_FILTER};
 
     nft_chain_add(nft, &chain);
+    nft_chain_flush(nft, forward);
     nft_rule_begin(nft, forward);
     nft_match_in(nft, options->tun_name, true);
     nft_match_state(nft, NFT_STATE_ESTABLISHED | NFT_STATE_RELATED);
     end_with_accept(nft);
+    for (size_t i = 0; i < networks->count; i++)
+        policy_network_in(nft, forward, options->tun_name, &networks->list[i]);
     nft_rule_begin(nft, forward);
     nft_match_in(nft, options->tun_name, true);
     end_with_drop(nft, refused);
     drop_spoofed_source(nft, forward, options->tun_name, &options->pool_ipv4);
     drop_spoofed_source(nft, forward, options->tun_name, &options->pool_ipv6);
+    for (size_t i = 0; i < networks->count; i++)
+        drop_spoofed_source(nft, forward, options->tun_name, &networks->list[i].remote);
+    for (size_t i = 0; i < networks->count; i++)
+        policy_network_out(nft, forward, options->tun_name, &networks->list[i]);
 }
 
-static void build_postrouting(struct nft *nft, const struct policy_options *options)
+static void build_postrouting(struct nft *nft, const struct policy_options *options,
+                              const struct networks *networks)
 {
     const struct nft_chain chain = {.name = postrouting,
                                     .type = "nat",
@@ -204,6 +226,9 @@ static void build_postrouting(struct nft *nft, const struct policy_options *opti
     size_t i;
 
     nft_chain_add(nft, &chain);
+    nft_chain_flush(nft, postrouting);
+    for (i = 0; i < networks->count; i++)
+        policy_network_keep(nft, postrouting, options->tun_name, &networks->list[i]);
     for (i = 0; i < sizeof owns / sizeof owns[0]; i++) {
         struct prefix prefix = host_prefix(owns[i]);
 
@@ -216,6 +241,14 @@ static void build_postrouting(struct nft *nft, const struct policy_options *opti
         nft_masquerade(nft);
         nft_rule_end(nft);
     }
+}
+
+static void build_chains(struct nft *nft, const struct policy_options *options,
+                         const struct networks *networks)
+{
+    build_input(nft, options, networks);
+    build_forward(nft, options, networks);
+    build_postrouting(nft, options, networks);
 }
 
 static bool is_family(const struct address *address, enum address_family family)
@@ -249,9 +282,8 @@ int policy_open(struct policy *policy, const struct policy_options *options)
     nft_counter_add(nft, refused);
     nft_counter_add(nft, spoofed);
     policy_sets_add(nft);
-    build_input(nft, options);
-    build_forward(nft, options);
-    build_postrouting(nft, options);
+    build_chains(nft, options, &(struct networks){NULL, 0});
+    policy->options = *options;
     error = nft_commit(nft);
     if (error == ERR_OK)
         return ERR_OK;
@@ -259,6 +291,13 @@ int policy_open(struct policy *policy, const struct policy_options *options)
 free_map:
     map_done(&policy->peers);
     return error;
+}
+
+int policy_networks_set(struct policy *policy, const struct policy_network *networks, size_t count)
+{
+    nft_begin(&policy->nft);
+    build_chains(&policy->nft, &policy->options, &(struct networks){networks, count});
+    return nft_commit(&policy->nft);
 }
 
 int policy_counts(struct policy *policy, struct policy_counts *ret_counts)

@@ -17,6 +17,7 @@
 
 #define POLICY_RULE_CAP 64 /* of one peer */
 
+/* The texts are borrowed while the policy is open. */
 struct policy_options {
     const char *table;    /* e.g. "detec" */
     const char *tun_name; /* need not exist yet */
@@ -36,6 +37,7 @@ struct policy_rule {
 
 struct policy {
     struct nft nft;
+    struct policy_options options;
     struct map peers;
 };
 
@@ -51,6 +53,24 @@ MUST_USE int policy_peer_set(struct policy *policy, const struct address *peer,
                              const struct policy_rule *rules, size_t count);
 /* The peer may do nothing any more. One that is not known is ERR_OK. */
 MUST_USE int policy_peer_clear(struct policy *policy, const struct address *peer);
+
+/* A network behind a peer, whose packets keep their own addresses. */
+struct policy_network {
+    struct prefix remote;
+    /* Networks and addresses of our side that its packets pass to and from, of either family:
+     * borrowed. None: only this host is reached, and others are masqueraded as ever. */
+    const struct prefix *locals;
+    size_t local_count;
+    struct address stands; /* of locals, what stands for this host: not forwarded */
+    /* What it may open, there and on this host; borrowed. Echo goes with anything. */
+    const struct policy_rule *rules;
+    size_t rule_count;
+};
+
+/* Replaces all such networks, atomically; on failure those before stay. Connections that the new
+ * ones do not allow end only where their network is gone. ERR_LIMIT: too many rules. */
+MUST_USE int policy_networks_set(struct policy *policy, const struct policy_network *networks,
+                                 size_t count);
 
 struct policy_counts {
     uint64_t refused; /* packets out of the tunnel that no rule allowed */

@@ -213,8 +213,9 @@ int rewrite_build_answer(const uint8_t *query, size_t query_len, bool is_tcp, co
     struct dns_writer d;
 
     if (dns_query_parse(query, query_len, &parsed) != ERR_OK ||
-        dns_opcode(parsed.header.flags) != DNS_OPCODE_QUERY || parsed.question.type != DNS_TYPE_A ||
-        parsed.question.class != DNS_CLASS_IN || address->family != ADDRESS_IPV4 ||
+        dns_opcode(parsed.header.flags) != DNS_OPCODE_QUERY ||
+        parsed.question.type != (address->family == ADDRESS_IPV6 ? DNS_TYPE_AAAA : DNS_TYPE_A) ||
+        parsed.question.class != DNS_CLASS_IN || address->family == ADDRESS_NONE ||
         dns_name_from_text(name, &owner) != ERR_OK)
         return ERR_INVALID;
     answer_begin(&d, &parsed, DNS_FLAG_RA, is_tcp, ret_response, cap);

@@ -69,9 +69,9 @@ bool rewrite_asks_address(const uint8_t *query, size_t query_len, char ret_name[
  * zone's own servers do not answer? */
 bool rewrite_is_failure(const uint8_t *query, size_t query_len, const uint8_t *response, size_t len,
                         char ret_name[NAME_TEXT_CAP], bool *ret_is_ipv6);
-/* The answer to the application's query for A: `name A address`, with a CNAME before it if the
- * question's name is another. limit: largest length (the query's EDNS size is applied on top unless
- * is_tcp). ERR_INVALID: not a query for A. */
+/* The answer to the application's query for A, or AAAA where the address is of IPv6: `name A
+ * address`, with a CNAME before it if the question's name is another. limit: largest length (the
+ * query's EDNS size is applied on top unless is_tcp). ERR_INVALID: not a query for that. */
 MUST_USE int rewrite_build_answer(const uint8_t *query, size_t query_len, bool is_tcp,
                                   const char *name, const struct address *address, uint32_t ttl_s,
                                   uint8_t *ret_response, size_t cap, size_t *ret_len);

@@ -111,12 +111,15 @@ static enum drop_reason whole_in(const struct translation *t, struct packet *pac
     enum drop_reason reason = merge_ecn(v.tos & ECN_MASK, inner->tos & ECN_MASK, &ecn);
     if (reason != DROP_NONE)
         return reason;
+    /* RFC 4301, 5.2: whatever it is for, only what both sides have agreed upon. */
+    if (t->form == TRANSLATE_WHOLE && t->selectors != NULL && !passes(t, &v))
+        return DROP_FOREIGN_ADDRESS;
     reason = translate_select(t, v.version == 6, &map);
     if (reason == DROP_NONE)
         translate_side(t, &v, true, &map);
     if (reason != DROP_NONE || !address_is_equal(&v.src, map.remote_own) ||
         !address_is_equal(&v.dst, map.remote_peer)) {
-        if (passes(t, &v)) {
+        if (t->form == TRANSLATE_WHOLE && t->selectors != NULL) {
             rewrite_header(&v, v.ttl, ecn, packet->data);
             return DROP_NONE;
         }

@@ -93,32 +93,42 @@ void translate_side(const struct translation *t, const struct ip_view *v, bool i
         map->remote_peer = map->own = &v->dst;
 }
 
-/* To the peer's own address, or into the network behind it. */
-static bool is_destination(const struct translation *t, const struct ip_view *v,
-                           const struct address *peer)
+/* What is checked against the selectors is what the wire will carry (RFC 4301, 5.1). */
+static enum drop_reason check_own(const struct translation *t, const struct ip_view *v)
 {
-    return address_is_equal(&v->dst, peer) || (t->form == TRANSLATE_WHOLE && t->selectors != NULL &&
-                                               selectors_cover(&t->selectors->peer, v, false));
+    struct address_map map, out;
+    const enum drop_reason reason = translate_select(t, v->version == 6, &map);
+
+    if (reason != DROP_NONE)
+        return reason;
+    if (!address_is_equal(&v->src, map.own))
+        return DROP_SOURCE;
+    if (t->form != TRANSLATE_WHOLE || t->selectors == NULL)
+        return address_is_equal(&v->dst, map.peer) ? DROP_NONE : DROP_DESTINATION;
+    struct ip_view wire = *v;
+    if (select_outward(t, v->version == 6, &out)) {
+        wire.src = *out.peer;
+        if (address_is_equal(&v->dst, map.peer))
+            wire.dst = *out.own;
+    }
+    if (!selectors_cover(&t->selectors->peer, &wire, false))
+        return DROP_DESTINATION;
+    return selectors_cover(&t->selectors->own, &wire, true) ? DROP_NONE : DROP_SOURCE;
 }
 
 enum drop_reason translate_out(const struct translation *t, struct packet *packet,
                                struct inner *ret_inner)
 {
     struct ip_view v;
-    struct address_map map;
 
     if (ip_parse(packet->data, packet->len, &v) != ERR_OK)
         return DROP_MALFORMED;
     if (v.has_source_route)
         return DROP_SOURCE_ROUTE;
     if (!passes(t, &v)) {
-        enum drop_reason reason = translate_select(t, v.version == 6, &map);
+        const enum drop_reason reason = check_own(t, &v);
         if (reason != DROP_NONE)
             return reason;
-        if (!address_is_equal(&v.src, map.own))
-            return DROP_SOURCE;
-        if (!is_destination(t, &v, map.peer))
-            return DROP_DESTINATION;
     }
     if (t->form == TRANSLATE_BARE && (v.is_fragment || v.has_options))
         return DROP_NEEDS_HEADER;

@@ -6,7 +6,7 @@
 #include "wire/ip.h"
 #include <stdbool.h>
 
-#define SELECTORS_MAX 4
+#define SELECTORS_MAX 8
 
 /* Of one end. None at all: nothing is covered. */
 struct selectors {

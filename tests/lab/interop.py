@@ -11,6 +11,7 @@ from lab import LabError, wait_until
 
 OUR_ID, THEIR_ID = "ours.example.org", "theirs.example.org"
 OUR_TS, THEIR_TS = "192.168.10.1", "192.168.20.1"
+OUR_TS6, THEIR_TS6 = "2001:db8:a10::1", "2001:db8:a20::1"
 PSK = "a shared secret of a few words"
 PEER = "theirs.peer.detec.internal"
 
@@ -50,8 +51,8 @@ def proofs(kind, directory, key_kind="ed25519"):
 # Both ends of a conversation over TCP and UDP port 7: what comes goes back.
 ECHO = """
 import select, socket
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("0.0.0.0", 7))
-t = socket.socket(); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind(("0.0.0.0", 7)); t.listen(4)
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.bind(("::", 7))
+t = socket.socket(socket.AF_INET6); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind(("::", 7)); t.listen(4)
 open_ones = [u, t]
 while True:
     for s in select.select(open_ones, [], [])[0]:
@@ -65,9 +66,10 @@ while True:
 """
 TALK = """
 import socket, sys
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.bind((sys.argv[2], 0)); u.connect((sys.argv[1], 7))
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+u = socket.socket(family, socket.SOCK_DGRAM); u.settimeout(5); u.bind((sys.argv[2], 0)); u.connect((sys.argv[1], 7))
 u.send(b"datagram" * 50); assert u.recv(1000) == b"datagram" * 50
-t = socket.socket(); t.settimeout(10); t.bind((sys.argv[2], 0)); t.connect((sys.argv[1], 7))
+t = socket.socket(family); t.settimeout(10); t.bind((sys.argv[2], 0)); t.connect((sys.argv[1], 7))
 sent = bytes(range(256)) * 200; t.sendall(sent); got = b""
 while len(got) < len(sent):
     part = t.recv(65536); assert part; got += part
@@ -80,10 +82,13 @@ class Pair:
     """detecd at one end, charon at the other, configured for each other and running; nobody has called yet."""
 
     def __init__(self, lab, we_call=True, nats=1, auth="psk", key_kind="ed25519", mode="tunnel", esp=None, ike=None, guest=False,
-                 ours=None, theirs=None, child=None, charon=None, options=()):
-        """ours, theirs, child: more keys of [peer], of charon's connection, of its child. charon: of strongswan.conf. options: of detecd's
+                 ours=None, theirs=None, child=None, charon=None, options=(), inner=4, outer=4):
+        """inner, outer: IP versions (an outer 6 without NATs). ours, theirs, child: more keys of [peer], of charon's connection, of its child. charon: of strongswan.conf. options: of detecd's
         command line."""
         self.lab, self.net, self.we_call, self.mode = lab, lab.internet(), we_call, mode
+        self.inner = inner if mode != "transport" else outer
+        self.our_ts, self.their_ts = (OUR_TS6, THEIR_TS6) if inner == 6 else (OUR_TS, THEIR_TS)
+        nats = nats if outer == 4 else 0
         self.is_echoing = False
         self.nat_a = self.nat_b = None
         if nats == 2 or nats == 1 and we_call:
@@ -101,15 +106,20 @@ class Pair:
             self.guest = None
             self.node_b = lab.host("theirs", their_segment)
             self.peer, self.their_address = ipsec.NodeCharon(self.node_b, charon), self.node_b.address
-        self.our_outer = self.nat_a.address if self.nat_a else self.node_a.address
+        if outer == 6 and guest:
+            self.their_address = str(their_segment.network6[0x99])
+            self.guest.run(f"ip -6 addr add {self.their_address}/64 dev vec0 nodad; ip -6 route add default via {their_segment.gateway6}")
+        elif outer == 6:
+            self.their_address = self.node_b.address6
+        self.our_outer = self.nat_a.address if self.nat_a else self.node_a.address6 if outer == 6 else self.node_a.address
         self.their_outer = self.nat_b.address if self.nat_b else self.their_address
         directory = lab.dir / "proofs"
         directory.mkdir(mode=0o700)
         keys, local, remote, secrets, files = proofs(auth, directory, key_kind)
         keys["mode"] = mode
         if mode != "transport":
-            keys.update({"local-ts": OUR_TS, "remote-ts": THEIR_TS})
-            self.their_run(f"ip addr add {THEIR_TS}/32 dev lo")
+            keys.update({"local-ts": self.our_ts, "remote-ts": self.their_ts})
+            self.their_run(f"ip addr add {self.their_ts} dev lo")
         if we_call:
             keys["address"] = self.their_outer
         keys.update({k: v for k, v in (("esp", esp and esp[0]), ("ike", ike and ike[0])) if v})
@@ -124,8 +134,8 @@ class Pair:
         self.connection = {
             "version": 2, "local_addrs": self.their_address, "remote_addrs": "%any" if we_call else self.our_outer,
             "local": local, "remote": remote, **(theirs or {}),
-            "children": {"c": {"mode": mode, "local_ts": "dynamic" if dynamic else f"{THEIR_TS}/32",
-                               "remote_ts": "dynamic" if dynamic else f"{OUR_TS}/32", **(child or {})}}}
+            "children": {"c": {"mode": mode, "local_ts": "dynamic" if dynamic else self.their_ts,
+                               "remote_ts": "dynamic" if dynamic else self.our_ts, **(child or {})}}}
         if ike:
             self.connection["proposals"] = ike[1]
         if esp:
@@ -141,7 +151,7 @@ class Pair:
     @property
     def our_name_there(self):
         """What their programs call us."""
-        return OUR_TS if self.mode != "transport" else self.our_outer
+        return self.our_ts if self.mode != "transport" else self.our_outer
 
     def call(self):
         if self.we_call:
@@ -152,9 +162,13 @@ class Pair:
             self.peer.initiate()
         return self.ours.wait_peer(PEER)
 
+    @property
+    def _any(self):
+        return "::" if self.inner == 6 else "0.0.0.0"
+
     def address(self):
         """Of the peer, here."""
-        return self.ours.peer(PEER)["address"]
+        return self.ours.peer(PEER)["address_ipv6" if self.inner == 6 else "address"]
 
     def ping_there(self, count=3, interval=0.2, size=56):
         """From here to them: how many were answered."""
@@ -163,7 +177,7 @@ class Pair:
 
     def ping_here(self, count=3, interval=0.2):
         """From them to here."""
-        source = f"-I {THEIR_TS}" if self.mode != "transport" else ""
+        source = f"-I {self.their_ts}" if self.mode != "transport" else ""
         return received(self.their_run(f"ping -c {count} -i {interval} -W2 {source} {self.our_name_there}", check=False))
 
     def check_data(self):
@@ -191,10 +205,10 @@ class Pair:
             wait_until(lambda: programs.is_listening(self.node_a, 7), 5, "our echo server listens")
             wait_until(lambda: ":7 " in self.their_run("ss -Hlnt"), 10, "their echo server listens")
         talk = f"/usr/bin/python3 {self.lab.dir}/talk.py"
-        done = self.node_a.run([*talk.split(), self.address(), "0.0.0.0"], check=False)
+        done = self.node_a.run([*talk.split(), self.address(), self._any], check=False)
         if "talked" not in done.stdout:
             raise LabError(f"TCP and UDP there: {done.stderr.strip().splitlines()[-1:]}\n{self.state()}")
-        text = self.their_run(f"{talk} {self.our_name_there} {THEIR_TS if self.mode != 'transport' else '0.0.0.0'} 2>&1", check=False)
+        text = self.their_run(f"{talk} {self.our_name_there} {self.their_ts if self.mode != 'transport' else self._any} 2>&1", check=False)
         if "talked" not in text:
             raise LabError(f"TCP and UDP here: {text.strip().splitlines()[-1:]}\n{self.state()}")
 

@@ -13,6 +13,7 @@ import interop_ikev1
 import interop_static
 import ipsec
 import programs
+import test_networks
 from lab import LabError, command, wait_until
 
 
@@ -383,6 +384,13 @@ ROWS += [
     Row(_KERNEL, "its NAT gives it another port", rebinding, need_guest),
     Row(_KERNEL, "two clients behind one NAT, transport", two_behind_one_nat, need_guest),
 ]
+ROWS += [Row(peer, f"{mode}, IPv{inner} over IPv{outer}, {'we call' if ours else 'it calls'}",
+             basic(we_call=ours, inner=inner, outer=outer, mode=mode, guest=peer is _KERNEL), needs)
+         for peer, needs, modes in ((_USER, need_charon, [("tunnel", 6, 4), ("tunnel", 4, 6), ("tunnel", 6, 6)]),
+                                    (_KERNEL, need_guest, [("transport", 6, 6), ("beet", 6, 4), ("beet", 4, 6), ("tunnel", 6, 4)]))
+         for mode, inner, outer in modes for ours in (True, False)]
+ROWS += [Row(_USER, "networks behind both, of both families, several selectors", test_networks.both_ways, need_charon),
+         Row(_USER, "networks narrowed by either side", test_networks.narrowed, need_charon)]
 ROWS += [Row("tshark 4.0", f"{esp}: all decrypted, no malformed packet", judged_by_tshark(esp), need("tshark"))
          for esp in ("aes256-gcm", "chacha20-poly1305", "aes128-cbc-sha256", "aes128-ctr-sha256")]
 ROWS[-3].known = "this tshark has no ChaCha20-Poly1305 for ESP"

@@ -152,7 +152,7 @@ static void test_peers(void **state)
     assert_int_equal(office->port, 500);
     assert_int_equal(office->mode, PLAIN_MODE_TUNNEL);
     assert_int_equal(office->start, PLAIN_START_ALWAYS);
-    assert_int_equal(office->remote_ts.bits, 32);
+    assert_int_equal(office->remote_ts.list[0].bits, 32);
     assert_int_equal(office->rekey_us, 300 * SECOND_US);
     assert_int_equal(office->dpd_us, 10 * SECOND_US);
     assert_int_equal(lab->port, 32000);
@@ -168,7 +168,35 @@ static void test_peers(void **state)
     host_config_done(&config);
 }
 
+#define PEER_TS  "[peer a]\nauth = psk\npsk = 12345678\n"
 #define PEER_PSK "[peer a]\nauth = psk\npsk = 12345678\nmode = transport\n"
+
+static void test_networks(void **state)
+{
+    assert_int_equal(
+        load("[peer office]\nauth = psk\npsk = 12345678\nlocal-id = a\n"
+             "local-ts = 10.3.0.7, 10.3.0.0/24, 2001:db8:3::/64\nremote-ts = 10.9.0.0/16 "
+             "10.10.0.3,2001:db8:9::7\n"
+             "[peer single]\nauth = psk\npsk = 12345678\nlocal-id = a\n"
+             "local-ts = 10.3.0.7, 2001:db8:3::7\nremote-ts = 10.9.0.9 2001:db8:9::7\n"),
+        ERR_OK);
+    const struct plain_config *office = &config.plain.peers[0], *single = &config.plain.peers[1];
+    char text[ADDRESS_TEXT_CAP];
+    assert_true(plain_config_has_network(office));
+    assert_false(plain_config_has_network(single));
+    struct address a = plain_ts_address(&office->local_ts, ADDRESS_IPV4);
+    assert_string_equal(address_format(&a, text, sizeof(text)), "10.3.0.7");
+    a = plain_ts_address(&office->local_ts, ADDRESS_IPV6);
+    assert_string_equal(address_format(&a, text, sizeof(text)), "2001:db8:3::1");
+    a = plain_ts_address(&office->remote_ts, ADDRESS_IPV4); /* single ones stand before networks */
+    assert_string_equal(address_format(&a, text, sizeof(text)), "10.10.0.3");
+    const struct selectors s = plain_ts_selectors(&office->local_ts);
+    assert_int_equal(s.count, 3);
+    assert_string_equal(address_format(&s.list[1].last, text, sizeof(text)), "10.3.0.255");
+    assert_string_equal(address_format(&s.list[2].last, text, sizeof(text)),
+                        "2001:db8:3:0:ffff:ffff:ffff:ffff");
+    host_config_done(&config);
+}
 
 static void test_peer_mistakes(void **state)
 {
@@ -190,7 +218,30 @@ static void test_peer_mistakes(void **state)
         {PEER_PSK "port = 0\n", "port"},
         {PEER_PSK "address = 0.0.0.0\n", "address"},
         {PEER_PSK "local-ts = 127.0.0.1\n", "local-ts"},
-        {PEER_PSK "local-ts = 10.0.0.0/24\n", "local-ts"},
+        {PEER_PSK "local-ts = 10.0.0.1/24\n", "local-ts"},
+        {PEER_PSK "local-ts = 10.0.0.0/7\n", "local-ts"},
+        {PEER_PSK "local-ts = 2001::/15\n", "local-ts"},
+        {PEER_PSK "local-ts = fe80::1\n", "local-ts"},
+        {PEER_PSK "local-ts = 10.0.0.0/8, 10.1.0.0/16\n", "local-ts"},
+        {PEER_PSK "local-ts = 10.0.0.1 10.0.0.2 10.0.0.3 10.0.0.4 10.0.0.5 10.0.0.6 10.0.0.7 "
+                  "10.0.0.8 10.0.0.9\n",
+         "local-ts"},
+        {PEER_TS "local-ts = 10.0.0.1\nremote-ts = 2001:db8::1\n", "a family that the other"},
+        {PEER_TS "local-ts = 10.0.0.1\nremote-ts = 10.0.0.0/24\n", "local-ts: overlaps"},
+        {PEER_TS "local-ts = 10.0.0.1\nremote-ts = 0.1.0.0/24\n", "overlaps the pool"},
+        {PEER_TS "local-ts = 2001::1\nremote-ts = fd64:6574::/32\n", "overlaps the pool"},
+        {PEER_TS "local-ts = 10.0.0.1\nremote-ts = 192.0.2.0/24\naddress = 192.0.2.9\n",
+         "address: lies in"},
+        {PEER_TS "mode = beet\nlocal-ts = 10.0.0.1\nremote-ts = 192.0.2.0/24\n",
+         "in mode beet one"},
+        {PEER_TS "mode = beet\nlocal-ts = 10.0.0.1, 2001::1\nremote-ts = 10.0.0.2, 2001::2\n",
+         "in mode beet one"},
+        {PEER_TS "local-ts = 10.0.0.1\nremote-ts = 192.0.2.0/24\n[peer b]\nauth = psk\npsk = "
+                 "12345678\nlocal-ts = 10.0.0.1\nremote-ts = 192.0.0.0/16\n",
+         "overlaps another peer's"},
+        {PEER_TS "local-id = b\nike-version = 1\nlocal-ts = 10.0.0.1 10.0.0.3\nremote-ts = "
+                 "10.0.0.2\n",
+         "with IKEv1 one each"},
         {PEER_PSK "dpd = 10ms\n", "dpd"},
         {PEER_PSK "ike-version = 3\n", "ike-version"},
         {PEER_PSK "transport = stream\n", "udp, auto or tcp"},
@@ -270,10 +321,11 @@ static void test_too_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_peers),    cmocka_unit_test(test_peer_mistakes),
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_every_key),
-        cmocka_unit_test(test_mistakes), cmocka_unit_test(test_proxy),
-        cmocka_unit_test(test_no_name),  cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_peers),         cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_peer_mistakes), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_every_key),     cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_no_name),
+        cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -383,6 +384,65 @@ static void open_connections_end_with_their_right(void **state)
 }
 
 /* A datagram to the peers' server comes from our own address, and the answer finds its way back. */
+/* A network behind the peers' side (192.168.9.0/24), and the LAN as ours: what [allow] says is
+ * opened there, replies pass, nothing is masqueraded; other sources are not forwarded. */
+static void networks_open_what_is_allowed(void **state)
+{
+    const struct policy_rule rules[] = {{IPPROTO_UDP, 5000}};
+    const struct prefix locals[] = {testnet_prefix("172.16.0.0/24")};
+    struct policy_network network = {
+        .remote = testnet_prefix("192.168.9.0/24"),
+        .locals = locals,
+        .local_count = 1,
+        .stands = testnet_address("172.16.0.1"),
+        .rules = rules,
+        .rule_count = 1,
+    };
+    testnet_run("ip route replace 192.168.9.0/24 dev tun9 src 0.0.0.2;"
+                "nsenter -t %d -n sh -c 'ip address replace 192.168.9.9/32 dev far';"
+                "nsenter -t %d -n ip route replace 192.168.9.0/24 via 172.16.0.1;"
+                "ip neigh replace 192.168.9.9 lladdr $(nsenter -t %d -n ip -br link show far | awk "
+                "'{print $3}') dev tun9 nud permanent",
+                peers, lan, peers);
+    assert_false(does_udp_pass(peers, "192.168.9.9:0", "0.0.0.2:5000"));
+    assert_int_equal(policy_networks_set(&policy, &network, 1), ERR_OK);
+    assert_true(does_udp_pass(peers, "192.168.9.9:0", "0.0.0.2:5000"));
+    assert_false(does_udp_pass(peers, "192.168.9.9:0", "0.0.0.2:5001"));
+    assert_false(does_udp_pass(peers, "0.0.0.86:0", "0.0.0.2:5000")); /* is another's right */
+    /* Into the LAN, and out of it. */
+    for (unsigned port = 5000; port < 5002; port++) {
+        char to[32];
+        snprintf(to, sizeof(to), "172.16.0.2:%u", port);
+        testnet_switch(lan);
+        const int server = testnet_bind(SOCK_DGRAM, to);
+        testnet_switch(0);
+        const int client = send_from(peers, "192.168.9.9:0", to);
+        assert_int_equal(testnet_is_readable(server, 100), port == 5000);
+        close(server), close(client);
+    }
+    testnet_switch(peers);
+    const int server = testnet_bind(SOCK_DGRAM, "192.168.9.9:6000");
+    testnet_switch(0);
+    int client = send_from(lan, "172.16.0.2:7000", "192.168.9.9:6000");
+    struct sockaddr_in from = {0};
+    socklen_t len = sizeof(from);
+    char bytes[8];
+    assert_true(testnet_is_readable(server, 1000));
+    assert_int_equal(recvfrom(server, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len), 4);
+    assert_int_equal(ntohl(from.sin_addr.s_addr), 0xac100002); /* its own address */
+    assert_int_equal(ntohs(from.sin_port), 7000);
+    close(client);
+    client = send_from(lan, "0.0.0.86:0", "192.168.9.9:6000"); /* none of the LAN's */
+    assert_false(testnet_is_readable(server, 100));
+    close(client), close(server);
+    testnet_run("nsenter -t %d -n ip address add 192.168.9.9/32 dev lan1", lan);
+    assert_false(does_udp_pass(lan, "192.168.9.9:0", "172.16.0.1:5000")); /* a neighbour's lie */
+    testnet_run("nsenter -t %d -n ip address del 192.168.9.9/32 dev lan1", lan);
+    assert_int_equal(policy_networks_set(&policy, NULL, 0), ERR_OK);
+    assert_false(does_udp_pass(peers, "192.168.9.9:0", "0.0.0.2:5000"));
+    testnet_run("nsenter -t %d -n ip address del 192.168.9.9/32 dev far", peers);
+}
+
 static void assert_masqueraded(int server, int client)
 {
     struct address own = testnet_address("0.0.0.2");
@@ -497,6 +557,7 @@ int main(void)
         TEST(other_sources_are_masqueraded),
         TEST(nothing_new_is_forwarded_out_of_the_tunnel),
         TEST(a_neighbour_does_not_pass_for_a_peer),
+        TEST(networks_open_what_is_allowed),
         TEST(a_family_without_address_is_refused),
         TEST(it_is_gone_with_the_daemon),
     };

@@ -28,14 +28,17 @@ static void add_child(struct ends *e, uint64_t id, const struct tunnel_child *fo
     child.key_out = key_forth;
     child.spi_in = SPI_A + (uint32_t)id;
     child.spi_out = SPI_B + (uint32_t)id;
-    child.remote = e->b.view;
+    /* Between networks each end's packets carry addresses of its own network. */
+    const struct view there = {form->wire.peer_ipv4, form->wire.own_ipv4, form->wire.peer_ipv6,
+                               form->wire.own_ipv6};
+    child.remote = form->selectors != NULL ? there : e->b.view;
     assert_int_equal(tunnel_add_child(e->a.tunnel, &child), ERR_OK);
     child.key_in = key_forth;
     child.key_out = key_back;
     child.spi_in = SPI_B + (uint32_t)id;
     child.spi_out = SPI_A + (uint32_t)id;
     child.remote = form->wire.own_ipv4.family != ADDRESS_NONE ? form->wire : e->a.view;
-    child.wire = (struct view){0};
+    child.wire = form->selectors != NULL ? there : (struct view){0};
     if (form->selectors != NULL) {
         const struct selector_pair swapped = {form->selectors->peer, form->selectors->own};
         child.selectors = &swapped;
@@ -314,67 +317,230 @@ static struct selectors network(const char *first, const char *last)
     return (struct selectors){.count = 1, .list = {selector_of(&a, &b)}};
 }
 
+/* Two networks a side, one of each family; the first host of each stands for its end. */
+static struct selector_pair networks(void)
+{
+    struct selector_pair pair = {network("10.1.0.0", "10.1.255.255"),
+                                 network("10.2.0.0", "10.2.0.255")};
+    pair.own.list[pair.own.count++] = network("2001:db8:1::", "2001:db8:1::ffff").list[0];
+    pair.peer.list[pair.peer.count++] = network("2001:db8:2::", "2001:db8:2::ffff").list[0];
+    return pair;
+}
+
+static struct view standing(void)
+{
+    return (struct view){address_of("10.1.0.1"), address_of("10.2.0.1"),
+                         address_of("2001:db8:1::1"), address_of("2001:db8:2::1")};
+}
+
 /* Tunnel mode between networks: what both sides agreed upon passes as it is, nothing else. */
 static void test_networks(void **state)
 {
-    const struct selector_pair pair = {network("10.1.0.0", "10.1.255.255"),
-                                       network("10.2.0.0", "10.2.0.255")};
-    const struct address here = address_of("10.1.2.3"), there = address_of("10.2.0.9"),
-                         outside = address_of("10.2.1.0");
+    static const char *const texts[2][4] = {
+        {"10.1.2.3", "10.2.0.9", "10.2.1.0", "10.1.0.1"},
+        {"2001:db8:1::3", "2001:db8:2::9", "2001:db8:2::1:0", "2001:db8:1::1"}};
+    const struct selector_pair pair = networks();
     struct ends e;
     struct packet packet;
     struct tunnel_message message;
     ends_init(&e);
     add_child(
         &e, 1,
-        &(struct tunnel_child){.suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL, .selectors = &pair});
-    assert_ptr_equal(tunnel_find_by_selector(e.a.table, &there), e.a.tunnel);
-    assert_null(tunnel_find_by_selector(e.a.table, &outside));
-    assert_null(tunnel_find_by_selector(e.a.table, &here));
-    send_from(&e.a, &packet, &here, &there, 40);
-    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
-    check_packet(&packet, &here, &there, 40);
-    assert_int_equal(packet.data[8], 61); /* not forwarded by us: its TTL stays */
-    check_both_ways(&e);                  /* the peer address leads there, too */
-    udp_packet(&packet, &here, &outside, 4);
-    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
-    udp_packet(&packet, &outside, &there, 4);
-    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
+        &(struct tunnel_child){
+            .suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL, .selectors = &pair, .wire = standing()});
+    check_both_ways(&e); /* the peer addresses lead there, too */
+    for (int is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+        const struct address here = address_of(texts[is_ipv6][0]),
+                             there = address_of(texts[is_ipv6][1]),
+                             outside = address_of(texts[is_ipv6][2]),
+                             stands = address_of(texts[is_ipv6][3]);
+        const struct address *own = is_ipv6 ? &e.a.view.own_ipv6 : &e.a.view.own_ipv4;
+        assert_ptr_equal(tunnel_find_by_selector(e.a.table, &there), e.a.tunnel);
+        assert_null(tunnel_find_by_selector(e.a.table, &outside));
+        assert_null(tunnel_find_by_selector(e.a.table, &here));
+        send_from(&e.a, &packet, &here, &there, 40);
+        assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+        check_packet(&packet, &here, &there, 40);
+        assert_int_equal(packet.data[is_ipv6 ? 7 : 8], 61); /* not forwarded by us: its TTL stays */
+        /* This host's own packets go as from what stands for it, and answers come back. */
+        send_from(&e.a, &packet, own, &there, 40);
+        assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
+        check_packet(&packet, &stands, &there, 40);
+        send_from(&e.b, &packet, &there, &stands, 40);
+        assert_int_equal(receive(&e.a, &packet, &message), DROP_NONE);
+        check_packet(&packet, &there, own, 40);
+        udp_packet(&packet, &here, &outside, 4);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
+        udp_packet(&packet, &outside, &there, 4);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_SOURCE);
+        udp_packet(&packet, own, &outside, 4);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_DESTINATION);
+    }
+    assert_int_equal(tunnel_drop_child(e.a.tunnel, 1), ERR_OK);
+    const struct view stand = standing();
+    assert_null(tunnel_find_by_selector(e.a.table, &stand.peer_ipv4));
+    ends_done(&e);
+}
 
-    /* A hostile peer: from and to wherever it likes. */
-    const struct esp_terms terms = {.suite = ESP_AES256_GCM, .spi = SPI_B + 1};
+/* What the peer has narrowed the child to leaves out what stands for it: not even its peer address
+ * leads there. */
+static void test_narrowed(void **state)
+{
+    const struct selector_pair pair = {network("10.1.0.0", "10.1.0.255"),
+                                       network("10.2.0.8", "10.2.0.15")};
+    struct ends e;
+    struct packet packet;
+    ends_init(&e);
+    add_child(
+        &e, 1,
+        &(struct tunnel_child){
+            .suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL, .selectors = &pair, .wire = standing()});
+    udp_packet(&packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, 4);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_DESTINATION);
+    udp_packet(&packet, &e.b.view.own_ipv4, &e.b.view.peer_ipv4, 4);
+    assert_int_equal(tunnel_seal(e.b.tunnel, &packet, NOW), DROP_SOURCE);
+    ends_done(&e);
+}
+
+/* A hostile peer, which has the keys: whatever it puts inside. */
+struct hostile {
+    struct ends e;
     struct esp_sender sender;
-    assert_int_equal(esp_sender_init(&sender, &terms, key_forth, 36, 0), ERR_OK);
-    atomic_store(&sender.next, 1000);
+};
+
+static void hostile_init(struct hostile *h, const struct selector_pair *pair)
+{
+    const struct esp_terms terms = {.suite = ESP_AES256_GCM, .spi = SPI_B + 1};
+    ends_init(&h->e);
+    add_child(
+        &h->e, 1,
+        &(struct tunnel_child){
+            .suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL, .selectors = pair, .wire = standing()});
+    assert_int_equal(esp_sender_init(&h->sender, &terms, key_forth, 36, 0), ERR_OK);
+}
+
+static void hostile_done(struct hostile *h)
+{
+    esp_sender_done(&h->sender);
+    ends_done(&h->e);
+}
+
+static enum drop_reason inject(struct hostile *h, struct packet *packet, uint8_t next_header)
+{
+    struct tunnel_message message;
+    assert_int_equal(esp_seal(&h->sender, packet, next_header, NULL), ERR_OK);
+    packet->peer = h->e.a.endpoint;
+    return receive(&h->e.b, packet, &message);
+}
+
+static void test_hostile_addresses(void **state)
+{
+    const struct selector_pair pair = networks();
+    const struct address here = address_of("10.1.2.3"), there = address_of("10.2.0.9"),
+                         outside = address_of("10.2.1.0"), stands = address_of("10.2.0.1"),
+                         here6 = address_of("2001:db8:1::3"), there6 = address_of("2001:db8:2::9"),
+                         outside6 = address_of("2001:db8:3::1");
+    struct hostile h;
+    struct packet packet;
+    hostile_init(&h, &pair);
+    const struct view *view = &h.e.b.view;
     const struct address *const pairs[][2] = {
-        {&outside, &there}, {&here, &outside}, {&there, &here}, {&here, &here}};
-    for (size_t i = 0; i < 4; i++) {
+        {&outside, &there},       {&here, &outside},
+        {&there, &here},          {&here, &here},
+        {&outside, &stands},      {&view->peer_ipv4, &view->own_ipv4},
+        {&outside6, &there6},     {&here6, &outside6},
+        {&there6, &here6},        {&view->peer_ipv6, &there6},
+        {&here, &view->own_ipv4},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
         udp_packet(&packet, pairs[i][0], pairs[i][1], 4);
-        assert_int_equal(esp_seal(&sender, &packet, IP_IPV4, NULL), ERR_OK);
-        packet.peer = e.a.endpoint;
-        assert_int_equal(receive(&e.b, &packet, &message), DROP_FOREIGN_ADDRESS);
+        assert_int_equal(inject(&h, &packet, pairs[i][0]->family == ADDRESS_IPV6 ? 41 : 4),
+                         DROP_FOREIGN_ADDRESS);
+    }
+    struct tunnel_status status;
+    tunnel_get_status(h.e.b.tunnel, &status);
+    assert_int_equal(status.drops[DROP_FOREIGN_ADDRESS], sizeof(pairs) / sizeof(pairs[0]));
+    hostile_done(&h);
+}
+
+/* Next headers that do not fit the version, nothing, and headers cut off anywhere. */
+static void test_hostile_headers(void **state)
+{
+    const struct selector_pair pair = networks();
+    const struct address here[] = {address_of("10.1.2.3"), address_of("2001:db8:1::3")},
+                         there[] = {address_of("10.2.0.9"), address_of("2001:db8:2::9")};
+    struct hostile h;
+    struct packet packet;
+    hostile_init(&h, &pair);
+    for (size_t i = 0; i < 2; i++) {
+        const uint8_t right = i == 0 ? IP_IPV4 : IP_IPV6, wrong = i == 0 ? IP_IPV6 : IP_IPV4;
+        udp_packet(&packet, &here[i], &there[i], 4);
+        assert_int_equal(inject(&h, &packet, wrong), DROP_MALFORMED);
+        udp_packet(&packet, &here[i], &there[i], 4);
+        const uint32_t whole = packet.len;
+        for (uint32_t len = 0; len < whole; len++) {
+            udp_packet(&packet, &here[i], &there[i], 4);
+            packet.len = len;
+            assert_int_equal(inject(&h, &packet, right), DROP_MALFORMED);
+        }
+        for (unsigned version = 0; version < 16; version++) {
+            udp_packet(&packet, &here[i], &there[i], 4);
+            if (version == packet.data[0] >> 4)
+                continue;
+            packet.data[0] = (uint8_t)(version << 4 | (packet.data[0] & 15));
+            assert_int_equal(inject(&h, &packet, right), DROP_MALFORMED);
+        }
+        udp_packet(&packet, &here[i], &there[i], 4);
+        assert_int_equal(inject(&h, &packet, right), DROP_NONE);
     }
     packet_fill(&packet, "no header", 9);
-    assert_int_equal(esp_seal(&sender, &packet, 17, NULL), ERR_OK);
-    packet.peer = e.a.endpoint;
-    assert_int_equal(receive(&e.b, &packet, &message), DROP_NEXT_HEADER);
+    assert_int_equal(inject(&h, &packet, 17), DROP_NEXT_HEADER);
+    packet_fill(&packet, "", 0);
+    assert_int_equal(inject(&h, &packet, 17), DROP_NEXT_HEADER);
     /* TFC padding goes (RFC 4303, 2.7), dummies too (2.6). */
-    udp_packet(&packet, &here, &there, 40);
+    udp_packet(&packet, &here[0], &there[0], 40);
     memset(packet.data + packet.len, 0x77, 500);
     packet.len += 500;
-    assert_int_equal(esp_seal(&sender, &packet, IP_IPV4, NULL), ERR_OK);
-    packet.peer = e.a.endpoint;
-    assert_int_equal(receive(&e.b, &packet, &message), DROP_NONE);
-    check_packet(&packet, &here, &there, 40);
+    assert_int_equal(inject(&h, &packet, IP_IPV4), DROP_NONE);
+    check_packet(&packet, &here[0], &there[0], 40);
     packet_fill(&packet, "nothing", 7);
-    assert_int_equal(esp_seal(&sender, &packet, ESP_NEXT_DUMMY, NULL), ERR_OK);
-    packet.peer = e.a.endpoint;
-    assert_int_equal(receive(&e.b, &packet, &message), DROP_DUMMY);
-    esp_sender_done(&sender);
+    assert_int_equal(inject(&h, &packet, ESP_NEXT_DUMMY), DROP_DUMMY);
+    packet_fill(&packet, "", 0);
+    assert_int_equal(inject(&h, &packet, ESP_NEXT_DUMMY), DROP_DUMMY);
+    hostile_done(&h);
+}
 
-    assert_int_equal(tunnel_drop_child(e.a.tunnel, 1), ERR_OK);
-    assert_null(tunnel_find_by_selector(e.a.table, &there));
-    ends_done(&e);
+/* Fragments of what passes do, whatever their place; to this host itself not those that reach back
+ * into the header before them; and where ports are agreed upon, later ones, which have none, do
+ * not. */
+static void test_hostile_fragments(void **state)
+{
+    const struct address here = address_of("10.1.2.3"), there = address_of("10.2.0.9"),
+                         stands = address_of("10.2.0.1");
+    for (int has_ports = 0; has_ports < 2; has_ports++) {
+        struct selector_pair pair = networks();
+        struct hostile h;
+        struct packet packet;
+        if (has_ports) {
+            pair.own.list[0].protocol = 17;
+            pair.own.list[0].port_first = 0;
+            pair.own.list[0].port_last = 65534;
+        }
+        hostile_init(&h, &pair);
+        for (uint16_t offset = 0; offset < 3; offset++) {
+            udp_packet(&packet, &here, &there, 24);
+            packet.data[6] = 0x20;
+            packet.data[7] = (uint8_t)offset;
+            assert_int_equal(inject(&h, &packet, IP_IPV4),
+                             has_ports && offset > 0 ? DROP_FOREIGN_ADDRESS : DROP_NONE);
+        }
+        udp_packet(&packet, &here, &stands, 24);
+        packet.data[6] = 0x20;
+        packet.len = 24; /* less than a UDP header */
+        packet.data[3] = 24;
+        assert_int_equal(inject(&h, &packet, IP_IPV4), DROP_TINY_FRAGMENT);
+        hostile_done(&h);
+    }
 }
 
 /* RFC 6040: what the outer header says of congestion reaches the inner one. */
@@ -400,10 +566,12 @@ static void test_congestion(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_suites),       cmocka_unit_test(test_by_spi),
-        cmocka_unit_test(test_spi_once),     cmocka_unit_test(test_rekeys),
-        cmocka_unit_test(test_commands),     cmocka_unit_test(test_plain_addresses),
-        cmocka_unit_test(test_needs_header), cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_suites),          cmocka_unit_test(test_by_spi),
+        cmocka_unit_test(test_spi_once),        cmocka_unit_test(test_rekeys),
+        cmocka_unit_test(test_commands),        cmocka_unit_test(test_plain_addresses),
+        cmocka_unit_test(test_needs_header),    cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_narrowed),        cmocka_unit_test(test_hostile_addresses),
+        cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_hostile_fragments),
         cmocka_unit_test(test_congestion),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
