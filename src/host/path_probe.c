@@ -6,10 +6,9 @@
 #include "host/relay.h"
 #include "io/udp.h"
 
-static void apply(struct peer *peer)
+static void put_in_force(struct peer *peer, uint32_t mtu)
 {
     struct tunnel_status status;
-    const uint32_t mtu = pmtu_mtu(&peer->pmtu);
     tunnel_get_status(peer->tunnel, &status);
     if (mtu == status.path_mtu)
         return;
@@ -18,6 +17,43 @@ static void apply(struct peer *peer)
         return;
     }
     log_info("%s: path takes %u bytes a packet, not %u", peer->name, mtu, status.path_mtu);
+}
+
+static void apply(struct peer *peer)
+{
+    put_in_force(peer, pmtu_mtu(&peer->pmtu));
+}
+
+uint64_t path_probe_watch_plain(struct peer *peer, const struct tunnel_status *status,
+                                uint64_t now_us)
+{
+    const struct mtu_evidence evidence = {
+        .large_us = status->has_stream ? status->large_us : 0,
+        .heard_us = status->received_us,
+        .alive_us = peer->sa != NULL ? ike_sa_heard_us(peer->sa) : 0,
+        .round_trip_us = peer->sa != NULL ? ike_sa_round_trip_us(peer->sa) : 0,
+    };
+    /* No frames of a stream are too long, and IKEv1 has nothing to ask by. */
+    if (peer->sa == NULL || endpoint_is_stream(&peer->path))
+        return DEADLINE_NEVER;
+    switch (mtu_steps_judge(&peer->steps, &evidence, now_us)) {
+    case MTU_STEP_REST:
+        break;
+    case MTU_STEP_ASK:
+        ike_sa_check_alive(peer->sa);
+        host_pump_ike(peer->host, peer->sa, now_us);
+        return now_us + MTU_STEPS_LOOK_US;
+    case MTU_STEP_LOWER:
+        put_in_force(peer, peer->steps.mtu);
+        return now_us + MTU_STEPS_LOOK_US;
+    case MTU_STEP_WAIT:
+        return now_us + MTU_STEPS_LOOK_US;
+    }
+    /* While it is busy, looked at now and then; else the next large packet wakes us. */
+    if (evidence.large_us + SECOND_US > now_us)
+        return now_us + MTU_STEPS_LOOK_US;
+    tunnel_set_wake(peer->tunnel, TUNNEL_WAKE_LARGE);
+    return DEADLINE_NEVER;
 }
 
 static void pump(struct peer *peer, uint64_t now_us)
@@ -51,6 +87,7 @@ int path_probe_set_path(struct peer *peer, const struct endpoint *path)
         known >= PMTU_BASE && known < mtu)
         mtu = known;
     pmtu_move(&peer->pmtu, host->config.mtu, mtu, round_trip_us);
+    mtu_steps_init(&peer->steps, mtu);
     peer->probe_task.run = on_probe_task;
     task_clear(&host->tasks, &peer->probe_task);
     return tunnel_set_path(host->tunnels, peer->tunnel, path, mtu);
@@ -102,6 +139,14 @@ static bool is_towards(const struct endpoint *path, const struct endpoint *to)
 
 static void take_too_big(struct peer *peer, uint32_t size, bool is_local, uint64_t now_us)
 {
+    if (peer->plain != NULL) { /* it answers no probe */
+        if (is_local)
+            mtu_steps_on_limit(&peer->steps, size);
+        else
+            mtu_steps_on_hint(&peer->steps, size);
+        put_in_force(peer, peer->steps.mtu);
+        return;
+    }
     if (is_local)
         pmtu_on_limit(&peer->pmtu, size, now_us);
     else

@@ -12,6 +12,9 @@
 MUST_USE int path_probe_set_path(struct peer *peer, const struct endpoint *path);
 /* Looks at what was sent and heard. Returns when to look again at the latest. */
 uint64_t path_probe_watch(struct peer *peer, const struct tunnel_status *status, uint64_t now_us);
+/* The same for a plain peer, which answers no probe (path/mtu_steps). */
+uint64_t path_probe_watch_plain(struct peer *peer, const struct tunnel_status *status,
+                                uint64_t now_us);
 /* What the watcher of the tunnel is to be woken by: tunnel_set_wake(). */
 unsigned path_probe_wakes(const struct peer *peer);
 /* The tunnel goes. */

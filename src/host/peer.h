@@ -11,6 +11,7 @@
 #include "host/task.h"
 #include "ike/sa.h"
 #include "path/keepalive.h"
+#include "path/mtu_steps.h"
 #include "path/pmtu.h"
 
 struct call;
@@ -51,7 +52,8 @@ struct peer {
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;
-    struct pmtu pmtu; /* of the path; path_probe.h */
+    struct pmtu pmtu;       /* of the path; path_probe.h */
+    struct mtu_steps steps; /* the same where the peer is a plain one */
     struct task probe_task;
     uint64_t upgrade_us;      /* when a relayed tunnel next looks for a direct path */
     uint64_t upgrade_wait_us; /* and how long after that */

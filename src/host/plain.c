@@ -2,6 +2,7 @@
 #include "host/plain_internal.h"
 
 #include "host/call.h"
+#include "host/path_probe.h"
 #include "io/clock.h"
 #include "path/keepalive.h"
 #include "wire/demux.h"
@@ -367,5 +368,5 @@ uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us)
         (void)!ike_sa_rekey_child(peer->sa);
         host_pump_ike(plain->host, peer->sa, now_us);
     }
-    return now_us + LOOK_US;
+    return deadline_min(now_us + LOOK_US, path_probe_watch_plain(peer, &status, now_us));
 }

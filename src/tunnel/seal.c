@@ -35,9 +35,9 @@ static enum drop_reason select_way(const struct tunnel *tunnel, struct path **re
 
 /* Packets near the path's limit show whether it still is one; TCP sends such ones sooner or later.
  */
-static void note_data(struct tunnel *tunnel, uint8_t next_header, bool is_large, uint64_t now_us)
+static void note_data(struct tunnel *tunnel, uint8_t protocol, bool is_large, uint64_t now_us)
 {
-    const bool is_stream = next_header == IP_TCP;
+    const bool is_stream = protocol == IP_TCP;
     if (is_large)
         atomic_store_explicit(&tunnel->large_us, now_us, memory_order_relaxed);
     if (is_stream && !atomic_load_explicit(&tunnel->has_stream, memory_order_relaxed))
@@ -79,7 +79,7 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, 
         return drop_of(error);
     packet->peer = path->remote;
     packet->tos = inner.tos;
-    note_data(tunnel, inner.next_header, is_large, now_us);
+    note_data(tunnel, inner.protocol, is_large, now_us);
     atomic_fetch_add_explicit(&tunnel->packets_out, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tunnel->bytes_out, inner_len, memory_order_relaxed);
     return DROP_NONE;

@@ -50,6 +50,7 @@ struct inner {
     uint8_t next_header; /* protocol of the payload; 4, 41: a whole packet */
     bool is_ipv6;        /* the original packet was IPv6 */
     uint8_t tos;         /* DSCP and ECN */
+    uint8_t protocol;    /* outwards: of the original packet, whole or not */
 };
 
 /* Checks a local packet and takes its IP header off where it can travel without one (else it stays

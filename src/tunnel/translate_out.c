@@ -137,6 +137,7 @@ enum drop_reason translate_out(const struct translation *t, struct packet *packe
 
     ret_inner->is_ipv6 = v.version == 6;
     ret_inner->tos = v.tos;
+    ret_inner->protocol = v.protocol;
     packet->len = v.total_len;
     if (goes_whole(t, &v)) {
         ret_inner->next_header = v.version == 6 ? IP_IPV6 : IP_IPV4;
