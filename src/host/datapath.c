@@ -190,8 +190,9 @@ static bool read_tun(struct datapath *dp)
 static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
 {
     struct packet *packets[BATCH_MAX];
+    const unsigned room = share_room(dp);
     unsigned count = 0, got = 0;
-    while (count < BATCH_MAX && (packets[count] = packet_take(&dp->pool)) != NULL)
+    while (count < room && (packets[count] = packet_take(&dp->pool)) != NULL)
         count++;
     if (count == 0 || udp_receive_batch(udp, packets, count, &got) != ERR_OK)
         got = 0;
@@ -273,12 +274,15 @@ static void wake_control(struct datapath *dp)
     dp->woke_local = dp->woke_network = false;
 }
 
-static void read_socket(struct datapath *dp, struct udp *udp, uint16_t number, short events)
+/* True: more waits, as it seems. */
+static bool read_socket(struct datapath *dp, struct udp *udp, uint16_t number, short events)
 {
+    bool is_full = events != 0;
     if (events & POLLERR)
         read_errors(dp, udp, number);
-    for (unsigned i = 0; i < ROUNDS_UDP && events != 0 && read_udp(dp, udp, number); i++)
-        ;
+    for (unsigned i = 0; i < ROUNDS_UDP && is_full; i++)
+        is_full = read_udp(dp, udp, number);
+    return is_full;
 }
 
 /* The socket may have gone meanwhile: what the control thread says comes first. */
@@ -286,7 +290,7 @@ static void read_extra(struct datapath *dp, const struct pollfd *poll)
 {
     for (unsigned i = 0; i < DATAPATH_SOCKETS_MAX && poll->revents != 0; i++) {
         if (dp->sockets[i].fd == poll->fd)
-            read_socket(dp, &dp->sockets[i], dp->socket_numbers[i], poll->revents);
+            (void)read_socket(dp, &dp->sockets[i], dp->socket_numbers[i], poll->revents);
     }
 }
 
@@ -312,10 +316,16 @@ static void do_round(struct datapath *dp, const struct pollfd *polls, nfds_t cou
     tunnel_read_begin();
     if (polls[POLL_CONTROL].revents != 0)
         read_control(dp);
-    read_socket(dp, dp->config.udp, 0, udp_events);
-    for (nfds_t i = POLL_SOCKETS; i < count; i++)
-        read_extra(dp, &polls[i]);
+    share_help(dp);
+    share_begin_round(dp);
+    const bool is_full = read_socket(dp, dp->config.udp, 0, udp_events);
+    /* What one socket has brought does not wait for the next. */
     datapath_flush_tun(dp);
+    for (nfds_t i = POLL_SOCKETS; i < count; i++) {
+        read_extra(dp, &polls[i]);
+        datapath_flush_tun(dp);
+    }
+    share_end_round(dp, is_full);
     for (unsigned i = 0; i < ROUNDS_TUN && polls[POLL_TUN].revents != 0 && read_tun(dp); i++)
         ;
     datapath_flush_tun(dp); /* what was answered to applications themselves */
@@ -432,6 +442,10 @@ int datapath_start(const struct datapath_config *config, struct datapath **ret_d
         error = make_thread(config, i, place);
         if (error == ERR_OK)
             place = &(*place)->next;
+    }
+    for (struct datapath *dp = first; dp != NULL && threads > 1; dp = dp->next) {
+        dp->helper = dp->next != NULL ? dp->next : first;
+        dp->helper->helped = dp;
     }
     for (struct datapath *dp = first; dp != NULL && error == ERR_OK; dp = dp->next)
         error = start_thread(dp);

@@ -4,6 +4,7 @@
 #define HOST_DATAPATH_INTERNAL_H
 
 #include "host/datapath.h"
+#include "host/datapath_share.h"
 #include "tunnel/coalesce.h"
 #include "tunnel/sput_batch.h"
 #include <pthread.h>
@@ -13,8 +14,11 @@
 /* One thread, with all that is its own. The control thread knows the first; to that one goes what
  * any of them could do. */
 struct datapath {
-    struct datapath *next;         /* thread */
-    unsigned index;                /* among them */
+    struct datapath *next;   /* thread */
+    unsigned index;          /* among them */
+    struct datapath *helper; /* the thread that writes for this one under load; NULL: alone */
+    struct datapath *helped; /* that this one writes for */
+    struct share share;
     struct datapath_config config; /* its own device queue and socket */
     pthread_t thread;
     bool is_running;
@@ -46,6 +50,8 @@ unsigned datapath_read_tun(struct datapath *dp);
 /* A packet for local applications; consumed. Leaves with the next datapath_flush_tun(). */
 void datapath_write_tun(struct datapath *dp, struct packet *packet);
 void datapath_flush_tun(struct datapath *dp);
+/* Into this device queue; its packets stay the caller's. */
+void datapath_write_bundle(struct datapath *dp, const struct tun *tun, const struct bundle *bundle);
 
 /* A packet from a local application; consumed. False: its like, of one super-packet, would fare no
  * better. */

@@ -36,13 +36,13 @@ unsigned datapath_read_tun(struct datapath *dp)
     return count;
 }
 
-static void write_bundle(struct datapath *dp, const struct bundle *bundle)
+void datapath_write_bundle(struct datapath *dp, const struct tun *tun, const struct bundle *bundle)
 {
     struct iovec parts[COALESCE_SEGMENTS];
     unsigned count = 0;
     for (struct packet *packet = bundle->first; packet != NULL; packet = packet->next)
         parts[count++] = (struct iovec){packet->data, packet->len};
-    if (tun_write_parts(dp->config.tun, &bundle->offload, parts, count) != ERR_OK)
+    if (tun_write_parts(tun, &bundle->offload, parts, count) != ERR_OK)
         drop_count(&dp->drops, DROP_CONGESTION);
 }
 
@@ -51,7 +51,7 @@ void datapath_flush_tun(struct datapath *dp)
     struct bundle *bundle;
     while ((bundle = coalesce_next(&dp->coalescer)) != NULL) {
         struct packet *next;
-        write_bundle(dp, bundle);
+        datapath_write_bundle(dp, dp->config.tun, bundle);
         for (struct packet *packet = bundle->first; packet != NULL; packet = next) {
             next = packet->next;
             packet_give_back(&dp->pool, packet);
@@ -61,6 +61,8 @@ void datapath_flush_tun(struct datapath *dp)
 
 void datapath_write_tun(struct datapath *dp, struct packet *packet)
 {
+    if (share_offer(dp, packet))
+        return;
     if (!dp->config.tun->has_offload) {
         if (tun_write(dp->config.tun, packet) != ERR_OK)
             drop_count(&dp->drops, DROP_CONGESTION);
