@@ -150,7 +150,7 @@ static void bench_cipher_mac(enum cipher_mode mode, const char *name, int passes
 
 int main(int argc, char **argv)
 {
-    const int passes = argc > 1 ? atoi(argv[1]) : 300;
+    const int passes = argc > 1 ? atoi(argv[1]) : 1000;
     if (passes <= 0) {
         fprintf(stderr, "usage: crypto_bench [PASSES]\n");
         return 2;
