@@ -49,8 +49,9 @@ uint64_t path_probe_watch_plain(struct peer *peer, const struct tunnel_status *s
     case MTU_STEP_WAIT:
         return now_us + MTU_STEPS_LOOK_US;
     }
-    /* While it is busy, looked at now and then; else the next large packet wakes us. */
-    if (evidence.large_us + SECOND_US > now_us)
+    /* While it is busy, looked at now and then, not for every packet; else the next one wakes us.
+     */
+    if (status->sent_us + SECOND_US > now_us)
         return now_us + MTU_STEPS_LOOK_US;
     tunnel_set_wake(peer->tunnel, TUNNEL_WAKE_LARGE);
     return DEADLINE_NEVER;
