@@ -212,8 +212,10 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
     if (error != ERR_OK && error != ERR_AGAIN)
         host->stray_ike_count++;
     for (writer_init(&w, reply, sizeof(reply)); ike_table_transmit(host->ike, &w, &to) == ERR_OK;
-         writer_init(&w, reply, sizeof(reply)))
+         writer_init(&w, reply, sizeof(reply))) {
+        plain_on_reply(host, &to, reply, w.len, now_us);
         host_send_ike(host, &to, reply, w.len);
+    }
 }
 
 static void on_stun(struct host *host, const struct handoff_slot *slot, uint64_t now_us)

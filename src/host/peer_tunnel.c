@@ -362,8 +362,11 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL &&
             event->child_closed.child != 0)
             on_child_closed(peer, &event->child_closed, now_us);
-        else if (event->child_closed.child == 0)
+        else if (event->child_closed.child == 0) {
+            if (peer != NULL && peer->plain != NULL)
+                plain_on_child_refused(peer->plain, sa, event->child_closed.notify, now_us);
             ike_sa_close(sa, now_us); /* without its child it is of no use */
+        }
         break;
     case IKE_EVENT_CLOSED:
         ike_sa_set_user(sa, NULL);

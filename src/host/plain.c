@@ -326,6 +326,41 @@ void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa,
     plain_call_failed(plain, closed->text, now_us);
 }
 
+void plain_on_reply(struct host *host, const struct endpoint *to, const uint8_t *message,
+                    size_t len, uint64_t now_us)
+{
+    struct ike_header header;
+    struct ike_payload payload;
+    struct ike_notify notify;
+    struct ike_chain chain;
+    char text[ENDPOINT_TEXT_CAP];
+    uint32_t suppressed;
+    if (to->socket < HOST_SOCKET_FIXED || ike_header_parse(message, len, &header) != ERR_OK)
+        return;
+    ike_chain_init(&chain, header.next_payload, message + IKE_HEADER_LEN, len - IKE_HEADER_LEN);
+    if (ike_chain_next(&chain, &payload) != ERR_OK || payload.type != IKE_PAYLOAD_NOTIFY ||
+        ike_notify_parse(payload.body, payload.len, &notify) != ERR_OK)
+        return;
+    const char *name = ike_notify_name(notify.type);
+    /* Those two are questions. */
+    if (notify.type == IKE_NOTIFY_COOKIE || notify.type == IKE_NOTIFY_INVALID_KE_PAYLOAD ||
+        !log_limit_is_open(&host->stranger_log, now_us, 10, 10 * SECOND_US, &suppressed))
+        return;
+    log_warn("IKE of %s refused: %s", endpoint_format(to, text, sizeof(text)),
+             name != NULL ? name : "unknown error");
+}
+
+void plain_on_child_refused(struct plain_peer *plain, struct ike_sa *sa, uint16_t notify,
+                            uint64_t now_us)
+{
+    const char *name = ike_notify_name(notify);
+    char why[80];
+    snprintf(why, sizeof(why), "the peer refuses the child: %s", name != NULL ? name : "no reason");
+    const struct ike_event_closed closed = {
+        .reason = IKE_REASON_CHILD_REFUSED, .notify = notify, .text = why};
+    plain_on_sa_closed(plain, sa, &closed, now_us);
+}
+
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us)
 {
     plain_ikev1_end(plain, now_us);

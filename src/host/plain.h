@@ -84,6 +84,13 @@ bool plain_takes(const struct peer *peer, const struct ike_sa *sa);
 void plain_on_tunnel(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us);
 void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa,
                         const struct ike_event_closed *closed, uint64_t now_us);
+/* This goes to somebody who has no SA yet: a refusal on the ports of plain peers is for the log. */
+void plain_on_reply(struct host *host, const struct endpoint *to, const uint8_t *message,
+                    size_t len, uint64_t now_us);
+/* It has proven itself, but wants no such child: the SA is about to be closed. notify: its error,
+ * or 0. */
+void plain_on_child_refused(struct plain_peer *plain, struct ike_sa *sa, uint16_t notify,
+                            uint64_t now_us);
 /* The tunnel has gone. */
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us);
 /* Of IKEv1, as SPIs of IKEv2 are shown; "" where that is not spoken. */

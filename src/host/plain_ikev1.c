@@ -153,6 +153,14 @@ bool plain_ikev1_is_asking(const struct plain_peer *plain)
     return plain->ikev1.sa != NULL && ikev1_sa_is_asking(plain->ikev1.sa);
 }
 
+void plain_ikev1_count(const struct host *host, uint32_t *count, uint32_t *half_open)
+{
+    if (host->ikev1 == NULL)
+        return;
+    *count += ikev1_table_count(host->ikev1->table);
+    *half_open += ikev1_table_half_open_count(host->ikev1->table);
+}
+
 /* ---- what the engine reports ---- */
 
 static struct plain_peer *find_by_sa(const struct host *host, const struct ikev1_sa *sa)

@@ -52,6 +52,8 @@ const struct endpoint *plain_ikev1_remote(const struct plain_peer *plain);
 /* Asks the peer whether it lives (RFC 3706). False: there is no SA, or it cannot be asked. */
 bool plain_ikev1_ask(struct plain_peer *plain, uint64_t now_us);
 bool plain_ikev1_is_asking(const struct plain_peer *plain);
+/* Adds how many SAs there are, and Main Modes that nobody has proven anything in. */
+void plain_ikev1_count(const struct host *host, uint32_t *count, uint32_t *half_open);
 /* A look now and then at what the tunnel has seen. */
 void plain_ikev1_watch(struct plain_peer *plain, const struct tunnel_status *status,
                        bool is_rekey_due, uint64_t now_us);

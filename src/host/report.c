@@ -4,6 +4,7 @@
 #include "host/datapath.h"
 #include "host/nat.h"
 #include "host/plain.h"
+#include "host/plain_ikev1.h"
 #include "host/portmap.h"
 #include "host/relay.h"
 #include "host/resolver.h"
@@ -180,6 +181,14 @@ static size_t count_tunnels(struct host *host)
     return count;
 }
 
+/* Both versions. */
+static json_t *report_ike(const struct host *host)
+{
+    uint32_t count = ike_table_count(host->ike), half_open = ike_table_half_open_count(host->ike);
+    plain_ikev1_count(host, &count, &half_open);
+    return json_pack("{s:I, s:I}", "sas", (json_int_t)count, "half_open", (json_int_t)half_open);
+}
+
 json_t *report_status(struct host *host)
 {
     uint64_t now_us = clock_now_us();
@@ -207,6 +216,7 @@ json_t *report_status(struct host *host)
     json_object_set_new(status, "tunnels", json_integer((json_int_t)count_tunnels(host)));
     json_object_set_new(status, "calls", json_integer((json_int_t)host->call_count));
     json_object_set_new(status, "resting", json_integer((json_int_t)wake_count(host)));
+    json_object_set_new(status, "ike", report_ike(host));
     json_object_set_new(status, "drops", report_drops(host));
     json_object_set_new(status, "refused", report_refused(host, now_us));
     return status;

@@ -149,12 +149,13 @@ int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming 
     return error;
 }
 
-static int child_failed(struct ike_sa *sa, enum ike_reason reason)
+static int child_failed(struct ike_sa *sa, enum ike_reason reason, uint16_t notify)
 {
     struct ike_event *event = ike_events_add(sa, IKE_EVENT_CHILD_CLOSED, 0);
     if (event == NULL)
         return ERR_NOMEM;
     event->child_closed.reason = reason;
+    event->child_closed.notify = notify;
     return ERR_OK;
 }
 
@@ -169,8 +170,10 @@ static int finish_child(struct ike_generation *g, const struct ike_incoming *in,
     if (ike_sa_config(sa)->suites[0] == SUITE_NONE)
         return ERR_OK;
     if (m->sa.body == NULL) {
-        bool is_choice = ike_message_error(m) == IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
-        return child_failed(sa, is_choice ? IKE_REASON_NO_PROPOSAL : IKE_REASON_CHILD_REFUSED);
+        const uint16_t notify = ike_message_error(m);
+        const bool is_choice = notify == IKE_NOTIFY_NO_PROPOSAL_CHOSEN;
+        return child_failed(sa, is_choice ? IKE_REASON_NO_PROPOSAL : IKE_REASON_CHILD_REFUSED,
+                            notify);
     }
     if (ike_child_read_answer(sa, m, false, &terms) != 0) {
         ike_sa_part(sa, IKE_REASON_PROTOCOL, in->now_us); /* it holds a child that we cannot use */

@@ -69,6 +69,7 @@ struct ike_event_child_ready {
 struct ike_event_child_closed {
     uint32_t child;
     enum ike_reason reason;
+    uint16_t notify; /* the peer's error behind it (ike_notify_name()), or 0 */
 };
 
 struct ike_event_notify {

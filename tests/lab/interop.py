@@ -25,6 +25,9 @@ def proofs(kind, directory, key_kind="ed25519"):
         local["auth"] = remote["auth"] = "psk"
         secrets = {"ike-1": {"id-1": OUR_ID, "id-2": THEIR_ID, "secret": f'"{PSK}"'}}
         return ours, local, remote, secrets, files
+    if kind == "null":
+        local["auth"] = remote["auth"] = "null"
+        return {"auth": "null", "local-id": OUR_ID}, local, remote, secrets, files
     our_key, their_key = ipsec.make_key(key_kind), ipsec.make_key(key_kind)
     key_file = directory / "our.key"
     key_file.write_bytes(ipsec.private_pem(our_key))
@@ -37,12 +40,16 @@ def proofs(kind, directory, key_kind="ed25519"):
         ours.update({"auth": "pubkey", "peer-key": directory / "their.pub"})
         files[("pubkey", "ours.pub")], files[("pubkey", "theirs.pub")] = ipsec.public_pem(our_key), ipsec.public_pem(their_key)
         remote["pubkeys"], local["pubkeys"] = "ours.pub", "theirs.pub"
-    elif kind == "cert":
-        authority = ipsec.Authority()
-        (directory / "ca.crt").write_bytes(ipsec.certificate_pem(authority.certificate))
-        (directory / "our.crt").write_bytes(ipsec.certificate_pem(authority.issue(our_key, OUR_ID)))
+    elif kind in ("cert", "chain"): # of a CA, or of one below it, all RSA
+        root = authority = ipsec.Authority(kind="ecdsa" if kind == "cert" else "rsa")
+        (directory / "ca.crt").write_bytes(ipsec.certificate_pem(root.certificate))
+        between = b""
+        if kind == "chain":
+            authority = ipsec.Authority("Test CA below", "rsa", parent=root)
+            between = files[("x509ca", "between.crt")] = ipsec.certificate_pem(authority.certificate)
+        (directory / "our.crt").write_bytes(ipsec.certificate_pem(authority.issue(our_key, OUR_ID)) + between)
         ours.update({"auth": "cert", "ca": directory / "ca.crt", "cert": directory / "our.crt"})
-        files[("x509ca", "ca.crt")] = ipsec.certificate_pem(authority.certificate)
+        files[("x509ca", "ca.crt")] = ipsec.certificate_pem(root.certificate)
         files[("x509", "theirs.crt")] = ipsec.certificate_pem(authority.issue(their_key, THEIR_ID))
         remote["cacerts"], local["certs"] = "ca.crt", "theirs.crt"
     return ours, local, remote, secrets, files
@@ -101,7 +108,7 @@ class Pair:
         their_segment = self.nat_b.lan if self.nat_b else self.net.east
         if guest:
             self.guest = ipsec.Guest(lab, "theirs", their_segment)
-            self.peer, self.node_b, self.their_address = ipsec.GuestCharon(self.guest, charon), None, self.guest.address
+            self.peer, self.node_b, self.their_address = self.guest_peer(self.guest, charon), None, self.guest.address
         else:
             self.guest = None
             self.node_b = lab.host("theirs", their_segment)
@@ -142,6 +149,8 @@ class Pair:
             self.connection["children"]["c"]["esp_proposals"] = esp[1]
         self.peer.configure({"t": self.connection}, secrets)
         self.ours.start(login=False)
+
+    guest_peer = staticmethod(ipsec.GuestCharon)
 
     def their_run(self, command, check=True, timeout=30):
         if self.guest:

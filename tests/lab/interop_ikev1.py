@@ -109,6 +109,8 @@ def rows(row, user, kernel, need_charon, need_guest):
     found += [row(user, f"IKEv1, {what} {name}, {side(ours)}", basic(auth=auth, key_kind=kind, we_call=ours), need_charon)
               for auth, what in (("cert", "certificate"), ("pubkey", "raw key"))
               for name, kind in (("RSA", "rsa"), ("ECDSA P-256", "ecdsa"), ("ECDSA P-384", "ecdsa384")) for ours in (True, False)]
+    found += [row(user, f"IKEv1, RSA with an intermediate CA, in fragments of IP, {side(ours)}",
+                  basic(auth="chain", key_kind="rsa", we_call=ours), need_charon) for ours in (True, False)]
     found += [row(user, f"IKEv1, PFS, {side(ours)}", pfs(ours), need_charon) for ours in (True, False)]
     found += [row(user, "IKEv1, both phases renewed by both, no loss", rekeyed, need_charon),
               row(user, "IKEv1, dead peer, found by us", dead, need_charon),

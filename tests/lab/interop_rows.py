@@ -1,6 +1,5 @@
 """The rows of scripts/interop: one peer, one feature, one network each. A row that raises does not work."""
 import dataclasses
-import os
 import pathlib
 import shutil
 import signal
@@ -10,9 +9,9 @@ import typing
 import capture
 import interop
 import interop_ikev1
+import interop_libreswan
 import interop_static
 import ipsec
-import programs
 import test_networks
 from lab import LabError, command, wait_until
 
@@ -303,46 +302,6 @@ def scanned(lab):
     return done.stdout.split(pair.our_outer)[1].strip().splitlines()[0][:60]
 
 
-def nobody(lab):
-    """NULL authentication on both sides (RFC 7619), with libreswan in a guest; what it says of its child is its own affair."""
-    net = lab.internet()
-    node, guest = lab.host("ours", net.west), ipsec.Guest(lab, "theirs", net.east)
-    files = guest.dir / "pluto"
-    (files / "nss").mkdir(parents=True), (files / "d").mkdir()
-    command("certutil", "-N", "-d", f"sql:{files}/nss", "--empty-password")
-    (files / "secrets").write_text("")
-    (files / "conf").write_text(f"""config setup
-conn t
-    left={guest.address}
-    leftid=%null
-    leftauth=null
-    right=%any
-    rightid=%null
-    rightauth=null
-    ikev2=insist
-    leftsubnet={interop.THEIR_TS}/32
-    rightsubnet={interop.OUR_TS}/32
-    auto=add
-""")
-    tree = os.environ["LIBRESWAN"]
-    guest.run(f"""ip addr add {interop.THEIR_TS}/32 dev lo
-mount -t tmpfs none /usr/libexec && mkdir /usr/libexec/ipsec && mount --bind {tree}/usr/libexec/ipsec /usr/libexec/ipsec
-mkdir -p /run/pluto && cp -r {files} /run/lsw && cd /usr/libexec/ipsec
-nohup ./pluto --config /run/lsw/conf --secretsfile /run/lsw/secrets --nssdir sql:/run/lsw/nss --ipsecdir /run/lsw/d \\
-  --rundir /run/pluto --nofork --logfile /run/pluto.log --no-dnssec >/run/pluto.out 2>&1 </dev/null &
-for i in $(seq 100); do [ -S /run/pluto/pluto.ctl ] && break; sleep 0.1; done; sleep 1
-./addconn --config /run/lsw/conf --ctlsocket /run/pluto/pluto.ctl t; ./whack --ctlsocket /run/pluto/pluto.ctl --listen""", 60)
-    ours = programs.Host(node, allow=["*"])
-    ours.sections["peer theirs"] = {"auth": "null", "address": guest.address, "local-id": interop.OUR_ID,
-                                    "local-ts": interop.OUR_TS, "remote-ts": interop.THEIR_TS}
-    ours.start(login=False)
-    ours.detec(["call", "theirs", "--timeout", "8"], check=False, timeout=30)
-    log = guest.run("cat /run/pluto.log")
-    if "authenticated peer using authby=null and ID_NULL" not in log:
-        raise LabError(f"pluto: {log[-1500:]}")
-    return "IKE SA; group changed by INVALID_KE_PAYLOAD to MODP-3072"
-
-
 SUITES = {"aes128-gcm": "aes128gcm16", "aes256-gcm": "aes256gcm16", "chacha20-poly1305": "chacha20poly1305",
           "aes128-cbc-sha256": "aes128-sha256", "aes256-cbc-sha256": "aes256-sha256", "aes128-ctr-sha256": "aes128ctr-sha256"}
 KEYS = {"Ed25519": "ed25519", "ECDSA P-256": "ecdsa", "ECDSA P-384": "ecdsa384", "RSA-PSS": "rsa"}
@@ -395,10 +354,9 @@ ROWS += [Row("tshark 4.0", f"{esp}: all decrypted, no malformed packet", judged_
          for esp in ("aes256-gcm", "chacha20-poly1305", "aes128-cbc-sha256", "aes128-ctr-sha256")]
 ROWS[-3].known = "this tshark has no ChaCha20-Poly1305 for ESP"
 ROWS += [
-    Row("libreswan 4.10", "NULL authentication, we call", nobody,
-        lambda: need_guest() or (None if os.environ.get("LIBRESWAN") else "LIBRESWAN does not say where it is unpacked")),
     Row("scapy 2.5", "hostile messages", hostile, need_charon),
     Row("ike-scan 1.9.5", "a correct responder", scanned, need("ike-scan")),
 ]
 ROWS += interop_ikev1.rows(Row, _USER, _KERNEL, need_charon, need_guest)
 ROWS += interop_static.rows(Row, need_guest)
+ROWS += interop_libreswan.rows(Row, need_guest)

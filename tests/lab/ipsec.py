@@ -234,6 +234,7 @@ class Guest:
         Guest._taps += 1
         tap = f"tap{Guest._taps}"
         number = segment.next_host()
+        self.gateway = segment.gateway
         self.address = str(ipaddress.ip_address(address) if address else segment.network[number])
         self.dir = lab.dir / f"guest-{name}"
         self.dir.mkdir(mode=0o755)

@@ -42,8 +42,12 @@ def test_the_first_packet_calls_a_gateway(lab):
 
 
 def test_a_peer_with_a_certificate_calls(lab):
-    """From behind its NAT; allowed what [allow] says, and found dead when it is cut off."""
+    """From behind its NAT; allowed what [allow] says, and found dead when it is cut off. What is not taken is refused, in words."""
     pair = interop.Pair(lab, we_call=False, auth="cert", key_kind="ecdsa", ours={"dpd": "2s"})
+    pair.peer.configure({"t": {**pair.connection, "proposals": "aes256-sha1-modp1024"}})
+    pair.peer.swanctl("--initiate --child c --ike t --timeout 3", check=False)
+    pair.ours.process.wait_log("refused: NO_PROPOSAL_CHOSEN", 5)
+    pair.peer.configure({"t": pair.connection})
     peer = pair.call()
     assert peer["direction"] == "in"
     pair.check_data()
