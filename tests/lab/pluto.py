@@ -1,5 +1,6 @@
 """libreswan's daemon in a Linux guest (ipsec.Guest), whose kernel does its ESP. Its package conflicts with strongSwan's: it is unpacked
 somewhere, and LIBRESWAN says where. It is configured as charon is (ipsec.Charon), in the words of that one."""
+import ipaddress
 import os
 import re
 import shlex
@@ -16,6 +17,11 @@ def missing():
     return None if os.environ.get("LIBRESWAN") else "LIBRESWAN does not say where it is unpacked"
 
 
+def _subnet(text):
+    """With a length, without which it takes an address for something else."""
+    return str(ipaddress.ip_network(text))
+
+
 def _conf(name, connection):
     """A connection of charon's as pluto writes it: left is its own end."""
     child = connection["children"]["c"]
@@ -30,7 +36,7 @@ def _conf(name, connection):
     else:
         lines["authby"] = "secret"
     if child["mode"] == "tunnel":
-        lines.update({"leftsubnet": child["local_ts"], "rightsubnet": child["remote_ts"]})
+        lines.update({"leftsubnet": _subnet(child["local_ts"]), "rightsubnet": _subnet(child["remote_ts"])})
     if "proposals" in connection:
         lines["ike"] = connection["proposals"]
     if "esp_proposals" in child:
