@@ -336,7 +336,7 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
         if (peer == NULL)
             peer = plain_adopt(host, sa, &event->established);
         if (peer != NULL && peer->plain != NULL)
-            plain_on_established(peer->plain, sa, now_us);
+            plain_on_established(peer->plain, sa, event->established.is_initial_contact, now_us);
         else if (peer != NULL)
             call_on_established(peer, sa, now_us);
         else

@@ -164,6 +164,7 @@ static int attach(struct plain_peer *plain)
 
 int plain_start(struct host *host, uint64_t now_us)
 {
+    plain_tell_addresses(host, now_us);
     if (host->plain->has_sockets) /* the data path is there by now */
         task_set(&host->tasks, &host->sockets.task, now_us);
     for (uint32_t i = 0; i < host->plain->count; i++) {
@@ -299,11 +300,19 @@ static void forget_sa(struct plain_peer *plain, const struct ike_sa *sa)
         plain->accepted = NULL;
 }
 
-void plain_on_established(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us)
+void plain_on_established(struct plain_peer *plain, struct ike_sa *sa, bool is_initial_contact,
+                          uint64_t now_us)
 {
     struct peer *peer = plain->peer;
     const struct public_key *key = ike_sa_peer_key(sa);
-    plain->accepted = sa;
+    if (!plain_cross_takes(plain, sa, is_initial_contact, now_us)) {
+        if (plain->sa == sa) {
+            plain->sa = NULL;
+            plain_call_clear(plain);
+        }
+        ike_sa_close(sa, now_us);
+        return;
+    }
     peer->is_caller = !ike_sa_is_initiator(sa);
     peer->has_key = key != NULL;
     if (key != NULL)
@@ -322,6 +331,10 @@ void plain_on_sa_closed(struct plain_peer *plain, struct ike_sa *sa,
     forget_sa(plain, sa);
     if (!was_call)
         return;
+    if (plain->peer->tunnel != NULL) { /* it has called meanwhile */
+        plain_call_clear(plain);
+        return;
+    }
     plain_stream_note_failure(plain, closed->reason == IKE_REASON_TIMEOUT, now_us);
     plain_call_failed(plain, closed->text, now_us);
 }
@@ -403,5 +416,7 @@ uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us)
         (void)!ike_sa_rekey_child(peer->sa);
         host_pump_ike(plain->host, peer->sa, now_us);
     }
-    return deadline_min(now_us + LOOK_US, path_probe_watch_plain(peer, &status, now_us));
+    const uint64_t probe_us = path_probe_watch_plain(peer, &status, now_us);
+    return deadline_min(deadline_min(now_us + LOOK_US, probe_us),
+                        plain_move_watch(plain, &status, now_us));
 }

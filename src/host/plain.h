@@ -78,7 +78,8 @@ void plain_on_message(struct ike_sa *sa, struct peer *peer);
 struct peer *plain_adopt(struct host *host, struct ike_sa *sa,
                          const struct ike_event_established *established);
 /* Both have proven themselves. */
-void plain_on_established(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us);
+void plain_on_established(struct plain_peer *plain, struct ike_sa *sa, bool is_initial_contact,
+                          uint64_t now_us);
 /* May this SA's first child make a tunnel? */
 bool plain_takes(const struct peer *peer, const struct ike_sa *sa);
 void plain_on_tunnel(struct plain_peer *plain, struct ike_sa *sa, uint64_t now_us);

@@ -257,7 +257,9 @@ void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
              endpoint_format(remote, text, sizeof(text)), streams_suffix(remote));
     if (was_call)
         peer_tell_step(peer, STEP_KEYS, now_us - plain->step_us, detail);
-    plain_call_clear(plain);
+    /* One of ours that is under way goes on: the peer may have it already (plain_cross.c). */
+    if (was_call || plain->sa == NULL)
+        plain_call_clear(plain);
     plain->attempts = 0;
     log_info("%s: tunnel up (%s, %s)", peer->name, detail, was_call ? "we called" : "it called");
     peer_stage_flush(peer);

@@ -31,14 +31,17 @@ struct plain_peer {
     struct ike_profile *profile; /* of that call */
     struct ike_sa *sa;           /* that call's, until the tunnel is up */
     struct ike_sa *accepted;     /* the last one established, by either side */
-    struct plain_ikev1 ikev1;    /* in place of the three above, with ike-version = 1 */
-    struct task task;            /* the call's time-out, or when to call again */
+    uint64_t accepted_spi;       /* its initiator's, at first */
+    uint64_t accepted_us;
+    struct plain_ikev1 ikev1; /* in place of the three above, with ike-version = 1 */
+    struct task task;         /* the call's time-out, or when to call again */
     bool is_asking_ipv6;
     bool prefers_stream; /* with transport = auto: since then UDP has been silent */
     uint64_t preferred_us;
     uint64_t udp_us;   /* when a tunnel over TCP next tries UDP; 0: not set */
     unsigned attempts; /* that have failed in a row */
     uint64_t started_us, step_us;
+    size_t moves_tried; /* to other addresses of the peer's, in a row */
 };
 
 struct plain {
@@ -47,6 +50,8 @@ struct plain {
     struct plain *older; /* replaced by a reload: SAs may borrow from it yet */
     struct ike_peer_entry entries[PLAIN_PEERS_MAX]; /* of responder */
     bool has_sockets;
+    struct address told[HOST_LOCALS_MAX]; /* addresses of ours, as peers know them */
+    size_t told_count;
     struct ike_profile *responder; /* NULL: nobody may call */
 };
 
@@ -61,6 +66,19 @@ void plain_call_done(struct plain_peer *plain, bool was_call, enum suite suite,
 void plain_call_negotiate(struct plain_peer *plain, uint64_t now_us);
 /* Drops the call without a word. */
 void plain_call_clear(struct plain_peer *plain);
+
+/* An SA with the peer is established: accepted, unless both sides have called at once and the other
+ * one stays. */
+bool plain_cross_takes(struct plain_peer *plain, struct ike_sa *sa, bool is_initial_contact,
+                       uint64_t now_us);
+
+/* ---- other addresses; plain_move.c ---- */
+
+/* Looks after a tunnel whose peer has some. When to look again. */
+uint64_t plain_move_watch(struct plain_peer *plain, const struct tunnel_status *status,
+                          uint64_t now_us);
+/* Our addresses, where they have changed: for SAs to come, and to the peers there are. */
+void plain_tell_addresses(struct host *host, uint64_t now_us);
 
 /* ---- TCP; plain_stream.c ---- */
 

@@ -128,6 +128,8 @@ void plain_stream_watch(struct plain_peer *plain, uint64_t now_us)
 
 void plain_on_network(struct host *host, uint64_t now_us)
 {
+    if (host->plain != NULL)
+        plain_tell_addresses(host, now_us);
     for (uint32_t i = 0; host->plain != NULL && i < host->plain->count; i++) {
         struct plain_peer *plain = host->plain->peers[i];
         plain->prefers_stream = false;

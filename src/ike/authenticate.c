@@ -1,8 +1,10 @@
 /* IKE_AUTH: both sides prove their keys, and the first child comes with it, or none (RFC 7296, 1.2;
  * RFC 6023). */
+#include "ike/addresses.h"
 #include "ike/auth.h"
 #include "ike/child.h"
 #include "ike/exchange.h"
+#include "ike/init_half.h"
 #include "ike/life.h"
 #include "ike/mobility.h"
 #include "ike/queue.h"
@@ -41,7 +43,8 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
     else if (config->expected_id[0] != '\0')
         ike_build_id(&out.b, IKE_PAYLOAD_IDR, IKE_ID_FQDN, config->expected_id,
                      strlen(config->expected_id));
-    if (config->is_initial_contact)
+    /* The peer may be calling at the same time: then ours is not the only one. */
+    if (config->is_initial_contact && !ike_half_open_has(sa->table, &sa->remote))
         ike_build_notify(&out.b, IKE_NOTIFY_INITIAL_CONTACT, NULL, 0);
     if (config->suites[0] != SUITE_NONE) {
         ike_child_offer(sa, &out.b, g->handshake->child_spi, false);
@@ -120,6 +123,12 @@ int ike_authenticate_answer(struct ike_generation *g, const struct ike_incoming 
         return ERR_OK;
     }
     sa->entry = result.entry;
+    /* RFC 4555, 3.9. */
+    if (ike_addresses_forbid(sa, in->message, in->remote)) {
+        ike_build_notify(b, IKE_NOTIFY_UNEXPECTED_NAT_DETECTED, NULL, 0);
+        ike_sa_fail(sa, IKE_REASON_PROTOCOL, IKE_NOTIFY_UNEXPECTED_NAT_DETECTED);
+        return ERR_OK;
+    }
     ike_auth_read_wishes(g->handshake, in->message);
     const struct ike_builder start = *b;
     const size_t start_len = b->w->len;

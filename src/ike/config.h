@@ -25,6 +25,7 @@ enum ike_cipher {
 };
 #define IKE_CIPHER_COUNT 5
 #define IKE_HASH_COUNT   3
+#define IKE_OTHERS_MAX   4 /* addresses of a plain peer beside the one in use (RFC 4555) */
 
 /* For ike_config.fragment_len: of IPv6's least path MTU what IPv6, UDP and the non-ESP marker
  * leave. */

@@ -40,6 +40,11 @@ int ike_half_open_check(const struct ike_table *table, const struct endpoint *re
     return count >= table->limits.half_open_per_address_max ? ERR_LIMIT : ERR_OK;
 }
 
+bool ike_half_open_has(const struct ike_table *table, const struct endpoint *remote)
+{
+    return map_first(&table->half_open, address_hash(table, remote)) != NULL;
+}
+
 int ike_half_open_new(struct ike_sa *sa, const struct ike_header *header,
                       const struct ike_payload *nonce, const uint8_t *message, size_t len,
                       struct ike_generation **ret_generation)

@@ -10,6 +10,8 @@ uint64_t ike_half_open_hash(const struct ike_table *table, const uint8_t *messag
 /* ERR_LIMIT: there are too many, of all or of this address (IPv6: its /64). */
 MUST_USE int ike_half_open_check(const struct ike_table *table, const struct endpoint *remote);
 /* The generation of a new responder SA, with both nonces and a copy of the request. */
+/* Is any of that address's (IPv6: of its /64) half open? */
+bool ike_half_open_has(const struct ike_table *table, const struct endpoint *remote);
 MUST_USE int ike_half_open_new(struct ike_sa *sa, const struct ike_header *header,
                                const struct ike_payload *nonce, const uint8_t *message, size_t len,
                                struct ike_generation **ret_generation);

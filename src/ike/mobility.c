@@ -1,6 +1,7 @@
 /* Moving an SA to another endpoint; see ike/mobility.h. */
 #include "ike/mobility.h"
 #include "crypto/memory.h"
+#include "ike/addresses.h"
 #include "ike/generation.h"
 #include "ike/nat.h"
 #include "ike/queue.h"
@@ -24,6 +25,7 @@ void ike_mobility_offer(struct ike_sa *sa, struct ike_builder *b)
     ike_build_notify(b, IKE_NOTIFY_MOBIKE_SUPPORTED, NULL, 0);
     if (sa->entry == NULL)
         ike_build_notify(b, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL, 0);
+    ike_addresses_offer(sa, b);
 }
 
 void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
@@ -33,6 +35,7 @@ void ike_mobility_read(struct ike_sa *sa, const struct ike_message *message)
     sa->is_mobile = ike_message_find_notify(message, IKE_NOTIFY_MOBIKE_SUPPORTED, NULL);
     sa->is_symmetric = sa->is_mobile && sa->entry == NULL &&
                        ike_message_find_notify(message, IKE_NOTIFY_EITHER_SIDE_MOVES, NULL);
+    ike_addresses_read(sa, message);
 }
 
 /* Without MOBIKE a peer behind a NAT may still get another address or port from that (RFC
@@ -244,6 +247,9 @@ int ike_mobility_ask(struct ike_generation *g, struct ike_builder *b)
         ike_nat_build(sa, b, g->spi_i, g->spi_r, r->is_challenge ? &sa->candidate : &sa->remote);
     }
     sa->wants_update = false;
+    if (sa->wants_addresses)
+        ike_addresses_announce(sa, b);
+    sa->wants_addresses = false;
     ike_build_notify(b, IKE_NOTIFY_COOKIE2, r->cookie2, sizeof(r->cookie2));
     return ERR_OK;
 }
@@ -255,6 +261,11 @@ void ike_mobility_answer(struct ike_generation *g, const struct ike_message *mes
 
     if (!g->sa->is_mobile)
         return;
+    if (ike_addresses_forbid(g->sa, message, remote)) {
+        ike_build_notify(b, IKE_NOTIFY_UNEXPECTED_NAT_DETECTED, NULL, 0);
+        return;
+    }
+    ike_addresses_read(g->sa, message);
     if (ike_message_find_notify(message, IKE_NOTIFY_UPDATE_SA_ADDRESSES, NULL) &&
         peer_may_move(g->sa)) {
         g->sa->heard_update = true;

@@ -99,6 +99,11 @@ void ike_sa_close(struct ike_sa *sa, uint64_t now_us);
  * we have answered its challenge.
  */
 void ike_sa_announce_move(struct ike_sa *sa, uint64_t now_us);
+/* Plain peers that do MOBIKE: the addresses that it says to have beside the one in use; at most
+ * IKE_OTHERS_MAX. Nobody has proven that it is there: ike_sa_move() does. */
+size_t ike_sa_others(const struct ike_sa *sa, struct address ret_addresses[IKE_OTHERS_MAX]);
+/* Ours have changed (ike_table_set_addresses()): tells such a peer. */
+void ike_sa_announce_addresses(struct ike_sa *sa);
 /* Asks the peer to use the path between this socket and `remote` (UPDATE_SA_ADDRESSES and COOKIE2,
  * RFC 4555, sent there alone; the peer challenges our end of it likewise). Each side keeps the old
  * path until the new one has answered it. Ends in PATH_CHANGED, perhaps to another path that the

@@ -227,6 +227,9 @@ struct ike_sa {
     bool is_mobile;       /* both sides do MOBIKE */
     /* ESP in transport mode: the addresses of both TS payloads, ours first, once agreed upon. */
     struct ike_addresses transport;
+    struct address others[IKE_OTHERS_MAX]; /* of the peer's, beside the one in use */
+    uint8_t other_count;
+    bool wants_addresses;    /* tell the peer which ones we have */
     bool is_symmetric;       /* and either may move */
     bool wants_update;       /* tell the peer that our addresses have changed */
     bool heard_update;       /* the request being answered says so of the peer's */
@@ -281,6 +284,8 @@ struct ike_table {
     uint64_t wall_s;          /* for certificates; 0: unknown, none is good */
     uint64_t reply_second_us; /* start of the second that error replies are counted in */
     uint32_t reply_errors;
+    struct address own[IKE_OTHERS_MAX]; /* that plain peers are told of */
+    size_t own_count;
     uint8_t hash_key[16];
     uint8_t in[IKE_JOINED_CAP];  /* the message being opened */
     uint8_t out[IKE_JOINED_CAP]; /* the message being built */

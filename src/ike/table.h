@@ -47,6 +47,11 @@ MUST_USE int ike_table_receive(struct ike_table *table, struct ike_profile *resp
  * changes nothing. Of those that share the SPIs, any. */
 struct ike_sa *ike_table_peek(struct ike_table *table, const uint8_t *message, size_t len);
 
+/* This host's addresses, of which plain peers that do MOBIKE are told where there is more than one
+ * (RFC 4555, 3.4): the first IKE_OTHERS_MAX that are of use. */
+void ike_table_set_addresses(struct ike_table *table, const struct address *addresses,
+                             size_t count);
+
 /* Carried messages: IKE_SA_INIT, or the first message on an SA at rest, may travel by other means
  * than the path, e.g. through a third party, before any path is known. Their endpoint is of the
  * family ADDRESS_NONE, with bytes of the owner's that tell one such journey from another. Whoever

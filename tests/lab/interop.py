@@ -14,6 +14,7 @@ OUR_TS, THEIR_TS = "192.168.10.1", "192.168.20.1"
 OUR_TS6, THEIR_TS6 = "2001:db8:a10::1", "2001:db8:a20::1"
 PSK = "a shared secret of a few words"
 PEER = "theirs.peer.detec.internal"
+OUR_NAME = "ours.peer.detec.internal"  # of two detecds, there
 
 
 def proofs(kind, directory, key_kind="ed25519"):
@@ -228,6 +229,34 @@ class Pair:
             self.peer.terminate()
         self.ours.wait_peer(PEER, "down")
         wait_until(lambda: not self.peer.is_up(), 5, lambda: f"charon has closed\n{self.peer.sas()}")
+
+
+class Two:
+    """Two detecds that know each other as [peer]s."""
+
+    def __init__(self, lab, ours=None, theirs=None, has_nat=True, quality=None):
+        net = lab.internet()
+        self.nat = lab.nat("nata", net.west, "port-restricted", lan="10.0.1.0/24") if has_nat else None
+        self.node_a = lab.host("ours", self.nat.lan if has_nat else net.west, quality=quality)
+        self.node_b = lab.host("theirs", net.east)
+        common = {"auth": "psk", "psk": f'"{PSK}"', "dpd": "2s"}
+        self.ours = self._host(self.node_a, "theirs", {**common, "address": self.node_b.address, "id": THEIR_ID,
+                                                       "local-id": OUR_ID, "local-ts": OUR_TS,
+                                                       "remote-ts": THEIR_TS, **(ours or {})})
+        self.theirs = self._host(self.node_b, "ours", {**common, "id": OUR_ID, "local-id": THEIR_ID,
+                                                       "local-ts": THEIR_TS, "remote-ts": OUR_TS,
+                                                        **({} if has_nat else {"address": self.node_a.address}), **(theirs or {})})
+
+    @staticmethod
+    def _host(node, peer, keys):
+        host = programs.Host(node, allow=["*"])
+        host.sections["host"]["log"] = "debug"
+        host.sections[f"peer {peer}"] = keys
+        return host.start(login=False)
+
+    def ping(self, count, interval=0.1, start=False):
+        line = ["ping", "-c", str(count), "-i", str(interval), "-W3", self.ours.peer(PEER)["address"]]
+        return self.node_a.start(*line) if start else received(self.node_a.run(line, check=False).stdout)
 
 
 def received(ping):

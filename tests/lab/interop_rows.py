@@ -80,6 +80,70 @@ def rekeys(by, what, **options):
     return run
 
 
+def both_rekey(lab):
+    """Child and IKE SA, by the clocks of both sides: many meet on the way. No echo request is lost."""
+    pair = interop.Pair(lab, ours={"rekey": "2s"}, theirs={"rekey_time": "3s", "rand_time": "0s", "over_time": "60s"},
+                        child={"rekey_time": "2s", "rand_time": "0s", "life_time": "60s"})
+    pair.call()
+    before = pair.ours.peer(interop.PEER)
+    flood = pair.node_a.start("ping", "-i", "0.02", "-c", "600", pair.address())
+    children, sas = set(), set()
+    while flood.is_running:
+        peer = pair.ours.peer(interop.PEER)
+        children.add(peer["spi_in"]), sas.add(peer["ike_spis"])
+        time.sleep(0.1)
+    count = interop.received(flood.log)
+    if count != 600:
+        raise LabError(f"{count} of 600 echo requests answered; {len(children)} children, {len(sas)} IKE SAs; {before}")
+    if len(children) < 6 or len(sas) < 4:
+        raise LabError(f"only {len(children)} children, {len(sas)} IKE SAs")
+    return f"{len(children)} children, {len(sas)} IKE SAs, 600 echo requests"
+
+
+def both_call(lab):
+    """At the same time, far from each other: one SA is left, and it stays."""
+    pair = interop.Pair(lab, nats=0, theirs={"remote_addrs": "198.51.100.10"})
+    for node in (pair.node_a, pair.node_b):
+        node.run("tc qdisc add dev eth0 root netem delay 100ms", check=False)
+    for _ in range(3):
+        call = pair.node_a.start(programs.DETEC, "call", "theirs", "--timeout", "10", "--socket", pair.ours.socket_path)
+        try:
+            pair.peer.initiate()
+        except LabError:
+            pass  # of two SAs its own is the one that goes
+        if call.popen.wait(20) != 0:
+            raise LabError(f"detec call: {call.log}")
+        wait_until(lambda: pair.peer.sas().count("ESTABLISHED") == 1, 8, lambda: f"one SA\n{pair.peer.sas()}")
+        if pair.ping_there(5) != 5:
+            raise LabError(f"no data\n{pair.state()}")
+        peer = pair.ours.peer(interop.PEER)
+        if {int(peer["spi_in"], 16), int(peer["spi_out"], 16)} != set(ipsec.spis(pair.peer.sas())):
+            raise LabError(f"different children\n{pair.state()}")
+        pair.ours.detec("hangup theirs")
+        wait_until(lambda: not pair.peer.is_up(), 8, "closed")
+
+
+def other_address(lab):
+    """It has two addresses, and says so; the first goes away."""
+    pair = interop.Pair(lab, nats=0, ours={"dpd": "2s"})
+    old = pair.their_address
+    new = old.rsplit(".", 1)[0] + ".77"
+    pair.node_b.ip(f"addr add {new}/24 dev eth0")
+    pair.call()
+    pair.check_data()
+    age = pair.ours.peer(interop.PEER)["age_s"]
+    gateway = pair.net.east.gateway
+    pair.node_b.ip(f"addr del {old}/24 dev eth0", f"addr add {new}/24 dev eth0", f"route add default via {gateway}")
+    begun = time.monotonic()
+    wait_until(lambda: pair.ping_there(1) == 1, 20, lambda: f"data by its other address\n{pair.state()}")
+    took = time.monotonic() - begun
+    peer = pair.ours.peer(interop.PEER)
+    if old in peer["path"] or peer["age_s"] < age:
+        raise LabError(f"not moved: {peer}")
+    pair.check_data()
+    return f"after {took:.1f} s, to {peer['path'].split()[1]}"
+
+
 def wrong_group(lab):
     """They take another group than the one we begin with: INVALID_KE_PAYLOAD."""
     pair = interop.Pair(lab, theirs={"proposals": "aes128gcm16-prfsha256-ecp256"})
@@ -325,6 +389,8 @@ ROWS += [
     Row(_USER, "rekey of the child by it, no loss", rekeys("theirs", "child"), need_charon),
     Row(_USER, "rekey of the IKE SA by us, no loss", rekeys("ours", "ike"), need_charon),
     Row(_USER, "rekey of the IKE SA by it, no loss", rekeys("theirs", "ike"), need_charon),
+    Row(_USER, "rekeys of both by both at once, no loss", both_rekey, need_charon),
+    Row(_USER, "both call at once", both_call, need_charon),
     Row(_USER, "wrong group, we call", wrong_group, need_charon),
     Row(_USER, "wrong group, it calls", their_wrong_group, need_charon),
     Row(_USER, "cookies", cookies, need_charon),
@@ -332,6 +398,7 @@ ROWS += [
     Row(_USER, "dead peer, found by it", dead_peer("theirs"), need_charon),
     Row(_USER, "MOBIKE, we move", moves, need_charon),
     Row(_USER, "MOBIKE, it moves", they_move, need_charon),
+    Row(_USER, "MOBIKE, its other address", other_address, need_charon),
     Row(_USER, "IKE fragments both ways", fragments, need_charon),
     Row(_USER, "reload by SIGHUP", loaded_anew, need_charon),
 ]

@@ -6,45 +6,19 @@ import socket
 
 import interop
 import lab as labs
-import programs
+from interop import OUR_NAME as OURS, PEER as THEIRS
 
-THEIRS, OURS = "theirs.peer.detec.internal", "ours.peer.detec.internal"
 NO_UDP = """table ip shut {
     chain forward { type filter hook forward priority -10; meta l4proto udp drop; }
 }"""
 NO_TCP = """table ip shut_tcp {
     chain forward { type filter hook forward priority -10; meta l4proto tcp reject with tcp reset; }
 }"""
+AUTO = {"transport": "auto"}
 COUNT_UDP = """table ip count {
     chain forward { type filter hook forward priority -10; meta l4proto udp counter
     }
 }"""
-
-
-class Two:
-    """Two detecds that know each other as [peer]s."""
-
-    def __init__(self, lab, ours=None, theirs=None):
-        net = lab.internet()
-        self.nat = lab.nat("nata", net.west, "port-restricted", lan="10.0.1.0/24")
-        self.node_a, self.node_b = lab.host("ours", self.nat.lan), lab.host("theirs", net.east)
-        common = {"auth": "psk", "psk": f'"{interop.PSK}"', "transport": "auto", "dpd": "2s"}
-        self.ours = self._host(self.node_a, "theirs", {**common, "address": self.node_b.address, "id": interop.THEIR_ID,
-                                                       "local-id": interop.OUR_ID, "local-ts": interop.OUR_TS,
-                                                       "remote-ts": interop.THEIR_TS, **(ours or {})})
-        self.theirs = self._host(self.node_b, "ours", {**common, "id": interop.OUR_ID, "local-id": interop.THEIR_ID,
-                                                       "local-ts": interop.THEIR_TS, "remote-ts": interop.OUR_TS, **(theirs or {})})
-
-    @staticmethod
-    def _host(node, peer, keys):
-        host = programs.Host(node, allow=["*"])
-        host.sections["host"]["log"] = "debug"
-        host.sections[f"peer {peer}"] = keys
-        return host.start(login=False)
-
-    def ping(self, count, interval=0.1, start=False):
-        line = ["ping", "-c", str(count), "-i", str(interval), "-W3", self.ours.peer(THEIRS)["address"]]
-        return self.node_a.start(*line) if start else interop.received(self.node_a.run(line, check=False).stdout)
 
 
 def connected(node):
@@ -56,7 +30,7 @@ def connected(node):
 def test_where_udp_does_not_get_through(lab):
     """TCP after UDP has been silent; rekeyed by both without loss; the connection is lost and made again, the SAs stay; back to UDP
     when that gets through; whoever only connects is shown the door."""
-    two = Two(lab, ours={"rekey": "2s"}, theirs={"rekey": "3s"})
+    two = interop.Two(lab, ours={"rekey": "2s", **AUTO}, theirs={"rekey": "3s", **AUTO})
     two.nat.nft(NO_UDP)
     strangers = []
     for _ in range(9):
@@ -99,7 +73,7 @@ def test_where_udp_does_not_get_through(lab):
 
 def test_tcp_at_once_and_not_at_all(lab):
     """transport = tcp sends no datagram; a peer whose section says udp is not answered by TCP."""
-    two = Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
+    two = interop.Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
     two.nat.nft(COUNT_UDP)
     two.ours.call("theirs")
     assert two.ours.wait_peer(THEIRS)["path"].endswith("over TCP") and two.ping(3) == 3

@@ -33,6 +33,9 @@ static void pair_init(struct pair *p, bool is_stream)
         net_want_child(&p->net, i, ESP_AES256_GCM);
         c->esp_modes[0] = CHILD_TUNNEL;
         c->esp_mode_count = 1;
+        c->has_esp_commands = false;
+        c->addresses.own_ipv4 = address_from_ipv4(0x0a000001u + (uint32_t)i);
+        c->addresses.other_ipv4 = address_from_ipv4(0x0a000002u - (uint32_t)i);
         c->peers = e;
         c->peer_count = 1;
         if (is_stream)
