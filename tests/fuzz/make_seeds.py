@@ -179,6 +179,10 @@ def make_ike():
     save("ike_message", "delete", ike(37, 0x08, 42, [(42, bytes([201, 4, 0, 2]) + bytes(8)), (42, bytes([1, 0, 0, 0]))]))
     save("ike_message", "sealed", struct.pack(">QQBBBBII", 1, 2, 46, 0x20, 37, 0x08, 2, 28 + 4 + 8 + 17)
          + payload(0, bytes(8 + 17)))
+    # RFC 7383: the second of three fragments, the first one (which names what is inside), numbers that cannot be
+    for name, first, number, total in (("fragment", 0, 2, 3), ("fragment-first", 35, 1, 3), ("fragment-wrong", 0, 4, 3)):
+        body = struct.pack(">HH", number, total) + bytes(8 + 17)
+        save("ike_message", name, struct.pack(">QQBBBBII", 1, 2, 53, 0x20, 35, 0x08, 1, 28 + 4 + len(body)) + payload(first, body))
 
 
 def chain(first, *payloads):
