@@ -30,7 +30,7 @@ struct plain_peer {
     struct endpoint remote;      /* where it is being called */
     struct ike_profile *profile; /* of that call */
     struct ike_sa *sa;           /* that call's, until the tunnel is up */
-    struct ike_sa *accepted;     /* the last one established, by either side */
+    struct ike_sa *accepted;     /* the last one established, by either side; it may be gone */
     uint64_t accepted_spi;       /* its initiator's, at first */
     uint64_t accepted_us;
     struct plain_ikev1 ikev1; /* in place of the three above, with ike-version = 1 */

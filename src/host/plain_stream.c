@@ -51,8 +51,6 @@ bool plain_uses(const struct host *host, const struct endpoint *stream)
         const struct plain_peer *plain = host->plain->peers[i];
         const struct peer *peer = plain->peer;
         if ((plain->state != PLAIN_IDLE && endpoint_is_equal(&plain->remote, stream)) ||
-            (plain->accepted != NULL &&
-             endpoint_is_equal(ike_sa_remote(plain->accepted), stream)) ||
             (peer != NULL && peer->tunnel != NULL && endpoint_is_equal(&peer->path, stream)) ||
             (peer != NULL && peer->sa != NULL &&
              endpoint_is_equal(ike_sa_remote(peer->sa), stream)))
