@@ -169,7 +169,7 @@ def rows(row, need_guest):
     for one in found:
         if one.feature == "IKEv2, transport, we call, 1 NATs":
             one.known = "it refuses transport mode of who is behind a NAT: TS_UNACCEPTABLE"
-    found += [row(NAME, "NULL authentication, we call", basic(auth="null", nats=0), need),
-              row(NAME, "hostile by fault injection, IKEv2", hostile(2, FAULTS_2), need),
+    found += [row(NAME, f"NULL authentication, we call, {nats} NATs", basic(auth="null", nats=nats), need) for nats in (0, 1)]
+    found += [row(NAME, "hostile by fault injection, IKEv2", hostile(2, FAULTS_2), need),
               row(NAME, "hostile by fault injection, IKEv1", hostile(1, FAULTS_1), need)]
     return found
