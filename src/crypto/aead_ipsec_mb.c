@@ -12,7 +12,7 @@ struct keyed {
     struct gcm_key_data gcm;
     IMB_MGR *manager;
     enum aead_algorithm algorithm;
-    uint8_t chacha_key[32];
+    uint8_t chacha_key[64]; /* 32, but the library loads a whole vector from there */
 };
 
 static void destroy(void *opaque)
@@ -42,7 +42,7 @@ static int make(enum aead_algorithm algorithm, const uint8_t *key, void **ret_ke
     else if (algorithm == AEAD_AES256_GCM)
         IMB_AES256_GCM_PRE(keyed->manager, key, &keyed->gcm);
     else
-        memcpy(keyed->chacha_key, key, sizeof(keyed->chacha_key));
+        memcpy(keyed->chacha_key, key, aead_key_len(algorithm));
     *ret_keyed = keyed;
     return ERR_OK;
 }
