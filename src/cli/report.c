@@ -159,6 +159,21 @@ static void print_guard(struct output *output, const json_t *guard)
     output_newline(output);
 }
 
+/* Who does ESP, and why the kernel does not. */
+static void print_esp(struct output *output, const json_t *esp)
+{
+    const char *reason = format_get_text(esp, "reason");
+    if (esp == NULL)
+        return;
+    print_label(output, "ESP");
+    output_text(output, STYLE_PLAIN,
+                format_get_bool(esp, "is_active") ? "in the kernel, for plain IPsec peers"
+                                                  : "in user space");
+    if (reason[0] != '\0')
+        output_print(output, STYLE_PLAIN, ": %s", reason);
+    output_newline(output);
+}
+
 static void print_drops(struct output *output, const json_t *drops)
 {
     const char *reason;
@@ -234,6 +249,7 @@ void report_print_status(struct output *output, const json_t *status)
     print_keepalive(output, json_object_get(status, "keepalive"));
     print_dns(output, json_object_get(status, "dns"));
     print_guard(output, json_object_get(status, "guard"));
+    print_esp(output, json_object_get(status, "esp_offload"));
     print_label(output, "tunnels");
     output_print(output, STYLE_PLAIN, "%s",
                  format_count(format_get_count(status, "tunnels"), text));

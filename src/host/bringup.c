@@ -8,6 +8,7 @@
 #include "host/export.h"
 #include "host/host.h"
 #include "host/interface_setup.h"
+#include "host/kernel_esp.h"
 #include "host/key.h"
 #include "host/mobility.h"
 #include "host/plain.h"
@@ -389,6 +390,8 @@ static int bring_up(struct host *host)
     if (error == ERR_OK)
         error = open_interface(host);
     if (error == ERR_OK)
+        error = kernel_esp_open(host);
+    if (error == ERR_OK)
         error = watch_fd(host, &host->monitor_poll, host->monitor.fd, on_monitor);
     if (error == ERR_OK && host->config.dns == DNS_MODE_CAPTURE)
         error = resolver_new(host, &host->resolver);
@@ -424,6 +427,7 @@ static void take_down(struct host *host)
     engines_close(host);
     plain_free(host);
     streams_free(host);
+    kernel_esp_close(host);
     tun_close(&host->tun);
     if (host->policy != NULL)
         policy_close(host->policy);

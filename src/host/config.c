@@ -212,6 +212,22 @@ static int parse_relay(const char *value, void *target, const struct config_key 
     return ERR_INVALID;
 }
 
+static int parse_esp_offload(const char *value, void *target, const struct config_key *key)
+{
+    static const char *const modes[] = {
+        [ESP_OFFLOAD_AUTO] = "auto",
+        [ESP_OFFLOAD_KERNEL] = "kernel",
+        [ESP_OFFLOAD_OFF] = "off",
+    };
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        if (strcmp(value, modes[i]) == 0) {
+            ((struct host_config *)target)->esp_offload = (enum esp_offload)i;
+            return ERR_OK;
+        }
+    }
+    return ERR_INVALID;
+}
+
 static int parse_mac(const char *value, void *target, const struct config_key *key)
 {
     struct host_config *config = target;
@@ -282,6 +298,7 @@ static const struct config_key KEYS[] = {
     {"host", "interface", parse_interface, 0, 0, "an interface name of at most 15 characters", 0},
     {"host", "mtu", parse_mtu, 0, 0, "1280 to 4000", 0},
     {"host", "tun-offload", config_parse_bool, AT(has_tun_offload), 0, "yes or no", 0},
+    {"host", "esp-offload", parse_esp_offload, 0, 0, "auto, kernel or off", 0},
     {"host", "udp-offload", config_parse_bool, AT(has_udp_offload), 0, "yes or no", 0},
     {"host", "threads", parse_threads, 0, 0, "auto, or a number from 1 to 8", 0},
     {"host", "suites", parse_suites, 0, 0,

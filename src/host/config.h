@@ -21,6 +21,9 @@
 /* Through the connector: where nothing else opens; never; always, for tests and for the shy. */
 enum relay_mode { RELAY_MODE_YES, RELAY_MODE_NO, RELAY_MODE_ALWAYS };
 
+/* ESP in the kernel: where it can; the same, but not to start where it cannot; or not at all. */
+enum esp_offload { ESP_OFFLOAD_AUTO, ESP_OFFLOAD_KERNEL, ESP_OFFLOAD_OFF };
+
 enum dns_mode { DNS_MODE_CAPTURE, DNS_MODE_OFF };
 
 /* A key given by the configuration: of a host, or of a zone's connector. */
@@ -59,7 +62,8 @@ struct host_config {
     bool has_tun_offload;               /* super-packets from and to the kernel, */
     bool has_udp_offload;               /* and super-datagrams: as far as it has them */
     unsigned threads;                   /* of the data path; 0: as suits the machine */
-    enum suite suites[SUITE_COUNT];     /* most wanted first */
+    enum esp_offload esp_offload;
+    enum suite suites[SUITE_COUNT]; /* most wanted first */
     uint32_t suite_count;
     bool has_mac;
     uint8_t mac[6];

@@ -50,6 +50,7 @@ struct claim;
 struct handoff;
 struct plain;
 struct ikev1_host;
+struct kernel_esp;
 struct ping;
 struct relay;
 struct control;
@@ -140,9 +141,10 @@ struct host {
     struct task ike_task;
     struct punch_table *punches;
     struct task punch_task;
-    struct plain *plain;      /* plain IPsec peers; NULL: none */
-    struct streams *streams;  /* TCP with those; NULL: none */
-    struct ikev1_host *ikev1; /* those with ike-version = 1; NULL: none */
+    struct plain *plain;       /* plain IPsec peers; NULL: none */
+    struct streams *streams;   /* TCP with those; NULL: none */
+    struct kernel_esp *kernel; /* ESP there */
+    struct ikev1_host *ikev1;  /* those with ike-version = 1; NULL: none */
     struct pool *pool;
     struct trust *trust;
     struct allow allow;

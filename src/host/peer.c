@@ -5,6 +5,7 @@
 #include "host/claim.h"
 #include "host/datapath.h"
 #include "host/host.h"
+#include "host/kernel_esp.h"
 #include "host/plain.h"
 #include "host/wake.h"
 #include "io/clock.h"
@@ -139,6 +140,7 @@ void peers_free(struct host *host)
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->call != NULL)
             call_cancel(peer->call);
+        kernel_esp_down(peer);
         if (peer->tunnel != NULL)
             tunnel_remove(host->tunnels, peer->tunnel);
         peer->tunnel = NULL;

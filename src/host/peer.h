@@ -48,7 +48,11 @@ struct peer {
     struct endpoint rest_also; /* where its data may come from, beside that */
     struct endpoint path;
     struct call *call;
-    struct plain_peer *plain; /* it is one of host/plain.h; NULL: a Detec host */
+    struct plain_peer *plain;     /* it is one of host/plain.h; NULL: a Detec host */
+    struct kernel_tunnel *kernel; /* ESP in the kernel (host/kernel_esp.h); NULL: not there */
+    const char *kernel_why;       /* not; NULL: it is */
+    bool is_kernel_refused;       /* it would not */
+    bool is_kernel_lost;          /* it was, before its path changed: new keys are due */
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;

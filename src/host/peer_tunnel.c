@@ -6,6 +6,7 @@
 #include "host/datapath.h"
 #include "host/export.h"
 #include "host/host.h"
+#include "host/kernel_esp.h"
 #include "host/met.h"
 #include "host/mobility.h"
 #include "host/path_probe.h"
@@ -34,6 +35,7 @@ static void take_down(struct peer *peer, uint64_t now_us)
     peer->is_closing = false;
     met_on_path(peer, now_us); /* until now */
     path_probe_stop(peer);
+    kernel_esp_down(peer);
     tunnel_remove(host->tunnels, peer->tunnel);
     peer->tunnel = NULL;
     access_close(host, &peer->address);
@@ -147,6 +149,7 @@ static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
         peer->is_closing = false;
         if (!relay_is_endpoint(&peer->path))
             keeper_doubt(peer->host);
+        kernel_esp_down(peer);
         tunnel_remove(peer->host->tunnels, peer->tunnel);
         peer->tunnel = NULL;
         pool_drop(peer->host->pool, &peer->address, (uint64_t)clock_wall_seconds());
@@ -191,7 +194,7 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
                        const struct ike_event_child_ready *child, uint64_t now_us)
 {
     int error = ERR_OK;
-    const struct tunnel_child added = {
+    struct tunnel_child added = {
         .id = child->child,
         .suite = (enum suite)child->suite,
         .key_in = child->key_in,
@@ -217,6 +220,9 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
     const bool is_new = peer->tunnel == NULL;
     if (is_new)
         error = make_tunnel(peer, now_us);
+    added.is_in_kernel = error == ERR_OK && kernel_esp_takes(peer, child);
+    if (added.is_in_kernel)
+        error = kernel_esp_add(peer, child, &added.is_in_kernel);
     if (error == ERR_OK)
         error = tunnel_add_child(peer->tunnel, &added);
     if (error == ERR_OK && child->is_outbound)
@@ -226,6 +232,8 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
         wake_listen(peer);
     if (error == ERR_OK && is_new)
         error = path_probe_set_path(peer, &peer->path);
+    if (error == ERR_OK && child->is_outbound)
+        kernel_esp_set_outbound(peer, child->child);
     if (error == ERR_OK && is_new && peer->plain == NULL)
         met_on_path(peer, now_us);
     if (error == ERR_OK) {
@@ -321,6 +329,7 @@ static void on_child_closed(struct peer *peer, const struct ike_event_child_clos
                             uint64_t now_us)
 {
     (void)!tunnel_drop_child(peer->tunnel, closed->child);
+    kernel_esp_drop(peer, closed->child);
     /* Its close command was lost. */
     if (closed->reason == IKE_REASON_CLOSED_BY_PEER && ike_sa_child(peer->sa) == 0)
         peer_rest(peer, "closed by it", false, now_us);
@@ -347,12 +356,16 @@ static bool take_event(struct host *host, struct ike_sa *sa, const struct ike_ev
             on_child_ready(peer, sa, &event->child_ready, now_us);
         break;
     case IKE_EVENT_CHILD_OUTBOUND:
-        if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
+        if (peer != NULL && peer->sa == sa && peer->tunnel != NULL) {
             (void)!tunnel_set_outbound(peer->tunnel, event->child_outbound);
+            kernel_esp_set_outbound(peer, event->child_outbound);
+        }
         break;
     case IKE_EVENT_PATH_CHANGED:
         if (peer != NULL && peer->sa == sa && peer->tunnel != NULL)
             mobility_on_path(peer, &event->path, now_us);
+        if (peer != NULL && peer->sa == sa)
+            kernel_esp_on_path(peer, now_us);
         break;
     case IKE_EVENT_MOVE_FAILED: /* the path is as it was */
         if (peer != NULL && peer->sa == sa)

@@ -2,6 +2,7 @@
 #include "host/plain_internal.h"
 
 #include "host/call.h"
+#include "host/kernel_esp.h"
 #include "host/path_probe.h"
 #include "io/clock.h"
 #include "path/keepalive.h"
@@ -380,6 +381,11 @@ void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us)
     plain_call_always(plain, SOON_US, now_us);
 }
 
+uint64_t plain_rekey_us(const struct plain_peer *plain)
+{
+    return plain->config.rekey_us != 0 ? plain->config.rekey_us : plain->host->config.rekey_us;
+}
+
 /* One that is to be up always, or that the peer wants, is not closed because nobody uses it. */
 static bool is_idle_over(const struct plain_peer *plain, uint64_t now_us)
 {
@@ -392,6 +398,9 @@ uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us)
 {
     struct peer *peer = plain->peer;
     struct tunnel_status status;
+    kernel_esp_watch(peer, now_us);
+    if (peer->tunnel == NULL)
+        return 0; /* that was the end of it */
     tunnel_get_status(peer->tunnel, &status);
     const uint64_t packets = status.packets_in + status.packets_out;
     if (packets != peer->activity_packets) {

@@ -96,6 +96,8 @@ void plain_on_child_refused(struct plain_peer *plain, struct ike_sa *sa, uint16_
 void plain_on_tunnel_down(struct plain_peer *plain, uint64_t now_us);
 /* Of IKEv1, as SPIs of IKEv2 are shown; "" where that is not spoken. */
 void plain_cookies(const struct plain_peer *plain, char text[40]);
+/* How long its children live. */
+uint64_t plain_rekey_us(const struct plain_peer *plain);
 /* Looks after a tunnel: keepalives, idleness, rekeying by volume. When to look again; 0: it has
  * been taken down. */
 uint64_t plain_watch(struct plain_peer *plain, uint64_t now_us);

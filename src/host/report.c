@@ -2,6 +2,7 @@
 #include "host/call.h"
 #include "host/commands.h"
 #include "host/datapath.h"
+#include "host/kernel_esp.h"
 #include "host/nat.h"
 #include "host/plain.h"
 #include "host/plain_ikev1.h"
@@ -213,6 +214,7 @@ json_t *report_status(struct host *host)
     json_object_set_new(status, "guard",
                         json_pack("{s:b, s:I}", "is_intact", is_intact, "restored",
                                   (json_int_t)host->guard_restored));
+    json_object_set_new(status, "esp_offload", kernel_esp_report(host));
     json_object_set_new(status, "tunnels", json_integer((json_int_t)count_tunnels(host)));
     json_object_set_new(status, "calls", json_integer((json_int_t)host->call_count));
     json_object_set_new(status, "resting", json_integer((json_int_t)wake_count(host)));
@@ -264,6 +266,8 @@ json_t *report_peer(struct peer *peer)
     struct tunnel_status status = {0};
     bool is_up = peer->tunnel != NULL;
     bool is_relayed = is_up && relay_is_endpoint(&peer->path);
+    if (is_up && peer->kernel != NULL)
+        kernel_esp_count(peer, now_us);
     if (is_up) {
         tunnel_get_status(peer->tunnel, &status);
         if (is_relayed)
@@ -306,6 +310,8 @@ json_t *report_peer(struct peer *peer)
                   round_trip_us > 0 ? json_real((double)round_trip_us / 1000) : json_null(), "mtu",
                   (json_int_t)status.mtu, "last_error", text_or_null(peer->last_error)));
     json_object_update_new(report, report_sa(peer, &status, now_us));
+    if (is_up && suite_is_esp(status.suite))
+        json_object_set_new(report, "esp_offload", kernel_esp_report_peer(peer));
     json_object_set_new(report, "path_mtu", is_up ? json_integer(status.path_mtu) : json_null());
     json_object_set_new(report, "mtu_state",
                         is_up && !is_relayed ? json_string(pmtu_state_text(pmtu_state(&peer->pmtu)))

@@ -43,6 +43,13 @@ MUST_USE int udp_open(const struct udp_options *options, struct udp *ret_udp);
 MUST_USE int udp_share(const struct udp *udp);
 void udp_close(struct udp *udp);
 
+/* One more socket on the port of `beside`, for one peer alone: bound to local's address and
+ * connected to remote (both IPv4). The kernel's ESP takes what is ESP in UDP there (UDP_ENCAP, RFC
+ * 3948); what has the non-ESP marker is received. Whatever else that peer sends to this port is
+ * lost. ERR_UNSUPPORTED: the kernel does not do that; ERR_IO. */
+MUST_USE int udp_open_encapsulated(const struct udp *beside, const struct address *local,
+                                   const struct endpoint *remote, struct udp *ret_udp);
+
 /* Receives up to count (at most UDP_BATCH_CAP) datagrams, behind each packet's data; peer, tos and
  * len are filled in. The first ret_count packets hold them (the array may have been reordered).
  * Datagrams that do not fit are dropped. ERR_AGAIN: none is waiting; ERR_IO: the socket is of no

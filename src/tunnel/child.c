@@ -141,6 +141,11 @@ static int init_esp(struct child *child, const struct tunnel_child *config)
         *child->selectors = *config->selectors;
         child->translation.selectors = child->selectors;
     }
+    child->is_in_kernel = config->is_in_kernel;
+    if (config->is_in_kernel) {
+        child->esp.sender.keys.has_esn = config->has_esn;
+        return ERR_OK;
+    }
     int result =
         esp_receiver_init(&child->esp.receiver, &terms, config->key_in, config->key_len, window);
     if (result != ERR_OK)
@@ -235,6 +240,19 @@ int tunnel_drop_child(struct tunnel *tunnel, uint64_t child_id)
 void tunnel_children_clear(struct tunnel *tunnel)
 {
     publish_set(tunnel, NULL);
+}
+
+void tunnel_add_counts(struct tunnel *tunnel, uint64_t packets_in, uint64_t bytes_in,
+                       uint64_t packets_out, uint64_t bytes_out, uint64_t now_us)
+{
+    atomic_fetch_add_explicit(&tunnel->packets_in, packets_in, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tunnel->bytes_in, bytes_in, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tunnel->packets_out, packets_out, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tunnel->bytes_out, bytes_out, memory_order_relaxed);
+    if (packets_in > 0)
+        atomic_store_explicit(&tunnel->received_us, now_us, memory_order_relaxed);
+    if (packets_out > 0)
+        atomic_store_explicit(&tunnel->sent_us, now_us, memory_order_relaxed);
 }
 
 void *tunnel_user(const struct tunnel *tunnel)

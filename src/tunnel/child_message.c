@@ -21,7 +21,7 @@ static int open_esp(struct child *child, struct packet *packet, struct message_h
 {
     struct esp_message message;
 
-    if (packet->len < ESP_HEADER_LEN || get32(packet->data) != child->spi_in)
+    if (packet->len < ESP_HEADER_LEN || get32(packet->data) != child->spi_in || child->is_in_kernel)
         return ERR_NOT_FOUND;
     int result = esp_open(&child->esp.receiver, packet, &message);
     if (result != ERR_OK)
@@ -86,6 +86,8 @@ int child_seal(struct child *child, struct packet *packet, const struct message_
 
 bool child_is_rekey_due(const struct child *child)
 {
+    if (child->is_in_kernel)
+        return false; /* whoever asks the kernel counts */
     return child->is_esp ? esp_sender_is_rekey_due(&child->esp.sender)
                          : sput_sender_is_rekey_due(&child->sput.sender);
 }

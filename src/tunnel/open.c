@@ -14,6 +14,8 @@ static enum drop_reason drop_of(int error)
         return DROP_REPLAY;
     case ERR_LIMIT:
         return DROP_MALFORMED;
+    case ERR_NOT_FOUND:
+        return DROP_NO_CHILD; /* the kernel has its keys */
     default:
         return DROP_CRYPTO;
     }

@@ -26,7 +26,7 @@ static enum drop_reason select_way(const struct tunnel *tunnel, struct path **re
 
     if (path == NULL)
         return DROP_NO_PATH;
-    if (set == NULL || set->outbound == NULL)
+    if (set == NULL || set->outbound == NULL || set->outbound->is_in_kernel)
         return DROP_NO_CHILD;
     *ret_path = path;
     *ret_child = set->outbound;

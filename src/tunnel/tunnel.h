@@ -71,6 +71,9 @@ struct tunnel_child {
     bool has_commands;
     struct view wire; /* what our packets are to carry on the wire; no family: what they carry */
     const struct selector_pair *selectors; /* tunnel mode: copied; NULL: the addresses alone */
+    /* The kernel has the keys: nothing is sealed or opened with it here, and key_in, key_out may be
+     * NULL. */
+    bool is_in_kernel;
 };
 
 /* Receives with the child from now on, newest first; the oldest goes where there are more than
@@ -80,6 +83,10 @@ MUST_USE int tunnel_add_child(struct tunnel *tunnel, const struct tunnel_child *
 MUST_USE int tunnel_set_outbound(struct tunnel *tunnel, uint64_t child_id);
 /* Neither receives nor sends with it any more. ERR_NOT_FOUND is no harm. */
 MUST_USE int tunnel_drop_child(struct tunnel *tunnel, uint64_t child_id);
+
+/* What the kernel has carried since the last time (is_in_kernel): data packets, and their bytes. */
+void tunnel_add_counts(struct tunnel *tunnel, uint64_t packets_in, uint64_t bytes_in,
+                       uint64_t packets_out, uint64_t bytes_out, uint64_t now_us);
 
 /* Calls back for every tunnel; the callback may remove that one tunnel. */
 void tunnel_foreach(struct tunnel_table *table,

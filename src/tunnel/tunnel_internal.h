@@ -45,6 +45,7 @@ struct child {
     uint32_t spi_in, spi_out;
     enum child_mode mode;
     bool has_commands;
+    bool is_in_kernel;               /* no keys here */
     struct selector_pair *selectors; /* NULL: none */
     struct routes *routes;           /* to the peer's; control thread. NULL: none */
 };

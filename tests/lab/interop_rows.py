@@ -9,6 +9,7 @@ import typing
 import capture
 import interop
 import interop_ikev1
+import interop_kernel
 import interop_libreswan
 import interop_static
 import ipsec
@@ -427,3 +428,4 @@ ROWS += [
 ROWS += interop_ikev1.rows(Row, _USER, _KERNEL, need_charon, need_guest)
 ROWS += interop_static.rows(Row, need_guest)
 ROWS += interop_libreswan.rows(Row, need_guest)
+ROWS += interop_kernel.rows(Row, need_charon, need_guest)

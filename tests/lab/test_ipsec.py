@@ -22,6 +22,10 @@ def test_the_first_packet_calls_a_gateway(lab):
     assert pair.ping_there(1) == 1
     peer = pair.ours.wait_peer(interop.PEER)
     assert peer["protocol"] == "esp" and peer["direction"] == "out"
+    # In the kernel or here, it is told; and why it is here.
+    offload = pair.ours.status()["esp_offload"]
+    assert offload["mode"] == "auto" and offload["is_active"] == (offload["reason"] is None)
+    assert peer["esp_offload"] == {"is_active": offload["is_active"], "reason": offload["reason"]}
     assert peer["path"] == f"direct {pair.their_outer}:4500"
     there = ipsec.spis(pair.peer.sas())
     assert {int(peer["spi_in"], 16), int(peer["spi_out"], 16)} == set(there)
@@ -81,3 +85,24 @@ def test_a_narrow_path_without_a_word(lab):
     done = pair.node_a.run(["/usr/bin/python3", "-c", POUR, pair.address()], timeout=60)
     assert done.stdout.strip() == "300000"
     assert pair.ours.peer(interop.PEER)["path_mtu"] == 1280
+
+
+def test_a_kernel_that_is_wanted_and_not_there(lab):
+    """`esp-offload = kernel` starts where the kernel can, and nowhere else; `off` does not ask."""
+    host = programs.Host(lab.host("h", lab.internet().west), **{"esp-offload": "auto", "dns": "off", "zone": "z.example"})
+    host.start()
+    can = host.status()["esp_offload"]["is_active"]
+    host.stop()
+    host.sections["host"]["esp-offload"] = "off"
+    host.start()
+    assert host.status()["esp_offload"] == {"mode": "off", "is_active": False, "reason": "esp-offload = off"}
+    host.stop()
+    host.sections["host"]["esp-offload"] = "kernel"
+    if can:
+        host.start()
+        assert host.status()["esp_offload"] == {"mode": "kernel", "is_active": True, "reason": None}
+        return
+    host.start(wait=False)
+    assert host.process.popen.wait(10) == 1
+    assert "[host] esp-offload = kernel: the kernel lacks" in host.process.log
+    assert "detec" not in host.node.run(["ip", "-br", "link"]).stdout

@@ -65,6 +65,7 @@ static void test_status(void **state)
              " \"dns\": {\"mode\": \"capture\", \"is_active\": true, \"queries\": 12345,"
              "   \"rewritten\": 4, \"error\": null},"
              " \"guard\": {\"is_intact\": true, \"restored\": 0}, \"tunnels\": 2, \"calls\": 1,"
+             " \"esp_offload\": {\"mode\": \"auto\", \"is_active\": false, \"reason\": \"no ESP\"},"
              " \"drops\": {\"replay\": 3, \"no tunnel\": 0, \"policy\": 10000},"
              " \"refused\": [{\"name\": \"x.other.example\", \"key\": \"XKEY=\","
              "   \"reason\": \"not allowed\", \"count\": 2, \"ago_s\": 61}]}");
@@ -82,6 +83,7 @@ static void test_status(void **state)
                         "            [2001:db8::5]:32589\n"
                         "  dns       captured, 12 345 queries, 4 answers rewritten\n"
                         "  guard     intact\n"
+                        "  ESP       in user space: no ESP\n"
                         "  tunnels   2, 1 being called\n"
                         "  detecd    0.1.0, up for 2h 5m\n"
                         "  drops     replay 3, policy 10 000\n"

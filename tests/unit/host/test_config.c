@@ -47,6 +47,17 @@ static void test_defaults(void **state)
     assert_int_equal(config.idle_us, 600 * SECOND_US);
     assert_false(config.has_connector_key);
     assert_string_equal(config.state, "/var/lib/detec");
+    assert_int_equal(config.esp_offload, ESP_OFFLOAD_AUTO);
+}
+
+static void test_esp_offload(void **state)
+{
+    assert_int_equal(load("[host]\nname = a.one.example\nesp-offload = off\n"), ERR_OK);
+    assert_int_equal(config.esp_offload, ESP_OFFLOAD_OFF);
+    assert_int_equal(load("[host]\nname = a.one.example\nesp-offload = kernel\n"), ERR_OK);
+    assert_int_equal(config.esp_offload, ESP_OFFLOAD_KERNEL);
+    assert_int_equal(load("[host]\nname = a.one.example\nesp-offload = yes\n"), ERR_INVALID);
+    assert_non_null(strstr(report, "auto, kernel or off"));
 }
 
 static void test_every_key(void **state)
@@ -323,9 +334,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_peers),         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_peer_mistakes), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_every_key),     cmocka_unit_test(test_mistakes),
-        cmocka_unit_test(test_proxy),         cmocka_unit_test(test_no_name),
-        cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_esp_offload),   cmocka_unit_test(test_every_key),
+        cmocka_unit_test(test_mistakes),      cmocka_unit_test(test_proxy),
+        cmocka_unit_test(test_no_name),       cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

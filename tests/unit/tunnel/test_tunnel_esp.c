@@ -563,6 +563,58 @@ static void test_congestion(void **state)
     ends_done(&e);
 }
 
+/* The kernel has the keys: nothing of that child is sealed or opened here, but it is told of. */
+static void test_in_kernel(void **state)
+{
+    struct ends e;
+    struct packet packet, late;
+    struct tunnel_message message;
+    struct tunnel_status status;
+    ends_init(&e);
+    add_child(&e, 1, &(struct tunnel_child){.suite = ESP_AES256_GCM, .mode = CHILD_TUNNEL});
+    const struct tunnel_child child = {.id = 2,
+                                       .suite = ESP_AES128_GCM,
+                                       .mode = CHILD_TUNNEL,
+                                       .spi_in = SPI_A + 2,
+                                       .spi_out = SPI_B + 2,
+                                       .has_esn = true,
+                                       .remote = e.b.view,
+                                       .is_in_kernel = true};
+    send_from(&e.b, &late, &e.b.view.own_ipv4, &e.b.view.peer_ipv4, 10);
+    assert_int_equal(tunnel_add_child(e.a.tunnel, &child), ERR_OK);
+    assert_int_equal(tunnel_set_outbound(e.a.tunnel, 2), ERR_OK);
+    udp_packet(&packet, &e.a.view.own_ipv4, &e.a.view.peer_ipv4, 10);
+    assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_NO_CHILD);
+    assert_int_equal(tunnel_seal_probe(e.a.tunnel, &packet, 1000, NOW, &(uint32_t){0}),
+                     DROP_NO_CHILD);
+    assert_false(tunnel_is_rekey_due(e.a.tunnel));
+    tunnel_get_status(e.a.tunnel, &status);
+    assert_int_equal(status.suite, ESP_AES128_GCM);
+    assert_int_equal(status.spi_in, SPI_A + 2);
+    assert_int_equal(status.spi_out, SPI_B + 2);
+    assert_true(status.has_esn);
+    assert_true(status.mtu > 0);
+    /* Its SPI, from the peer's endpoint and from elsewhere. */
+    for (int is_elsewhere = 0; is_elsewhere < 2; is_elsewhere++) {
+        const uint8_t bytes[60] = {0x5a, 0, 0, 3, 0, 0, 0, 1};
+        packet_fill(&packet, bytes, sizeof(bytes));
+        packet.peer = e.b.endpoint;
+        packet.peer.port += (uint16_t)is_elsewhere;
+        assert_int_equal(receive(&e.a, &packet, &message), DROP_NO_CHILD);
+    }
+    /* The one before it is still received with. */
+    assert_int_equal(receive(&e.a, &late, &message), DROP_NONE);
+    tunnel_add_counts(e.a.tunnel, 5, 500, 0, 0, NOW + 7);
+    tunnel_add_counts(e.a.tunnel, 0, 0, 3, 300, NOW + 8);
+    tunnel_get_status(e.a.tunnel, &status);
+    assert_int_equal(status.packets_in, 1 + 5);
+    assert_int_equal(status.packets_out, 3);
+    assert_int_equal(status.bytes_out, 300);
+    assert_int_equal(status.received_us, NOW + 7);
+    assert_int_equal(status.sent_us, NOW + 8);
+    ends_done(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,7 +624,7 @@ int main(void)
         cmocka_unit_test(test_needs_header),    cmocka_unit_test(test_networks),
         cmocka_unit_test(test_narrowed),        cmocka_unit_test(test_hostile_addresses),
         cmocka_unit_test(test_hostile_headers), cmocka_unit_test(test_hostile_fragments),
-        cmocka_unit_test(test_congestion),
+        cmocka_unit_test(test_congestion),      cmocka_unit_test(test_in_kernel),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
