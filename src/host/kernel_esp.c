@@ -134,7 +134,8 @@ static const char *why_not(const struct peer *peer, const struct ike_event_child
         return "networks behind the peer do not go there";
     if (peer->path.address.family != ADDRESS_IPV4 || peer->path.socket != HOST_SOCKET_NAT)
         return "only ESP in UDP over IPv4 goes there";
-    if (child->own_addresses.own_ipv4.family != ADDRESS_IPV4 ||
+    if (child->own_addresses.own_ipv6.family != ADDRESS_NONE ||
+        child->own_addresses.own_ipv4.family != ADDRESS_IPV4 ||
         child->own_addresses.other_ipv4.family != ADDRESS_IPV4 ||
         child->peer_addresses.own_ipv4.family != ADDRESS_IPV4 ||
         child->peer_addresses.other_ipv4.family != ADDRESS_IPV4)
@@ -307,6 +308,21 @@ void kernel_esp_count(struct peer *peer, uint64_t now_us)
     }
 }
 
+/* Routers tell the kernel, as the datagrams are its own. */
+static void fit(struct peer *peer)
+{
+    const struct udp *beside = sockets_find(peer->host, HOST_SOCKET_NAT);
+    struct tunnel_status status;
+    uint32_t known;
+    tunnel_get_status(peer->tunnel, &status);
+    uint32_t mtu = status.path_mtu;
+    if (beside != NULL && udp_path_mtu(beside, &peer->path, &known) == ERR_OK && known < mtu)
+        mtu = known;
+    if (kernel_tunnel_set_mtu(peer->kernel, translate_mtu(mtu, status.suite, ADDRESS_IPV4)) !=
+        ERR_OK)
+        log_warn("%s: its MTU cannot be set: %s", peer->name, netlink_error(&peer->host->netlink));
+}
+
 void kernel_esp_watch(struct peer *peer, uint64_t now_us)
 {
     bool is_due = peer->is_kernel_lost && peer->kernel == NULL;
@@ -321,10 +337,26 @@ void kernel_esp_watch(struct peer *peer, uint64_t now_us)
         }
         is_due = is_due || (is_outbound && child->seen_out.packets >= REKEY_AT);
     }
+    if (peer->kernel != NULL && peer->kernel->outbound != 0)
+        fit(peer);
     if (is_due)
         renew(peer, now_us);
     else
         kernel_esp_on_path(peer, now_us);
+}
+
+bool kernel_esp_send(const struct peer *peer, const uint8_t *data, size_t len)
+{
+    struct packet packet;
+    if (peer->kernel == NULL || peer->kernel->outbound == 0)
+        return false;
+    packet_reset(&packet);
+    if (len > packet_tailroom(&packet))
+        return true;
+    memcpy(packet.data, data, len);
+    packet.len = (uint32_t)len;
+    (void)!tun_write(&peer->host->tun, &packet);
+    return true;
 }
 
 /* ---- reports ---- */

@@ -39,6 +39,9 @@ void kernel_esp_set_outbound(struct peer *peer, uint64_t child);
 void kernel_esp_drop(struct peer *peer, uint64_t child);
 /* The peer's path is another one: SAs do not move, a new child takes over. */
 void kernel_esp_on_path(struct peer *peer, uint64_t now_us);
+/* A local packet to the peer that has waited for its keys: the kernel sends it, if it has them.
+ * False: it has not. */
+bool kernel_esp_send(const struct peer *peer, const uint8_t *data, size_t len);
 /* The tunnel goes: nothing of it is left in the kernel. */
 void kernel_esp_down(struct peer *peer);
 /* Takes over what the kernel has counted. */

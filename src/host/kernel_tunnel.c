@@ -176,7 +176,9 @@ static void stop_diverting(struct kernel_tunnel *tunnel)
     if (tunnel->outbound == 0)
         return;
     tunnel->outbound = 0;
-    note(tunnel, divert_remove(nl, tunnel->host->tun.link, false, priority_of(tunnel)), "a filter");
+    for (int is_inbound = 0; is_inbound < 2; is_inbound++)
+        note(tunnel, divert_remove(nl, tunnel->host->tun.link, is_inbound, priority_of(tunnel)),
+             "a filter");
     note(tunnel, route_delete(nl, &route), "a route");
     if (child != NULL)
         note(tunnel, xfrm_policy_delete(tunnel->xfrm, &child->out), "a policy");
@@ -276,11 +278,23 @@ int kernel_tunnel_add(struct kernel_tunnel *tunnel, const struct ike_event_child
     return error;
 }
 
+int kernel_tunnel_set_mtu(struct kernel_tunnel *tunnel, uint32_t mtu)
+{
+    struct route route = route_of(tunnel);
+    route.mtu = mtu;
+    if (mtu == tunnel->mtu)
+        return ERR_OK;
+    tunnel->mtu = mtu;
+    return route_set(&tunnel->host->netlink, &route);
+}
+
+/* What programs send; and what detecd has kept of that until there were keys, which it writes into
+ * the TUN. */
 static int start_diverting(struct kernel_tunnel *tunnel, uint32_t mtu)
 {
     const struct kernel_terms *terms = &tunnel->terms;
     struct netlink *nl = &tunnel->host->netlink;
-    const struct divert divert = {
+    struct divert divert = {
         .link = tunnel->host->tun.link,
         .priority = priority_of(tunnel),
         .from = terms->own,
@@ -290,9 +304,10 @@ static int start_diverting(struct kernel_tunnel *tunnel, uint32_t mtu)
         .is_bare = terms->mode != CHILD_TUNNEL,
         .target = tunnel->link,
     };
-    struct route route = route_of(tunnel);
-    route.mtu = mtu;
-    int error = route_set(nl, &route);
+    int error = kernel_tunnel_set_mtu(tunnel, mtu);
+    if (error == ERR_OK)
+        error = divert_add(nl, &divert);
+    divert.is_inbound = divert.is_turned = true;
     return error == ERR_OK ? divert_add(nl, &divert) : error;
 }
 

@@ -43,6 +43,7 @@ struct kernel_tunnel {
     struct udp udp;
     uv_poll_t poll;
     struct kernel_child children[KERNEL_CHILDREN_MAX];
+    uint32_t mtu;      /* that programs are told */
     uint64_t outbound; /* child; 0: none, and nothing is diverted */
 };
 
@@ -61,6 +62,8 @@ MUST_USE int kernel_tunnel_add(struct kernel_tunnel *tunnel,
                                const struct ike_event_child_ready *child, uint64_t lifetime_s);
 /* Seals with it, and diverts what is to be sealed. ERR_NOT_FOUND. */
 MUST_USE int kernel_tunnel_set_outbound(struct kernel_tunnel *tunnel, uint64_t child, uint32_t mtu);
+/* What programs may send to the peer from now on. */
+MUST_USE int kernel_tunnel_set_mtu(struct kernel_tunnel *tunnel, uint32_t mtu);
 void kernel_tunnel_drop(struct kernel_tunnel *tunnel, uint64_t child);
 struct kernel_child *kernel_tunnel_find(struct kernel_tunnel *tunnel, uint64_t child);
 

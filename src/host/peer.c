@@ -178,7 +178,8 @@ void peer_stage_flush(struct peer *peer)
 {
     struct staged *staged;
     while ((staged = stage_take(&peer->stage)) != NULL) {
-        if (!datapath_send_packet(peer->host->datapath, staged->data, staged->len))
+        if (!kernel_esp_send(peer, staged->data, staged->len) &&
+            !datapath_send_packet(peer->host->datapath, staged->data, staged->len))
             peer->stage.dropped++;
         free(staged);
     }

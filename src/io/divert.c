@@ -95,7 +95,7 @@ struct nlmsghdr *divert_build(struct netlink *nl, const struct divert *divert)
     };
     const struct tc_mirred mirred = {
         .action = TC_ACT_STOLEN,
-        .eaction = divert->is_inbound ? TCA_INGRESS_REDIR : TCA_EGRESS_REDIR,
+        .eaction = divert->is_inbound && !divert->is_turned ? TCA_INGRESS_REDIR : TCA_EGRESS_REDIR,
         .ifindex = divert->target,
     };
     struct nlmsghdr *request = begin_filter(nl, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL,

@@ -176,6 +176,19 @@ def basic(**options):
     return run
 
 
+def on_demand(lab):
+    """The first packet calls, and is not lost; then what the path does not take."""
+    pair = Offloaded(lab)
+    address = pair.report()["address"]
+    if interop.received(pair.run(f"ping -c 1 -W 15 {address}", check=False)) != 1 or not pair.is_in_kernel():
+        raise LabError(f"the first packet\n{pair.state()}")
+    mtu = pair.report()["mtu"]
+    fits = interop.received(pair.run(f"ping -c 2 -i 0.2 -W3 -M do -s {mtu - 28} {address}", check=False))
+    text = pair.run(f"ping -c 1 -W1 -M do -s {mtu - 27} {address} 2>&1", check=False)
+    if fits != 2 or f"mtu={mtu}" not in text and f"mtu = {mtu}" not in text:
+        raise LabError(f"{fits} of 2 packets of {mtu} bytes; one more: {text}\n{pair.state()}")
+
+
 def rekeyed(lab):
     """Keys renewed by both sides, several times, under a flood of echo requests: none is lost."""
     pair = Offloaded(lab, rekey="3s")
@@ -269,6 +282,7 @@ def rows(row, need_charon, need_guest):
     found += [row(both, f"esp-offload, {mode}, {side(ours)}, 1 NATs", basic(we_call=ours, mode=mode, guest=True), kernel)
               for mode, ours in (("transport", True), ("transport", False), ("beet", True))]
     found += [row(both, "esp-offload, extended numbers", basic(guest=True, esp=("aes256-gcm", "aes256gcm16-esn")), kernel),
+              row(theirs, "esp-offload, first packet calls", on_demand, user),
               row(theirs, "esp-offload, keys renewed by both, no loss", rekeyed, user),
               row(theirs, "esp-offload, kill -9 of detecd", killed, user),
               row(both, "esp-offload, our NAT gives us another port", rebound, kernel),
