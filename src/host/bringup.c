@@ -396,6 +396,8 @@ static int bring_up(struct host *host)
     if (error == ERR_OK && host->config.dns == DNS_MODE_CAPTURE)
         error = resolver_new(host, &host->resolver);
     if (error == ERR_OK)
+        error = threads_open(host);
+    if (error == ERR_OK)
         error = privileges_keep(PRIVILEGE_NET_ADMIN);
     if (error == ERR_OK)
         error = threads_start(host);

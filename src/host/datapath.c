@@ -204,7 +204,7 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
     sput_batch_foresee(dp->tags, dp->config.tunnels, packets, got);
     for (unsigned i = 0; i < got; i++)
         inbound(dp, packets[i]);
-    return got == count;
+    return got == count && count > 0;
 }
 
 /* What was too long, as routers and the own interface say: the control thread judges. One batch of
@@ -331,6 +331,7 @@ static void do_round(struct datapath *dp, const struct pollfd *polls, nfds_t cou
     datapath_flush_tun(dp); /* what was answered to applications themselves */
     datapath_flush(dp);
     tunnel_read_end();
+    share_tell(dp);
     wake_control(dp);
 }
 

@@ -37,10 +37,11 @@ void share_begin_round(struct datapath *dp)
     if (dp->helper == NULL || !dp->config.tun->has_offload)
         return;
     take_back(dp);
-    if (share->is_on && share->full_rounds == 0 && is_empty(share))
+    const bool is_helper_free =
+        !atomic_load_explicit(&dp->helper->share.is_loaded, memory_order_relaxed);
+    if (share->is_on && (share->full_rounds == 0 || !is_helper_free) && is_empty(share))
         share->is_on = false;
-    if (!share->is_on && share->full_rounds >= SHARE_AFTER &&
-        !atomic_load_explicit(&dp->helper->share.is_loaded, memory_order_relaxed)) {
+    if (!share->is_on && share->full_rounds >= SHARE_AFTER && is_helper_free) {
         datapath_flush_tun(dp); /* what came before goes before */
         share->is_on = true;
     }
@@ -56,9 +57,13 @@ void share_end_round(struct datapath *dp, bool is_full)
                                                             : share->full_rounds;
     atomic_store_explicit(&share->is_loaded, share->full_rounds >= SHARE_AFTER,
                           memory_order_relaxed);
-    if (share->is_told)
+}
+
+void share_tell(struct datapath *dp)
+{
+    if (dp->share.is_told)
         handoff_wake(&dp->helper->to_data);
-    share->is_told = false;
+    dp->share.is_told = false;
 }
 
 bool share_offer(struct datapath *dp, struct packet *packet)

@@ -26,6 +26,8 @@ struct share {
 /* Around each round; is_full: more waits than the thread has taken. */
 void share_begin_round(struct datapath *dp);
 void share_end_round(struct datapath *dp, bool is_full);
+/* When all is done: wakes the other one, if there is something for it. */
+void share_tell(struct datapath *dp);
 /* How many packets may be opened now. */
 unsigned share_room(const struct datapath *dp);
 /* A packet for local applications goes by the other thread. False: not now; this one writes it. */

@@ -351,5 +351,9 @@ void host_take_handoff_some(struct host *host, struct handoff *handoff, uint32_t
 void host_take_handoff(struct host *host, struct handoff *handoff)
 {
     handoff_clear_wake(handoff);
-    host_take_handoff_some(host, handoff, UINT32_MAX);
+    /* What comes meanwhile has its turn later: a local flood must not hold timers and other queues.
+     */
+    host_take_handoff_some(host, handoff, handoff_count(handoff));
+    if (handoff_count(handoff) > 0)
+        handoff_wake(handoff);
 }

@@ -194,7 +194,7 @@ void host_refuse_packet(struct host *host, const uint8_t *data, size_t len);
 /* An IKE message of another host, marker stripped. */
 void host_take_ike(struct host *host, const uint8_t *message, size_t len,
                    const struct endpoint *from, uint64_t now_us);
-/* Takes what the data path has handed over: all that is there, or so many at most. */
+/* Takes what the data path has handed over: all that is there now, or so many at most. */
 void host_take_handoff(struct host *host, struct handoff *handoff);
 void host_take_handoff_some(struct host *host, struct handoff *handoff, uint32_t count);
 /* Own candidates as of now. */

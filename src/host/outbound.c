@@ -95,10 +95,10 @@ bool outbound(struct datapath *dp, struct packet *packet)
         tunnel = tunnel_find_by_selector(dp->config.tunnels, &ip.dst);
     if (tunnel != NULL) {
         enum drop_reason drop = tunnel_seal_deferring(tunnel, packet, dp->now_us);
-        if (tunnel_take_wake(tunnel))
-            datapath_report_wake(dp, tunnel);
         uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
         bool is_divided = drop == DROP_TOO_BIG && divide(dp, tunnel, packet, mtu);
+        if (tunnel_take_wake(tunnel))
+            datapath_report_wake(dp, tunnel);
         tunnel_read_end();
         if (drop == DROP_NONE) {
             datapath_queue(dp, packet);

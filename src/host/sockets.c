@@ -12,6 +12,7 @@
 #define RETRY_US      (100 * MS_US)    /* the data path's queue was full */
 #define UNUSED_US     (30 * SECOND_US) /* a path that nobody uses so long is given up */
 #define RECEIVE_TURNS 16
+#define KEPT_MAX      (DATAPATH_SOCKETS_MAX - 1) /* the NAT port's has its place there, too */
 
 struct path_socket {
     struct host *host;
@@ -258,7 +259,7 @@ bool sockets_release(struct host *host, const struct call *call, uint16_t kept)
         struct path_socket *socket = sockets->all[i];
         if (socket->call != call)
             continue;
-        if (socket->number == kept && sockets->kept < DATAPATH_SOCKETS_MAX)
+        if (socket->number == kept && sockets->kept < KEPT_MAX)
             keep(host, socket);
         else
             (void)close_socket(host, &sockets->all[i]);

@@ -123,13 +123,18 @@ static void open_all(struct host *host, struct threads *threads)
                  threads->count, wanted, error_text(error));
 }
 
+int threads_open(struct host *host)
+{
+    host->threads = calloc(1, sizeof(*host->threads));
+    if (host->threads == NULL)
+        return ERR_NOMEM;
+    open_all(host, host->threads);
+    return ERR_OK;
+}
+
 int threads_start(struct host *host)
 {
-    struct threads *threads = calloc(1, sizeof(*threads));
-    if (threads == NULL)
-        return ERR_NOMEM;
-    host->threads = threads;
-    open_all(host, threads);
+    struct threads *threads = host->threads;
     const struct datapath_config config = {
         .threads = threads->count,
         .tun = threads->tuns,

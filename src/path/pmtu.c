@@ -43,7 +43,7 @@ static uint64_t timer_us(const struct pmtu *p, unsigned tries)
         return check_timer_us(p, tries);
     if (p->round_trip_us == 0)
         return deadline_min(PMTU_TIMER_FIRST_US << (tries - 1), PMTU_TIMER_MAX_US);
-    const uint64_t us = 2 * p->round_trip_us + TIMER_SLACK_US;
+    const uint64_t us = deadline_min(2 * p->round_trip_us + TIMER_SLACK_US, PMTU_TIMER_SLOW_US);
     return us < PMTU_TIMER_MIN_US ? PMTU_TIMER_MIN_US : deadline_min(us, PMTU_TIMER_SLOW_US);
 }
 
@@ -232,15 +232,15 @@ void pmtu_search(struct pmtu *p, uint64_t now_us)
 /* How long nothing may be heard after large packets. */
 static uint64_t silence_us(const struct pmtu *p)
 {
-    const uint64_t us = 2 * p->round_trip_us + TIMER_SLACK_US;
+    const uint64_t us = deadline_min(2 * p->round_trip_us + TIMER_SLACK_US, PMTU_TIMER_SLOW_US);
     return us > PMTU_SILENCE_US ? us : PMTU_SILENCE_US;
 }
 
 /* When traffic like this is a reason to ask. */
 static uint64_t ask_at_us(const struct pmtu *p, uint64_t large_us, uint64_t heard_us)
 {
-    const uint64_t confirm_us =
-        4 * p->round_trip_us > PMTU_CONFIRM_US ? 4 * p->round_trip_us : PMTU_CONFIRM_US;
+    const uint64_t trips_us = deadline_min(4 * p->round_trip_us, PMTU_TIMER_SLOW_US);
+    const uint64_t confirm_us = trips_us > PMTU_CONFIRM_US ? trips_us : PMTU_CONFIRM_US;
     if (p->count > 0 || large_us == 0)
         return DEADLINE_NEVER;
     if (p->state == PMTU_UNTRIED)

@@ -3,6 +3,7 @@
     a ── 192.0.2.1 ══ wire ══ 192.0.2.2 ── b
 """
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -27,7 +28,8 @@ def test_one_contestant(tmp_path):
     """The script itself, against this build: every field is there and none is absurd."""
     file = tmp_path / "bench.json"
     done = subprocess.run([sys.executable, labs.ROOT / "scripts/bench", "--no-build", "--runs", "1", "--seconds", "1", "--only",
-                           "detecd aes256-gcm", "--json", file], capture_output=True, text=True, timeout=120)
+                           "detecd aes256-gcm", "--json", file], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "DETEC_BUILD": str(labs.BUILD)})
     assert done.returncode == 0, done.stdout + done.stderr
     data = json.loads(file.read_text())
     assert data["machine"]["processor"] and data["runs"] == 1 and data["notes"] == []

@@ -83,10 +83,12 @@ static void *read_packets(void *argument)
         }
         datapath_flush_tun(dp);
         share_end_round(dp, is_full);
+        share_tell(dp);
     }
     while (dp->share.is_on) { /* until all of them are back */
         share_begin_round(dp);
         share_end_round(dp, false);
+        share_tell(dp);
     }
     return NULL;
 }
@@ -153,6 +155,7 @@ static void test_not_shared(void **state)
             assert_false(dp->share.is_on);
             assert_int_equal(share_room(dp), BATCH_MAX);
             share_end_round(dp, true);
+            share_tell(dp);
         }
     }
     atomic_store(&other->share.is_loaded, false);
