@@ -14,6 +14,7 @@
 
 #define KEEPALIVE_S      30
 #define USER_TIMEOUT_MS  10000 /* sent and not acknowledged for so long: the other side is gone */
+#define CLOSE_MS         2000  /* what was written may take so long to go out at the end */
 #define RELAY_UNSENT_MAX (32 * 1024)
 #define READ_CAP         16384
 #define FRAME_CAP        4608 /* messages and datagrams have at most 4096 bytes */
@@ -32,6 +33,8 @@ struct carrier {
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_shutdown_t shutdown;
+    uv_timer_t timer; /* until the end is forced */
+    bool has_timer;
     struct host *host;
     const struct carrier_handler *handler; /* NULL once the owner has let go */
     void *context;
@@ -51,7 +54,7 @@ struct outgoing {
     uint8_t data[];
 };
 
-static void on_closed(uv_handle_t *handle)
+static void on_timer_closed(uv_handle_t *handle)
 {
     struct carrier *carrier = handle->data;
     carrier->host->stream_count--;
@@ -59,6 +62,15 @@ static void on_closed(uv_handle_t *handle)
     tls_channel_free(carrier->tls);
     free(carrier->head);
     free(carrier);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct carrier *carrier = handle->data;
+    if (carrier->has_timer)
+        uv_close((uv_handle_t *)&carrier->timer, on_timer_closed);
+    else
+        on_timer_closed(handle);
 }
 
 static void close_handle(struct carrier *carrier)
@@ -72,13 +84,29 @@ static void on_shutdown(uv_shutdown_t *request, int status)
     close_handle(request->data);
 }
 
+static void on_close_late(uv_timer_t *timer)
+{
+    close_handle(timer->data);
+}
+
+void carrier_abort(struct carrier *carrier)
+{
+    if (carrier == NULL)
+        return;
+    carrier->handler = NULL;
+    close_handle(carrier);
+}
+
 void carrier_close(struct carrier *carrier)
 {
     if (carrier == NULL)
         return;
     carrier->handler = NULL;
     /* What was written last, a DELETE, goes out before the end of the stream does. */
-    if (!carrier->is_connected ||
+    carrier->has_timer =
+        carrier->is_connected && uv_timer_init(&carrier->host->loop, &carrier->timer) == 0;
+    carrier->timer.data = carrier;
+    if (!carrier->has_timer || uv_timer_start(&carrier->timer, on_close_late, CLOSE_MS, 0) != 0 ||
         uv_shutdown(&carrier->shutdown, (uv_stream_t *)&carrier->tcp, on_shutdown) != 0)
         close_handle(carrier);
 }

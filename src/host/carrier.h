@@ -22,8 +22,8 @@ struct carrier_target {
     char server_name[NAME_TEXT_CAP]; /* for SNI; "": none */
 };
 
-/* None is called from within carrier_open, carrier_write or carrier_close; each may close the
- * carrier. */
+/* None is called from within carrier_open, carrier_write, carrier_close or carrier_abort; each may
+ * close the carrier. */
 struct carrier_handler {
     /* Frames may be written. */
     void (*ready)(void *context);
@@ -45,8 +45,11 @@ MUST_USE int carrier_accept(struct host *host, uv_stream_t *server,
 /* Another owner. */
 void carrier_set_handler(struct carrier *carrier, const struct carrier_handler *handler,
                          void *context);
-/* No more calls of the handler; what was written goes out first. NULL is fine. */
+/* No more calls of the handler; what was written goes out first, where the other side takes it
+ * within two seconds. NULL is fine. */
 void carrier_close(struct carrier *carrier);
+/* Likewise, and what waits to be written is lost: for strangers, who may never read. */
+void carrier_abort(struct carrier *carrier);
 /* One frame. ERR_STATE: not ready; ERR_LIMIT: more than queue_max bytes wait already. */
 MUST_USE int carrier_write(struct carrier *carrier, uint32_t channel, const uint8_t *data,
                            size_t len, size_t queue_max);

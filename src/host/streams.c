@@ -23,6 +23,7 @@
 #define STRANGER_US        (10 * SECOND_US)
 #define QUEUE_MAX          ((size_t)64 * 1024) /* ESP packets wait no longer than this takes */
 #define IKE_QUEUE_MAX      ((size_t)256 * 1024)
+#define STRANGER_QUEUE_MAX ((size_t)16 * 1024) /* of answers that it does not read */
 #define LOOK_US            (5 * SECOND_US)
 #define CONNECT_US         (10 * SECOND_US)
 #define AGAIN_US           (200 * MS_US) /* until a lost one is made again; doubled, up to the next: */
@@ -40,6 +41,7 @@ struct stream {
     bool is_ours;   /* made by us */
     bool is_ready;  /* frames may be written */
     bool is_proven; /* a peer of ours uses it */
+    bool is_known;  /* … or has used it */
     size_t stranger_len;
     uint64_t since_us;
     uint64_t begun_us; /* to connect */
@@ -95,8 +97,19 @@ static void drop(struct stream *stream)
     while (*link != stream)
         link = &(*link)->next;
     *link = stream->next;
-    carrier_close(stream->carrier);
+    /* Of strangers nothing may be left that is not counted. */
+    if (stream->is_ours || stream->is_known)
+        carrier_close(stream->carrier);
+    else
+        carrier_abort(stream->carrier);
     free(stream);
+}
+
+static bool prove(struct stream *stream)
+{
+    stream->is_proven = plain_uses(stream->host, &stream->endpoint);
+    stream->is_known = stream->is_known || stream->is_proven;
+    return stream->is_proven;
 }
 
 /* ---- looking after them ---- */
@@ -133,7 +146,7 @@ static void lose(struct stream *stream, uint64_t now_us)
 /* False: it has gone. */
 static bool look_at(struct stream *stream, uint64_t now_us)
 {
-    stream->is_proven = plain_uses(stream->host, &stream->endpoint);
+    (void)prove(stream);
     const uint64_t patience_us = stream->is_ours ? 0 : STRANGER_US;
     if (!stream->is_proven && now_us - stream->since_us >= patience_us) {
         drop(stream);
@@ -207,7 +220,7 @@ static void on_frame(void *context, uint32_t channel, const uint8_t *data, size_
     uint8_t packet[FRAME_CAP];
     struct writer w;
     if (!stream->is_proven && !stream->is_ours)
-        stream->is_proven = plain_uses(host, &from);
+        (void)prove(stream);
     if (!stream->is_proven && !stream->is_ours &&
         (stream->stranger_len += len + SPI_LEN) > STRANGER_BYTES_MAX) {
         drop(stream);
@@ -238,7 +251,7 @@ static bool make_room(struct streams *streams, const struct address *address)
     struct stream *oldest = NULL;
     size_t count = 0, same = 0;
     for (struct stream *stream = streams->list; stream != NULL; stream = stream->next) {
-        if (stream->is_ours || (stream->is_proven = plain_uses(streams->host, &stream->endpoint)))
+        if (stream->is_ours || prove(stream))
             continue;
         const struct address other = address_group(&stream->endpoint.address, ADDRESS_HOST_BITS);
         same += address_is_equal(&other, &group);
@@ -266,7 +279,7 @@ static void on_connection(uv_stream_t *server, int status)
         make_room(streams, &remote.address))
         stream = add(streams, &remote, false);
     if (stream == NULL) {
-        carrier_close(carrier);
+        carrier_abort(carrier);
         return;
     }
     stream->carrier = carrier;
@@ -347,7 +360,9 @@ void streams_send_ike(struct host *host, const struct endpoint *to, const uint8_
     const uint64_t hash = siphash(host->seed, message, len);
     if (is_request && hash == stream->asked)
         return;
-    if (carrier_write(stream->carrier, 0, message, len, IKE_QUEUE_MAX) == ERR_OK && is_request)
+    const size_t queue_max =
+        stream->is_ours || stream->is_known ? IKE_QUEUE_MAX : STRANGER_QUEUE_MAX;
+    if (carrier_write(stream->carrier, 0, message, len, queue_max) == ERR_OK && is_request)
         stream->asked = hash;
 }
 

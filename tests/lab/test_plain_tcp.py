@@ -2,8 +2,11 @@
 
     ours ── LAN ── nata (drops UDP) ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── theirs
 """
+import random
 import socket
+import struct
 
+import hostile_ike
 import interop
 import lab as labs
 from interop import OUR_NAME as OURS, PEER as THEIRS
@@ -19,6 +22,21 @@ COUNT_UDP = """table ip count {
     chain forward { type filter hook forward priority -10; meta l4proto udp counter
     }
 }"""
+
+
+def never_reads(node):
+    """A stranger who asks the same good question again and again, and leaves the answers where they are; more than it may send."""
+    message = hostile_ike.whole(random.Random(1))
+    frame = struct.pack("!HI", len(message) + 6, 0) + message
+    sock = node.socket(socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    sock.connect((node.address, 4500))
+    sock.settimeout(10)
+    try:
+        sock.sendall(b"IKETCP" + frame * 600)
+    except OSError:
+        pass  # it was cut off, as it is to be
+    return sock
 
 
 def connected(node):
@@ -72,12 +90,16 @@ def test_where_udp_does_not_get_through(lab):
 
 
 def test_tcp_at_once_and_not_at_all(lab):
-    """transport = tcp sends no datagram; a peer whose section says udp is not answered by TCP."""
+    """transport = tcp sends no datagram; strangers who do not read leave nothing behind; a peer whose section says udp is not answered by TCP."""
     two = interop.Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
     two.nat.nft(COUNT_UDP)
+    unread = [never_reads(two.node_b) for _ in range(3)]
+    labs.wait_until(lambda: not two.node_b.run("ss -Hnt state established sport = :4500").stdout, 4, "closed, read or not")
     two.ours.call("theirs")
     assert two.ours.wait_peer(THEIRS)["path"].endswith("over TCP") and two.ping(3) == 3
     assert "packets 0" in two.nat.run("nft list table ip count").stdout
+    for sock in unread:
+        sock.close()
     two.ours.detec("hangup theirs")
     two.theirs.wait_peer(OURS, "down")
     two.theirs.sections["peer ours"]["transport"] = "udp"
