@@ -1,6 +1,7 @@
 /* [allow], from names to the kernel's policy. */
 #include "host/host.h"
 
+#include "host/plain.h"
 #include "io/policy.h"
 #include "names/pool_ipv6.h"
 #include <stdlib.h>
@@ -130,8 +131,8 @@ int access_networks(struct host *host)
     struct policy_rule(*rules)[POLICY_RULE_CAP] = calloc(PLAIN_PEERS_MAX, sizeof(*rules));
     size_t count = 0;
     int error = rules != NULL ? ERR_OK : ERR_NOMEM;
-    for (uint32_t i = 0; error == ERR_OK && i < host->config.plain.count; i++) {
-        const struct plain_config *config = &host->config.plain.peers[i];
+    const struct plain_config *config = NULL;
+    for (uint32_t i = 0; error == ERR_OK && (config = plain_section(host, i)) != NULL; i++) {
         if (plain_config_has_network(config))
             error = describe_networks(host, config, rules[i], networks, &count);
     }

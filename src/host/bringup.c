@@ -299,14 +299,15 @@ static void reload(struct host *host)
 {
     struct host_config *config = calloc(1, sizeof(*config));
     if (config == NULL || host_config_load(host->config.file, config, stderr) != ERR_OK ||
-        plain_reload(host, config, clock_now_us()) != ERR_OK ||
-        engines_load_allow(host, config) != ERR_OK) {
+        plain_reload(host, config, clock_now_us()) != ERR_OK) {
         log_error("configuration not reloaded: the one before stays in force");
         if (config != NULL)
             host_config_done(config);
         free(config);
         return;
     }
+    if (engines_load_allow(host, config) != ERR_OK)
+        log_error("[allow] not reloaded: the one before stays in force");
     host_config_done(config);
     free(config);
     (void)!access_networks(host); /* on failure those before stay */

@@ -1,6 +1,7 @@
 /* Plain peers from configuration to tunnels, and what IKE's events mean for them. */
 #include "host/plain_internal.h"
 
+#include "crypto/memory.h"
 #include "host/call.h"
 #include "host/kernel_esp.h"
 #include "host/path_probe.h"
@@ -34,6 +35,7 @@ static void plain_peer_free(struct plain_peer *plain)
         return;
     detach(plain);
     plain_proof_free(plain->proof);
+    crypto_wipe(&plain->config, sizeof(plain->config)); /* psk */
     free(plain);
 }
 
@@ -182,10 +184,13 @@ int plain_start(struct host *host, uint64_t now_us)
 static struct plain_peer **find_same(struct plain *all, const struct plain_peer *fresh)
 {
     for (uint32_t i = 0; i < all->count; i++) {
-        struct plain_config a = all->peers[i]->config;
-        a.line = fresh->config.line; /* may have moved */
-        if (memcmp(&a, &fresh->config, sizeof(a)) == 0 &&
-            plain_proof_is_equal(all->peers[i]->proof, fresh->proof))
+        struct plain_config *a = &all->peers[i]->config;
+        const unsigned line = a->line;
+        a->line = fresh->config.line; /* may have moved */
+        const bool is_same = memcmp(a, &fresh->config, sizeof(*a)) == 0 &&
+                             plain_proof_is_equal(all->peers[i]->proof, fresh->proof);
+        a->line = line;
+        if (is_same)
             return &all->peers[i];
     }
     return NULL;
@@ -196,6 +201,20 @@ static bool has_same_networks(const struct host *host, const struct host_config 
     struct prefix before[PLAIN_NETWORKS_MAX] = {0}, after[PLAIN_NETWORKS_MAX] = {0};
     return plain_networks(&host->config, before) == plain_networks(config, after) &&
            memcmp(before, after, sizeof(before)) == 0;
+}
+
+/* What can fail about attach(): each has an address, for as long as peer_release() lets it. */
+static int reserve(struct host *host, const struct plain *all)
+{
+    struct peer *peer;
+    int error = ERR_OK;
+    for (uint32_t i = 0; i < all->count && error == ERR_OK; i++) {
+        error = peer_get(host, all->peers[i]->config.name, &peer);
+        if (error != ERR_OK)
+            log_error("%s: gets no peer address: %s", all->peers[i]->config.name,
+                      error_text(error));
+    }
+    return error;
 }
 
 int plain_reload(struct host *host, const struct host_config *config, uint64_t now_us)
@@ -218,6 +237,11 @@ int plain_reload(struct host *host, const struct host_config *config, uint64_t n
             "[peer]: the first one with transport = auto or tcp needs a restart, for its port");
         free_list(all);
         return ERR_STATE;
+    }
+    error = reserve(host, all);
+    if (error != ERR_OK) {
+        free_list(all);
+        return error;
     }
     all->has_sockets = before->has_sockets;
     /* Those that are the same change places: the one there is has its calls and its tunnel. */
@@ -251,6 +275,12 @@ int plain_reload(struct host *host, const struct host_config *config, uint64_t n
         plain_call_always(plain, SOON_US, now_us);
     }
     return ERR_OK;
+}
+
+const struct plain_config *plain_section(const struct host *host, uint32_t index)
+{
+    return host->plain != NULL && index < host->plain->count ? &host->plain->peers[index]->config
+                                                             : NULL;
 }
 
 void plain_stop(struct host *host)

@@ -27,6 +27,8 @@ MUST_USE int plain_open(struct host *host);
 MUST_USE int plain_start(struct host *host, uint64_t now_us);
 /* SIGHUP. Those that have changed begin anew, the others stay as they are. On failure all stay. */
 MUST_USE int plain_reload(struct host *host, const struct host_config *config, uint64_t now_us);
+/* What is in force of [peer], which SIGHUP changes; NULL: there are no more. */
+const struct plain_config *plain_section(const struct host *host, uint32_t index);
 /* No calls any more. */
 void plain_stop(struct host *host);
 /* Lets go of the peers, before they are freed. */

@@ -3,6 +3,8 @@
     inside ── 10.3.0.0/24 ── ours ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── theirs ── (10.9.0.0/16, 192.168.20.1)
               2001:db8:a3::/64                                                                      (2001:db8:a9::/64)
 """
+import signal
+
 import pytest
 
 import interop
@@ -14,6 +16,7 @@ pytestmark = pytest.mark.skipif(not ipsec.has_charon(), reason="strongSwan is no
 LOCAL = "10.3.0.1, 10.3.0.0/24, 2001:db8:a3::1, 2001:db8:a3::/64"
 REMOTE = "192.168.20.1, 10.9.0.0/16, 2001:db8:a9::/64"
 THEIRS = ("10.9.0.9", "2001:db8:a9::9")
+PARTNER = "partner.peer.detec.internal"
 OUTSIDE = ("10.9.200.1", "2001:db8:a9:0:8000::1")  # of what we wish, and they do not give
 
 
@@ -63,11 +66,33 @@ def narrowed(lab):
         assert ping(pair.node_a, outside) == 0 == ping(inside, outside)
     assert pair.ours.peer(interop.PEER)["packets_out"] == before
     assert pair.ours.status()["drops"]["destination"] == 4
+    return pair, inside
+
+
+def replaced(pair, inside):
+    """Another [peer] with the same networks, by SIGHUP: [allow] is asked for its name."""
+    def reload(allow):
+        seen = pair.ours.process.log.count("[peer] reloaded")
+        pair.ours.sections["allow"] = {"allow": allow}
+        pair.ours.write_config()
+        pair.ours.process.send_signal(signal.SIGHUP)
+        labs.wait_until(lambda: pair.ours.process.log.count("[peer] reloaded") > seen, 5, "reloaded")
+
+    assert ping(pair.node_b, inside.address, "-I", THEIRS[0]) == 1
+    pair.ours.sections["peer partner"] = pair.ours.sections.pop("peer theirs")
+    reload([interop.PEER])
+    pair.ours.detec("call partner --timeout 20")
+    pair.ours.wait_peer(PARTNER)
+    assert ping(inside, THEIRS[0]) == 1
+    assert ping(pair.node_b, inside.address, "-I", THEIRS[0]) == 0
+    reload([PARTNER])
+    assert ping(pair.node_b, inside.address, "-I", THEIRS[0]) == 1
 
 
 def test_networks(lab):
-    """Every packet between the two sides' networks passes, in both directions and families; no other does, and is counted."""
-    narrowed(lab)
+    """Every packet between the two sides' networks passes, in both directions and families; no other does, and is counted. What they
+    may open is what [allow] says for the name of now."""
+    replaced(*narrowed(lab))
 
 
 def test_no_way_but_the_tunnel(lab):
