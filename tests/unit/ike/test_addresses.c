@@ -1,41 +1,16 @@
 /* Addresses that plain peers tell each other of by MOBIKE (RFC 4555): sent where there are several,
  * read whole, anew with each message; moved to; NATs that a peer forbids. */
 #include "ike/addresses.h"
-#include "net.h"
+#include "pair.h"
 #include <string.h>
-
-static const uint8_t secret[] = "a secret that both know";
-
-struct pair {
-    struct net net;
-    struct ike_peer_entry entries[2];
-    struct watch *a, *b;
-};
 
 static void pair_init(struct pair *p)
 {
-    memset(p, 0, sizeof(*p));
-    net_init(&p->net, 1);
-    for (size_t i = 0; i < 2; i++) {
-        struct ike_peer_entry *e = &p->entries[i];
-        struct ike_config *c = &p->net.nodes[i].config;
-        e->own = (struct ike_credentials){
-            .proof = IKE_PROOF_PSK, .psk = secret, .psk_len = sizeof(secret)};
-        assert_int_equal(ike_name_parse(i == 0 ? "a.example.net" : "b.example.net", &e->own.name),
-                         ERR_OK);
-        e->expected.proofs = IKE_PROOF_PSK;
-        e->expected.psk = secret;
-        e->expected.psk_len = sizeof(secret);
-        net_want_child(&p->net, i, ESP_AES128_GCM);
-        c->esp_modes[0] = CHILD_TUNNEL;
-        c->esp_mode_count = 1;
-        c->has_esp_commands = false;
-        c->addresses.own_ipv4 = address_from_ipv4(0x0a000001u + (uint32_t)i);
-        c->addresses.other_ipv4 = address_from_ipv4(0x0a000002u - (uint32_t)i);
-        c->peers = e;
-        c->peer_count = 1;
+    pair_make(p, 1, pair_names, ESP_AES128_GCM);
+    pair_want_esp(p, CHILD_TUNNEL);
+    pair_set_inner(p);
+    for (size_t i = 0; i < 2; i++)
         net_open(&p->net, i, NULL);
-    }
 }
 
 static void pair_connect(struct pair *p)

@@ -2,42 +2,19 @@
  * order of arrival, with each message lost once (RFC 7296, 2.8.1, 2.8.2, 2.25). Data flows
  * meanwhile: there is always a child to send with, and one that opens what was sent. */
 #include "ike/state.h"
-#include "net.h"
+#include "pair.h"
 #include <string.h>
 
 #define DELAY_MS 20
 
-static const uint8_t secret[] = "a secret that both know";
-
-struct pair {
-    struct net net;
-    struct ike_peer_entry entries[2];
-    struct watch *a, *b;
-};
-
 static void open_pair(struct pair *p, uint64_t seed, bool has_pfs)
 {
-    memset(p, 0, sizeof(*p));
-    net_init(&p->net, seed);
+    pair_make(p, seed, pair_names, ESP_AES128_GCM);
+    pair_want_esp(p, CHILD_TUNNEL);
+    pair_set_inner(p);
     p->net.delay_us = NET_MS(DELAY_MS);
     for (size_t i = 0; i < 2; i++) {
-        struct ike_peer_entry *e = &p->entries[i];
         struct ike_config *c = &p->net.nodes[i].config;
-        e->own = (struct ike_credentials){
-            .proof = IKE_PROOF_PSK, .psk = secret, .psk_len = sizeof(secret)};
-        assert_int_equal(ike_name_parse(i == 0 ? "a.example.net" : "b.example.net", &e->own.name),
-                         ERR_OK);
-        e->expected.proofs = IKE_PROOF_PSK;
-        e->expected.psk = secret;
-        e->expected.psk_len = sizeof(secret);
-        net_want_child(&p->net, i, ESP_AES128_GCM);
-        c->esp_modes[0] = CHILD_TUNNEL;
-        c->esp_mode_count = 1;
-        c->has_esp_commands = false;
-        c->addresses.own_ipv4 = address_from_ipv4(0x0a000001u + (uint32_t)i);
-        c->addresses.other_ipv4 = address_from_ipv4(0x0a000002u - (uint32_t)i);
-        c->peers = e;
-        c->peer_count = 1;
         c->is_pfs_optional = true;
         c->rekey_child_us = c->rekey_ike_us = 0;
         c->request_timeout_us = NET_SECOND(60);

@@ -2,35 +2,12 @@
  * that change their minds without MOBIKE, children without a key exchange, and EAP refused. */
 #include "ike/exchange.h"
 #include "ike/nat.h"
-#include "net.h"
+#include "pair.h"
 #include <string.h>
-
-static const uint8_t secret[] = "a secret that both know";
-
-struct pair {
-    struct net net;
-    struct ike_peer_entry entries[2];
-    struct watch *a, *b;
-};
 
 static void pair_init(struct pair *p, uint64_t seed)
 {
-    memset(p, 0, sizeof(*p));
-    net_init(&p->net, seed);
-    for (size_t i = 0; i < 2; i++) {
-        struct ike_peer_entry *e = &p->entries[i];
-        struct ike_config *c = &p->net.nodes[i].config;
-        e->own = (struct ike_credentials){
-            .proof = IKE_PROOF_PSK, .psk = secret, .psk_len = sizeof(secret)};
-        assert_int_equal(ike_name_parse(i == 0 ? "a.example.net" : "b.example.net", &e->own.name),
-                         ERR_OK);
-        e->expected.proofs = IKE_PROOF_PSK;
-        e->expected.psk = secret;
-        e->expected.psk_len = sizeof(secret);
-        net_want_child(&p->net, i, SPUT_AES256_GCM);
-        c->peers = e;
-        c->peer_count = 1;
-    }
+    pair_make(p, seed, pair_names, SPUT_AES256_GCM);
 }
 
 static void pair_connect(struct pair *p)

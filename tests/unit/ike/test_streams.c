@@ -2,45 +2,22 @@
  * whoever owns the connections drops what they have carried already. */
 #include "ike/nat.h"
 #include "ike/state.h"
-#include "net.h"
+#include "pair.h"
 #include <string.h>
-
-static const uint8_t secret[] = "a secret that both know";
 
 #define LONG "a-long-name-that-fills-messages.in-this-department.of-our-company."
 
-struct pair {
-    struct net net;
-    struct ike_peer_entry entries[2];
-    struct watch *a, *b;
-};
-
 static void pair_init(struct pair *p, bool is_stream)
 {
-    memset(p, 0, sizeof(*p));
-    net_init(&p->net, 1);
+    static const char *const names[2] = {LONG "a.example.net", LONG "b.example.net"};
+
+    pair_make(p, 1, names, ESP_AES256_GCM);
+    pair_want_esp(p, CHILD_TUNNEL);
+    pair_set_inner(p);
     for (size_t i = 0; i < 2; i++) {
-        struct ike_peer_entry *e = &p->entries[i];
-        struct ike_config *c = &p->net.nodes[i].config;
-        e->own = (struct ike_credentials){
-            .proof = IKE_PROOF_PSK, .psk = secret, .psk_len = sizeof(secret)};
-        assert_int_equal(
-            ike_name_parse(i == 0 ? LONG "a.example.net" : LONG "b.example.net", &e->own.name),
-            ERR_OK);
-        e->expected.proofs = IKE_PROOF_PSK;
-        e->expected.psk = secret;
-        e->expected.psk_len = sizeof(secret);
-        net_want_child(&p->net, i, ESP_AES256_GCM);
-        c->esp_modes[0] = CHILD_TUNNEL;
-        c->esp_mode_count = 1;
-        c->has_esp_commands = false;
-        c->addresses.own_ipv4 = address_from_ipv4(0x0a000001u + (uint32_t)i);
-        c->addresses.other_ipv4 = address_from_ipv4(0x0a000002u - (uint32_t)i);
-        c->peers = e;
-        c->peer_count = 1;
         if (is_stream)
             p->net.nodes[i].endpoint.socket = ENDPOINT_SOCKET_STREAM;
-        c->local = p->net.nodes[i].endpoint;
+        p->net.nodes[i].config.local = p->net.nodes[i].endpoint;
     }
 }
 

@@ -2,16 +2,8 @@
  * and what each makes of the other's (RFC 7296, 2.23.1); and the vendor ID by which BEET is known.
  */
 #include "ike/state.h"
-#include "net.h"
+#include "pair.h"
 #include <string.h>
-
-static const uint8_t secret[] = "a secret that both know";
-
-struct pair {
-    struct net net;
-    struct ike_peer_entry entries[2];
-    struct watch *a, *b;
-};
 
 static struct address address_of(const char *text)
 {
@@ -30,25 +22,8 @@ static void set_addresses(struct ike_config *c, const char *own, const char *oth
  * addresses to whoever calls. */
 static void pair_init(struct pair *p)
 {
-    memset(p, 0, sizeof(*p));
-    net_init(&p->net, 1);
-    for (size_t i = 0; i < 2; i++) {
-        struct ike_peer_entry *e = &p->entries[i];
-        struct ike_config *c = &p->net.nodes[i].config;
-        e->own = (struct ike_credentials){
-            .proof = IKE_PROOF_PSK, .psk = secret, .psk_len = sizeof(secret)};
-        assert_int_equal(ike_name_parse(i == 0 ? "a.example.net" : "b.example.net", &e->own.name),
-                         ERR_OK);
-        e->expected.proofs = IKE_PROOF_PSK;
-        e->expected.psk = secret;
-        e->expected.psk_len = sizeof(secret);
-        net_want_child(&p->net, i, ESP_AES128_GCM);
-        c->esp_modes[0] = CHILD_TRANSPORT;
-        c->esp_mode_count = 1;
-        c->has_esp_commands = false;
-        c->peers = e;
-        c->peer_count = 1;
-    }
+    pair_make(p, 1, pair_names, ESP_AES128_GCM);
+    pair_want_esp(p, CHILD_TRANSPORT);
     set_addresses(&p->net.nodes[0].config, "10.1.1.1", "203.0.113.9");
     set_addresses(&p->net.nodes[1].config, "0.0.0.0", "0.0.0.0");
 }
