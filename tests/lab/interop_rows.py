@@ -13,6 +13,7 @@ import interop_kernel
 import interop_libreswan
 import interop_static
 import ipsec
+import programs
 import test_networks
 from lab import LabError, command, wait_until
 
