@@ -40,14 +40,14 @@ int udp_open_encapsulated(const struct udp *beside, const struct address *local,
     if (udp.fd < 0)
         return ERR_IO;
     (void)getsockopt(beside->fd, SOL_SOCKET, SO_REUSEPORT, &was_shared, &len);
-    /* The port is shared for this moment only: at no other time can anybody else have it. */
+    /* beside's is shared for this moment only. The new one stays willing, for the next one with the
+     * same local address: who has our user id and asks for it can share the port with that. */
     int error = set(beside->fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
                         set(udp.fd, SOL_SOCKET, SO_REUSEPORT, 1) < 0 ||
                         (udp.mark != 0 && set(udp.fd, SOL_SOCKET, SO_MARK, (int)udp.mark) < 0)
                     ? ERR_IO
                     : prepare(&udp, local, remote);
     (void)set(beside->fd, SOL_SOCKET, SO_REUSEPORT, was_shared);
-    (void)set(udp.fd, SOL_SOCKET, SO_REUSEPORT, 0);
     if (error == ERR_OK)
         *ret_udp = udp;
     else

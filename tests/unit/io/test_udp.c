@@ -136,6 +136,52 @@ static void a_shared_port_keeps_peers_apart(void **state)
     udp_close(&group[1]);
 }
 
+/* Two peers at once, from one address of ours; strangers still come to the first. */
+static void sockets_for_one_peer_each(void **state)
+{
+    struct udp wide, peers[2], own[2], stranger;
+    struct packet storage, *packet = &storage;
+    const struct address local = testnet_address("127.0.0.1");
+    const uint8_t marked[] = {0, 0, 0, 0, 1}; /* as IKE comes */
+    unsigned count;
+
+    assert_int_equal(udp_open(&(struct udp_options){.is_probing = true}, &wide), ERR_OK);
+    assert_int_equal(udp_open(&(struct udp_options){0}, &stranger), ERR_OK);
+    const struct endpoint to = {.address = local, .port = wide.port};
+    for (int i = 0; i < 2; i++) {
+        struct endpoint remote = {.address = local};
+
+        assert_int_equal(udp_open(&(struct udp_options){0}, &peers[i]), ERR_OK);
+        remote.port = peers[i].port;
+        int error = udp_open_encapsulated(&wide, &local, &remote, &own[i]);
+        if (error == ERR_UNSUPPORTED)
+            skip(); /* the kernel has no ESP in UDP */
+        assert_int_equal(error, ERR_OK);
+        assert_int_equal(own[i].port, wide.port);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(udp_send(&peers[i], &to, 0, marked, sizeof(marked)), ERR_OK);
+        packet_reset(packet);
+        assert_true(testnet_is_readable(own[i].fd, 2000));
+        assert_int_equal(udp_receive_batch(&own[i], &packet, 1, &count), ERR_OK);
+        assert_int_equal(packet->peer.port, peers[i].port);
+        assert_int_equal(udp_receive_batch(&own[!i], &packet, 1, &count), ERR_AGAIN);
+    }
+    assert_int_equal(udp_send(&stranger, &to, 0, marked, sizeof(marked)), ERR_OK);
+    packet_reset(packet);
+    assert_true(testnet_is_readable(wide.fd, 2000));
+    assert_int_equal(udp_receive_batch(&wide, &packet, 1, &count), ERR_OK);
+    assert_int_equal(packet->peer.port, stranger.port);
+    udp_close(&stranger);
+    /* Nobody gets the port by accident for that. */
+    assert_int_equal(udp_open(&(struct udp_options){.port = wide.port}, &stranger), ERR_EXISTS);
+    for (int i = 0; i < 2; i++) {
+        udp_close(&own[i]);
+        udp_close(&peers[i]);
+    }
+    udp_close(&wide);
+}
+
 static void batches_arrive_with_sender_and_tos(void **state)
 {
     static const char *const senders[] = {"127.0.0.1", "::1"};
@@ -519,6 +565,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_socket_is_what_tunnels_want),
         cmocka_unit_test(a_shared_port_keeps_peers_apart),
+        cmocka_unit_test(sockets_for_one_peer_each),
         cmocka_unit_test(batches_arrive_with_sender_and_tos),
         cmocka_unit_test(fewer_are_received_than_asked_for),
         cmocka_unit_test(too_long_ones_are_dropped_and_the_rest_kept),
