@@ -88,6 +88,7 @@ int netlink_open(struct netlink *nl, int protocol)
     if (protocol == NETLINK_ROUTE)
         (void)setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
     nl->port_id = mnl_socket_get_portid(nl->socket);
+    nl->has_secrets = protocol == NETLINK_XFRM;
     return ERR_OK;
 }
 
@@ -164,14 +165,12 @@ static void take_message(struct answer *a, const struct nlmsghdr *message)
         a->taken = a->take(message, a->context);
 }
 
-static int read_answer(struct answer *a, uint32_t sequence)
+/* buffer: of RECEIVE_CAP bytes, aligned for struct nlmsghdr. */
+static int read_into(void *buffer, struct answer *a, uint32_t sequence)
 {
-    /* Aligned for struct nlmsghdr. */
-    uint64_t buffer[RECEIVE_CAP / 8];
-
     while (!a->is_done) {
-        ssize_t got = mnl_socket_recvfrom(a->nl->socket, buffer, sizeof buffer);
-        const struct nlmsghdr *message = (const struct nlmsghdr *)buffer;
+        ssize_t got = mnl_socket_recvfrom(a->nl->socket, buffer, RECEIVE_CAP);
+        const struct nlmsghdr *message = buffer;
         int left = (int)got;
 
         if (got < 0 && errno == EINTR)
@@ -190,6 +189,16 @@ static int read_answer(struct answer *a, uint32_t sequence)
     if (a->is_interrupted)
         return ERR_AGAIN;
     return a->taken;
+}
+
+static int read_answer(struct answer *a, uint32_t sequence)
+{
+    uint64_t buffer[RECEIVE_CAP / 8];
+    int error = read_into(buffer, a, sequence);
+
+    if (a->nl->has_secrets)
+        explicit_bzero(buffer, sizeof buffer);
+    return error;
 }
 
 int netlink_query(struct netlink *nl, struct nlmsghdr *request, netlink_take *take, void *context)

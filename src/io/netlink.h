@@ -20,6 +20,7 @@ struct netlink {
     struct mnl_socket *socket;
     uint32_t port_id;
     uint32_t sequence;
+    bool has_secrets;                  /* its answers are wiped: SAs come with their keys */
     int error_number;                  /* errno of the last failure */
     char message[NETLINK_MESSAGE_CAP]; /* its text */
     uint64_t request[NETLINK_REQUEST_CAP / 8];
@@ -29,8 +30,9 @@ struct netlink {
  * the answer has been read to its end. */
 typedef int netlink_take(const struct nlmsghdr *message, void *context);
 
-/* protocol: NETLINK_ROUTE or NETLINK_NETFILTER. Requests that the kernel leaves unanswered end with
- * ERR_TIMEOUT after 5 s. ERR_IO, ERR_UNSUPPORTED: the kernel lacks the protocol. */
+/* protocol: NETLINK_ROUTE, NETLINK_NETFILTER or NETLINK_XFRM. Requests that the kernel leaves
+ * unanswered end with ERR_TIMEOUT after 5 s. ERR_IO, ERR_UNSUPPORTED: the kernel lacks the
+ * protocol. */
 MUST_USE int netlink_open(struct netlink *nl, int protocol);
 /* Also for one that was never opened but zero-initialised. */
 void netlink_close(struct netlink *nl);
