@@ -111,6 +111,7 @@ static int divert_inwards(const struct kernel_tunnel *tunnel)
         .to = terms->remote_peer,
         .new_from = terms->peer,
         .new_to = terms->own,
+        .is_plain = true, /* a source route would be the peer's to choose */
         .makes_anew = terms->mode == CHILD_TRANSPORT, /* see translation.recomputes */
         .target = tunnel->host->tun.link,
     };

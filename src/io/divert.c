@@ -104,10 +104,10 @@ struct nlmsghdr *divert_build(struct netlink *nl, const struct divert *divert)
     unsigned int actions = 0;
     match_add(&match, 12, address_to_ipv4(&divert->from), UINT32_MAX);
     match_add(&match, 16, address_to_ipv4(&divert->to), UINT32_MAX);
-    if (divert->is_bare) {
+    if (divert->is_bare || divert->is_plain)
         match_add(&match, 0, 0x45000000, 0xff000000); /* header of 20 bytes */
-        match_add(&match, 4, 0, 0x00003fff);          /* MF and offset */
-    }
+    if (divert->is_bare)
+        match_add(&match, 4, 0, 0x00003fff); /* MF and offset */
     mnl_attr_put_strz(request, TCA_KIND, "u32");
     struct nlattr *options = mnl_attr_nest_start(request, TCA_OPTIONS);
     put_match(request, &match);

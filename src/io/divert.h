@@ -17,6 +17,7 @@ struct divert {
     struct address from, to;
     struct address new_from, new_to;
     bool is_bare;    /* neither fragments nor packets with options */
+    bool is_plain;   /* no packets with options, but fragments */
     bool makes_anew; /* checksums of TCP and UDP, whatever they were */
     bool is_turned;  /* inbound, and out of the target all the same */
     uint32_t target; /* out of this interface; or, inbound, as if it had come in by this one */

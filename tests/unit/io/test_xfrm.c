@@ -275,13 +275,45 @@ static void a_diversion(void **state)
     assert_int_equal(count, 4);
 }
 
+/* What comes in: no options, so that no source route says where it goes on to; fragments may. */
+static void a_diversion_without_options(void **state)
+{
+    const struct divert divert = {
+        .link = 7,
+        .is_inbound = true,
+        .priority = 1,
+        .from = ip("192.168.20.1"),
+        .to = ip("192.168.10.1"),
+        .new_from = ip("0.0.0.86"),
+        .new_to = ip("0.0.0.2"),
+        .is_plain = true,
+        .target = 9,
+    };
+    static const uint8_t key[] = {0xff, 0, 0, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    const struct nlmsghdr *message = divert_build(&nl, &divert);
+    const struct nlattr *options = find(message, sizeof(struct tcmsg), TCA_OPTIONS), *attribute;
+    bool is_found = false;
+    assert_non_null(options);
+    mnl_attr_for_each_nested(attribute, options)
+    {
+        const uint8_t *selector = mnl_attr_get_payload(attribute);
+        if (mnl_attr_get_type(attribute) != TCA_U32_SEL)
+            continue;
+        assert_int_equal(mnl_attr_get_payload_len(attribute), 16 + 3 * 16);
+        assert_int_equal(selector[2], 3);
+        assert_memory_equal(selector + 16 + 2 * 16, key, sizeof(key));
+        is_found = true;
+    }
+    assert_true(is_found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_sa_with_aead), cmocka_unit_test(an_sa_with_hmac),
         cmocka_unit_test(a_policy),        cmocka_unit_test(what_does_not_fit),
         cmocka_unit_test(counts_are_read), cmocka_unit_test(numbers_are_read),
-        cmocka_unit_test(a_diversion),
+        cmocka_unit_test(a_diversion),     cmocka_unit_test(a_diversion_without_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
