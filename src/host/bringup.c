@@ -536,6 +536,7 @@ int host_cleanup(const struct host_config *config)
         error = guard_remove(&netlink, &guard);
     if (error != ERR_OK)
         log_error("the leak guard cannot be removed: %s", netlink_error(&netlink));
+    int kernel_error = netlink.socket != NULL ? kernel_esp_cleanup(&netlink) : ERR_OK;
     netlink_close(&netlink);
     int filter_error = guard_filter_open(&filter, GUARD_TABLE, &guard, config->interface);
     if (filter_error == ERR_OK)
@@ -545,5 +546,5 @@ int host_cleanup(const struct host_config *config)
     guard_filter_close(&filter);
     if (error == ERR_OK)
         error = filter_error;
-    return error;
+    return error != ERR_OK ? error : kernel_error;
 }

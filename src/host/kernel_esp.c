@@ -27,12 +27,27 @@ struct kernel_esp {
 
 /* ---- what the kernel can ---- */
 
-static int flush(struct host *host)
+/* Interfaces even where SAs cannot be had. */
+static int flush(struct netlink *xfrm, struct netlink *netlink)
 {
-    int error = xfrm_flush(&host->kernel->xfrm, KERNEL_NUMBER_FIRST, KERNEL_NUMBER_LAST);
+    int error = xfrm_flush(xfrm, KERNEL_NUMBER_FIRST, KERNEL_NUMBER_LAST);
+    int link_error = xfrm_link_flush(netlink, KERNEL_NUMBER_FIRST, KERNEL_NUMBER_LAST);
+    return error != ERR_OK ? error : link_error;
+}
+
+int kernel_esp_cleanup(struct netlink *netlink)
+{
+    struct netlink xfrm;
+    int error = netlink_open(&xfrm, NETLINK_XFRM);
+    if (error == ERR_UNSUPPORTED)
+        return ERR_OK; /* a kernel without it keeps nothing */
+    if (error == ERR_OK)
+        error = flush(&xfrm, netlink);
     if (error != ERR_OK)
-        return error;
-    return xfrm_link_flush(&host->netlink, KERNEL_NUMBER_FIRST, KERNEL_NUMBER_LAST);
+        log_error("ESP in the kernel: what was left cannot be removed: %s; %s",
+                  netlink_error(&xfrm), netlink_error(netlink));
+    netlink_close(&xfrm);
+    return error;
 }
 
 /* All that a tunnel needs, between addresses for documentation (RFC 5737), and away again. */
@@ -68,7 +83,7 @@ static void try_out(struct host *host)
     struct netlink *talker = &kernel->xfrm;
     int error = netlink_open(&kernel->xfrm, NETLINK_XFRM);
     if (error == ERR_OK)
-        error = flush(host);
+        error = flush(&kernel->xfrm, &host->netlink);
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]) && error == ERR_OK; i++)
         error = try_form(host, modes[i]);
     kernel->is_there = error == ERR_OK;
@@ -89,6 +104,7 @@ int kernel_esp_open(struct host *host)
         return ERR_NOMEM;
     if (mode == ESP_OFFLOAD_OFF) {
         snprintf(host->kernel->reason, sizeof(host->kernel->reason), "esp-offload = off");
+        (void)!kernel_esp_cleanup(&host->netlink); /* of one that was not off, and was killed */
         return ERR_OK;
     }
     try_out(host);
@@ -146,20 +162,12 @@ static const char *why_not(const struct peer *peer, const struct ike_event_child
     return NULL;
 }
 
-bool kernel_esp_takes(struct peer *peer, const struct ike_event_child_ready *child)
-{
-    peer->is_kernel_lost = false;
-    peer->kernel_why = peer->is_kernel_refused ? REFUSED : why_not(peer, child);
-    return peer->kernel_why == NULL;
-}
-
+/* ERR_NOT_FOUND: no route at this moment; all but `local` is there. */
 static int describe(const struct peer *peer, const struct ike_event_child_ready *child,
                     struct kernel_terms *ret_terms)
 {
     struct route_lookup lookup;
     int error = route_lookup(&peer->host->netlink, &peer->path.address, HOST_MARK, &lookup);
-    if (error != ERR_OK || lookup.is_unreachable || lookup.source.family != ADDRESS_IPV4)
-        return ERR_NOT_FOUND;
     *ret_terms = (struct kernel_terms){
         .own = peer->host->own,
         .peer = peer->address,
@@ -167,10 +175,12 @@ static int describe(const struct peer *peer, const struct ike_event_child_ready 
         .wire_peer = child->own_addresses.other_ipv4,
         .remote_own = child->peer_addresses.own_ipv4,
         .remote_peer = child->peer_addresses.other_ipv4,
-        .local = lookup.source,
         .remote = peer->path,
         .mode = child->mode,
     };
+    if (error != ERR_OK || lookup.is_unreachable || lookup.source.family != ADDRESS_IPV4)
+        return ERR_NOT_FOUND;
+    ret_terms->local = lookup.source;
     return ERR_OK;
 }
 
@@ -199,29 +209,50 @@ static int make(struct peer *peer, const struct kernel_terms *terms)
     return error;
 }
 
-int kernel_esp_add(struct peer *peer, const struct ike_event_child_ready *child, bool *ret_is_taken)
+static void let_go(struct peer *peer)
+{
+    if (peer->kernel == NULL)
+        return;
+    peer->host->kernel->is_used[peer->kernel->number - KERNEL_NUMBER_FIRST] = false;
+    kernel_tunnel_free(peer->kernel);
+    peer->kernel = NULL;
+}
+
+static int add(struct peer *peer, const struct ike_event_child_ready *child)
 {
     const uint64_t lifetime_s = 2 * plain_rekey_us(peer->plain) / SECOND_US + SPARE_S;
     struct kernel_terms terms;
     int error = describe(peer, child, &terms);
+    /* Without a route just now the local address stays as it was; a new one is noticed later. */
+    if (error == ERR_NOT_FOUND && peer->kernel != NULL) {
+        terms.local = peer->kernel->terms.local;
+        error = ERR_OK;
+    }
     /* What the new child says of addresses holds for all: those before it are about to go. */
     if (error == ERR_OK && peer->kernel != NULL && !is_same(&terms, &peer->kernel->terms))
-        kernel_esp_down(peer);
+        let_go(peer);
     if (error == ERR_OK && peer->kernel == NULL)
         error = make(peer, &terms);
     if (error == ERR_OK)
         error = kernel_tunnel_add(peer->kernel, child, lifetime_s);
-    *ret_is_taken = error == ERR_OK;
-    if (error == ERR_OK)
-        return ERR_OK;
-    log_warn("%s: ESP in the kernel cannot be set up: %s; %s", peer->name,
-             netlink_error(&peer->host->kernel->xfrm), netlink_error(&peer->host->netlink));
-    peer->is_kernel_refused = true;
-    peer->kernel_why = REFUSED;
-    if (peer->kernel != NULL && peer->kernel->outbound != 0)
-        return error;
-    kernel_esp_down(peer);
-    return ERR_OK;
+    if (error != ERR_OK)
+        log_warn("%s: ESP in the kernel cannot be set up: %s (%s; %s)", peer->name,
+                 error_text(error), netlink_error(&peer->host->kernel->xfrm),
+                 netlink_error(&peer->host->netlink));
+    return error;
+}
+
+bool kernel_esp_take(struct peer *peer, const struct ike_event_child_ready *child)
+{
+    peer->is_kernel_lost = false;
+    peer->kernel_why = peer->is_kernel_refused ? REFUSED : why_not(peer, child);
+    if (peer->kernel_why == NULL && add(peer, child) == ERR_OK)
+        return true;
+    if (peer->kernel_why == NULL)
+        peer->kernel_why = REFUSED; /* this time */
+    /* Its socket would keep the new child's datagrams from user space. */
+    let_go(peer);
+    return false;
 }
 
 /* ---- what happens to them ---- */
@@ -234,10 +265,12 @@ void kernel_esp_set_outbound(struct peer *peer, uint64_t child)
         peer->is_kernel_lost = false;
         return;
     }
-    /* Nothing leaves in any other way: the kernel drops it. */
+    /* Nothing leaves with these keys, in any other way neither: new ones are user space's. */
     log_error("%s: the kernel does not send with its new keys (%s; %s)", peer->name,
               netlink_error(&peer->host->kernel->xfrm), netlink_error(&peer->host->netlink));
-    peer->is_kernel_refused = true;
+    let_go(peer);
+    peer->is_kernel_refused = peer->is_kernel_lost = true;
+    peer->kernel_why = REFUSED;
 }
 
 void kernel_esp_drop(struct peer *peer, uint64_t child)
@@ -248,11 +281,8 @@ void kernel_esp_drop(struct peer *peer, uint64_t child)
 
 void kernel_esp_down(struct peer *peer)
 {
-    if (peer->kernel == NULL)
-        return;
-    peer->host->kernel->is_used[peer->kernel->number - KERNEL_NUMBER_FIRST] = false;
-    kernel_tunnel_free(peer->kernel);
-    peer->kernel = NULL;
+    let_go(peer);
+    peer->is_kernel_refused = peer->is_kernel_lost = false;
 }
 
 /* The keys stay where they were used: what a key has numbered, nobody may number again. */
@@ -280,7 +310,7 @@ void kernel_esp_on_path(struct peer *peer, uint64_t now_us)
     if (peer->kernel == NULL || !has_moved(peer))
         return;
     log_info("%s: its ESP in the kernel gets new keys for the new path", peer->name);
-    kernel_esp_down(peer);
+    let_go(peer);
     peer->is_kernel_lost = true;
     renew(peer, now_us);
 }

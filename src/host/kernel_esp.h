@@ -9,6 +9,7 @@
 
 #include "base/address.h"
 #include "ike/event.h"
+#include "io/netlink.h"
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,22 +19,22 @@ struct kernel_esp;    /* of the daemon */
 struct kernel_tunnel; /* of one peer */
 struct peer;
 
-/* Once TUN and policy are there: removes what an earlier process left behind, and finds out what
- * the kernel can by doing all of it once. ERR_UNSUPPORTED, told to the log: `kernel` is wanted, and
- * it cannot. */
+/* Once TUN and policy are there: removes what an earlier process left behind (with `off` too), and
+ * finds out what the kernel can by doing all of it once. ERR_UNSUPPORTED, told to the log: `kernel`
+ * is wanted, and it cannot. */
 MUST_USE int kernel_esp_open(struct host *host);
+/* Removes what an earlier process left behind. netlink: NETLINK_ROUTE. Where the kernel has no XFRM
+ * there is nothing. Failure is told to the log. */
+MUST_USE int kernel_esp_cleanup(struct netlink *netlink);
 /* Once all tunnels are down. */
 void kernel_esp_close(struct host *host);
 
-/* Is this new child of the tunnel (whose path is peer->path) to be the kernel's? Else `detec peers`
- * says why not. */
-bool kernel_esp_takes(struct peer *peer, const struct ike_event_child_ready *child);
-/* Receives with it from now on. Where the kernel does not take the first child of a tunnel, nothing
- * has been done with its keys, and user space is to have it: ret_is_taken is false, and all is
- * well. On failure the tunnel is to be taken down. */
-MUST_USE int kernel_esp_add(struct peer *peer, const struct ike_event_child_ready *child,
-                            bool *ret_is_taken);
-/* Sends with it, if it is one of the kernel's. */
+/* A new child of the tunnel (whose path is peer->path): the kernel receives with it from now on. Or
+ * else nothing has been done with its keys, user space is to have it, nothing of the tunnel is in
+ * the kernel any more, and `detec peers` says why; the next child is asked about anew. */
+MUST_USE bool kernel_esp_take(struct peer *peer, const struct ike_event_child_ready *child);
+/* Sends with it, if it is one of the kernel's. Where the kernel will not, new keys are due, and the
+ * rest of the tunnel is user space's. */
 void kernel_esp_set_outbound(struct peer *peer, uint64_t child);
 /* Neither any more. */
 void kernel_esp_drop(struct peer *peer, uint64_t child);

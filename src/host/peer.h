@@ -51,8 +51,8 @@ struct peer {
     struct plain_peer *plain;     /* it is one of host/plain.h; NULL: a Detec host */
     struct kernel_tunnel *kernel; /* ESP in the kernel (host/kernel_esp.h); NULL: not there */
     const char *kernel_why;       /* not; NULL: it is */
-    bool is_kernel_refused;       /* it would not */
-    bool is_kernel_lost;          /* it was, before its path changed: new keys are due */
+    bool is_kernel_refused;       /* it would not send: not with this tunnel again */
+    bool is_kernel_lost; /* it was, until its path changed or it refused: new keys are due */
     struct stage stage;
     struct call_watcher *watchers;
     struct keepalive keepalive;

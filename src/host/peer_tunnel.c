@@ -220,9 +220,7 @@ int peer_install_child(struct peer *peer, struct ike_sa *sa,
     const bool is_new = peer->tunnel == NULL;
     if (is_new)
         error = make_tunnel(peer, now_us);
-    added.is_in_kernel = error == ERR_OK && kernel_esp_takes(peer, child);
-    if (added.is_in_kernel)
-        error = kernel_esp_add(peer, child, &added.is_in_kernel);
+    added.is_in_kernel = error == ERR_OK && kernel_esp_take(peer, child);
     if (error == ERR_OK)
         error = tunnel_add_child(peer->tunnel, &added);
     if (error == ERR_OK && child->is_outbound)
