@@ -210,7 +210,7 @@ def rekeyed(lab):
 
 
 def killed(lab):
-    """kill -9: nothing leaves in the clear, what is left dies by itself, and the next start removes it."""
+    """kill -9: nothing leaves in the clear, what is left dies by itself, and the next start removes it, or --cleanup."""
     pair = Offloaded(lab, rekey="60s")
     report = pair.call()
     pair.check_data()
@@ -233,6 +233,9 @@ def killed(lab):
         raise LabError(f"not removed by the next start: {pair.leftovers()}")
     pair.call()
     pair.check_data()
+    pair.run(f"kill -9 $(cat /run/detecd.pid); sleep 1; {programs.DETECD} -c {CONFIG} --cleanup")
+    if pair.leftovers():
+        raise LabError(f"not removed by --cleanup: {pair.leftovers()}")
 
 
 def rebound(lab):
