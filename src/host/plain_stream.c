@@ -35,28 +35,42 @@ void plain_stream_note_failure(struct plain_peer *plain, bool was_silent, uint64
     }
 }
 
-void plain_stream_begin(struct plain_peer *plain, uint64_t now_us)
+static bool uses(const struct plain_peer *plain, const struct endpoint *stream)
 {
-    plain->state = PLAIN_CONNECTING;
-    task_set(&plain->host->tasks, &plain->task, now_us + CONNECT_US);
-    const int error = streams_open(plain->host, &plain->remote);
-    if (error != ERR_OK)
-        plain_call_failed(plain, error == ERR_NOMEM ? error_text(error) : "TCP: no way there",
-                          now_us);
+    const struct peer *peer = plain->peer;
+    return (plain->state != PLAIN_IDLE && endpoint_is_equal(&plain->remote, stream)) ||
+           (peer != NULL && peer->tunnel != NULL && endpoint_is_equal(&peer->path, stream)) ||
+           (peer != NULL && peer->sa != NULL && endpoint_is_equal(ike_sa_remote(peer->sa), stream));
+}
+
+static bool is_used_but_by(const struct host *host, const struct endpoint *stream,
+                           const struct plain_peer *self)
+{
+    for (uint32_t i = 0; host->plain != NULL && i < host->plain->count; i++) {
+        if (host->plain->peers[i] != self && uses(host->plain->peers[i], stream))
+            return true;
+    }
+    return false;
 }
 
 bool plain_uses(const struct host *host, const struct endpoint *stream)
 {
-    for (uint32_t i = 0; host->plain != NULL && i < host->plain->count; i++) {
-        const struct plain_peer *plain = host->plain->peers[i];
-        const struct peer *peer = plain->peer;
-        if ((plain->state != PLAIN_IDLE && endpoint_is_equal(&plain->remote, stream)) ||
-            (peer != NULL && peer->tunnel != NULL && endpoint_is_equal(&peer->path, stream)) ||
-            (peer != NULL && peer->sa != NULL &&
-             endpoint_is_equal(ike_sa_remote(peer->sa), stream)))
-            return true;
-    }
-    return false;
+    return is_used_but_by(host, stream, NULL);
+}
+
+void plain_stream_begin(struct plain_peer *plain, uint64_t now_us)
+{
+    struct host *host = plain->host;
+    /* Two [peer]s may be at one address and port. */
+    const bool is_shared = is_used_but_by(host, &plain->remote, plain);
+    plain->state = PLAIN_CONNECTING;
+    task_set(&host->tasks, &plain->task, now_us + CONNECT_US);
+    const int error = streams_open(host, &plain->remote, is_shared);
+    if (error == ERR_EXISTS)
+        plain_call_negotiate(plain, now_us);
+    else if (error != ERR_OK)
+        plain_call_failed(plain, error == ERR_NOMEM ? error_text(error) : "TCP: no way there",
+                          now_us);
 }
 
 /* The tunnel over it goes on in a new connection. The peer knows that by what is said there first,

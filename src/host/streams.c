@@ -327,13 +327,20 @@ int streams_listen(struct host *host, uint16_t port)
     return bind_listener(streams, port);
 }
 
-int streams_open(struct host *host, const struct endpoint *to)
+int streams_open(struct host *host, const struct endpoint *to, bool is_shared)
 {
     int error = make(host);
     if (error != ERR_OK)
         return error;
     struct streams *streams = host->streams;
     struct stream *stream = find(streams, to);
+    if (stream != NULL && is_shared) {
+        if (stream->carrier == NULL) {
+            stream->again_us = 0;
+            look_by(streams, clock_now_us());
+        }
+        return stream->is_ready ? ERR_EXISTS : ERR_OK;
+    }
     if (stream != NULL)
         drop(stream); /* of a call before: a fresh one has nothing left over in it */
     stream = add(streams, to, true);

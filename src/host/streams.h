@@ -16,9 +16,10 @@ struct streams; /* all of them */
 /* Listens, on all addresses; before privileges are dropped. ERR_EXISTS: another program has that
  * port. */
 MUST_USE int streams_listen(struct host *host, uint16_t port);
-/* Begins to connect to this endpoint, unless there is a connection. plain_on_stream() follows, not
- * from within. ERR_IO: no way there. */
-MUST_USE int streams_open(struct host *host, const struct endpoint *to);
+/* Begins to connect to this endpoint. plain_on_stream() follows, not from within. is_shared: others
+ * use the connection that may be there, which stays: ERR_EXISTS if it is ready, and nothing
+ * follows. ERR_IO: no way there. */
+MUST_USE int streams_open(struct host *host, const struct endpoint *to, bool is_shared);
 /* One IKE message, or one ESP packet; dropped where the connection is no more, or does not take it
  * at once. A request that this connection has carried already is not sent again (RFC 9329, 6.2). */
 void streams_send_ike(struct host *host, const struct endpoint *to, const uint8_t *message,

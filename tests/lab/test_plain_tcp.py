@@ -3,6 +3,7 @@
     ours ── LAN ── nata (drops UDP) ── west 198.51.100.0/24 ── net ── east 203.0.113.0/24 ── theirs
 """
 import random
+import signal
 import socket
 import struct
 
@@ -17,6 +18,7 @@ NO_UDP = """table ip shut {
 NO_TCP = """table ip shut_tcp {
     chain forward { type filter hook forward priority -10; meta l4proto tcp reject with tcp reset; }
 }"""
+TWIN = "twin.peer.detec.internal"
 AUTO = {"transport": "auto"}
 COUNT_UDP = """table ip count {
     chain forward { type filter hook forward priority -10; meta l4proto udp counter
@@ -43,6 +45,10 @@ def connected(node):
     """What others have connected to it."""
     lines = node.run("ss -Hnt state established sport = :4500").stdout.splitlines()
     return [line for line in lines if "198.51.100." in line]
+
+
+def ends(node):
+    return [line.split()[2:4] for line in connected(node)]
 
 
 def test_where_udp_does_not_get_through(lab):
@@ -90,7 +96,7 @@ def test_where_udp_does_not_get_through(lab):
 
 
 def test_tcp_at_once_and_not_at_all(lab):
-    """transport = tcp sends no datagram; strangers who do not read leave nothing behind; a peer whose section says udp is not answered by TCP."""
+    """transport = tcp sends no datagram; strangers who do not read leave nothing behind; two peers in one place share a connection; a peer whose section says udp is not answered by TCP."""
     two = interop.Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
     two.nat.nft(COUNT_UDP)
     unread = [never_reads(two.node_b) for _ in range(3)]
@@ -100,9 +106,22 @@ def test_tcp_at_once_and_not_at_all(lab):
     assert "packets 0" in two.nat.run("nft list table ip count").stdout
     for sock in unread:
         sock.close()
+    # Another [peer] at the same address and port: both go over the one connection.
+    before = ends(two.node_b)
+    two.ours.sections["peer twin"] = {**two.ours.sections["peer theirs"], "local-id": "more.example.org"}
+    two.theirs.sections["peer twin"] = {**two.theirs.sections["peer ours"], "id": "more.example.org"}
+    for host in (two.ours, two.theirs):
+        host.write_config()
+        host.process.send_signal(signal.SIGHUP)
+        labs.wait_until(lambda: "[peer] reloaded" in host.process.log, 5, "reloaded")
+    two.ours.call("twin")
+    assert two.ours.wait_peer(TWIN)["path"].endswith("over TCP") and two.ours.peer(THEIRS)["state"] == "up"
+    assert len(before) == 1 and ends(two.node_b) == before
+    assert two.ping(2) == 2
     two.ours.detec("hangup theirs")
     two.theirs.wait_peer(OURS, "down")
     two.theirs.sections["peer ours"]["transport"] = "udp"
+    del two.theirs.sections["peer twin"]
     two.theirs.sections["peer more"] = {**two.theirs.sections["peer ours"], "id": "more.example.org", "transport": "tcp"}
     two.theirs.stop()
     two.theirs.start(login=False)
