@@ -43,7 +43,8 @@ int ike_authenticate_begin(struct ike_generation *g, uint64_t now_us)
     else if (config->expected_id[0] != '\0')
         ike_build_id(&out.b, IKE_PAYLOAD_IDR, IKE_ID_FQDN, config->expected_id,
                      strlen(config->expected_id));
-    /* The peer may be calling at the same time: then ours is not the only one. */
+    /* The peer may be calling at the same time: then ours is not the only one. Strangers who forge
+     * its address can feign that; the peer's liveness checks then do what this notify would. */
     if (config->is_initial_contact && !ike_half_open_has(sa->table, &sa->remote))
         ike_build_notify(&out.b, IKE_NOTIFY_INITIAL_CONTACT, NULL, 0);
     if (config->suites[0] != SUITE_NONE) {
