@@ -97,16 +97,25 @@ static void match_outward(struct nft *nft, const char *chain, const char *tun_na
     nft_match_address(nft, &network->remote, false, true);
 }
 
-void policy_network_out(struct nft *nft, const char *chain, const char *tun_name,
-                        const struct policy_network *network)
+/* What goes from our networks to it; is_behind: not from the address that stands for this end. */
+static void accept_outward(struct nft *nft, const char *chain, const char *tun_name,
+                           const struct policy_network *network, bool is_behind)
 {
     for (size_t i = 0; i < network->local_count; i++) {
         if (!meets(network, i))
             continue;
         match_outward(nft, chain, tun_name, network);
         nft_match_address(nft, &network->locals[i], true, true);
+        if (is_behind)
+            match_not_standing(nft, network, true);
         end_with_accept(nft);
     }
+}
+
+void policy_network_out(struct nft *nft, const char *chain, const char *tun_name,
+                        const struct policy_network *network)
+{
+    accept_outward(nft, chain, tun_name, network, false);
     if (network->local_count == 0)
         return;
     match_outward(nft, chain, tun_name, network);
@@ -118,12 +127,5 @@ void policy_network_out(struct nft *nft, const char *chain, const char *tun_name
 void policy_network_keep(struct nft *nft, const char *chain, const char *tun_name,
                          const struct policy_network *network)
 {
-    for (size_t i = 0; i < network->local_count; i++) {
-        if (!meets(network, i))
-            continue;
-        match_outward(nft, chain, tun_name, network);
-        nft_match_address(nft, &network->locals[i], true, true);
-        match_not_standing(nft, network, true);
-        end_with_accept(nft);
-    }
+    accept_outward(nft, chain, tun_name, network, true);
 }
