@@ -200,6 +200,18 @@ class NodeCharon(Charon):
 
 # ---- a guest with a kernel of its own ----
 
+# What a guest does once it is up: the commands that Guest.run() writes down, in turn.
+GUEST_SERVES = """echo GUEST-READY
+n=1
+while :; do
+  if [ -e /mnt/h/cmd.$n ]; then
+    sh /mnt/h/cmd.$n >/mnt/h/out.$n 2>&1; echo $? >/mnt/h/rc.tmp; mv /mnt/h/rc.tmp /mnt/h/rc.$n; n=$((n+1))
+  else
+    sleep 0.05
+  fi
+done
+"""
+
 _GUEST_INIT = """#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /mnt
@@ -212,16 +224,7 @@ for m in af_key xfrm_user esp4 xfrm_algo seqiv echainiv gcm ctr cbc hmac sha256_
 done
 ip link set lo up
 ip addr add {address}/{bits} dev vec0; ip link set vec0 up; ip route add default via {gateway}
-echo GUEST-READY
-n=1
-while :; do
-  if [ -e /mnt/h/cmd.$n ]; then
-    sh /mnt/h/cmd.$n >/mnt/h/out.$n 2>&1; echo $? >/mnt/h/rc.tmp; mv /mnt/h/rc.tmp /mnt/h/rc.$n; n=$((n+1))
-  else
-    sleep 0.05
-  fi
-done
-"""
+""" + GUEST_SERVES
 
 
 class Guest:

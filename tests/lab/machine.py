@@ -31,16 +31,7 @@ echo {dir}/modprobe > /proc/sys/kernel/modprobe
 modprobe -d {modules} tun
 ip link set lo up
 ip addr add {address}/{bits} dev eth0; ip link set eth0 up; ip route add default via {gateway}
-echo GUEST-READY
-n=1
-while :; do
-  if [ -e /mnt/h/cmd.$n ]; then
-    sh /mnt/h/cmd.$n >/mnt/h/out.$n 2>&1; echo $? >/mnt/h/rc.tmp; mv /mnt/h/rc.tmp /mnt/h/rc.$n; n=$((n+1))
-  else
-    sleep 0.05
-  fi
-done
-"""
+""" + ipsec.GUEST_SERVES
 
 
 def missing():
