@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define IKE_PORT      500
 #define ATTEMPTS      3
 #define NAMING_US     (10 * SECOND_US)
 #define AGAIN_US      (300 * MS_US) /* between two tries for somebody who waits */

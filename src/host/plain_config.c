@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define IKE_PORT     500
-#define NAT_PORT     4500
 #define PSK_LEN_MIN  8
 #define IDENTITY_CAP 190
 
@@ -52,7 +50,7 @@ static int parse_header(const char *value, void *target, const struct config_key
     struct plain_config *peer = &peers[configs->count++];
     peer->line = configs->line;
     peer->port = IKE_PORT;
-    peer->tcp_port = NAT_PORT;
+    peer->tcp_port = IKE_NAT_PORT;
     peer->ike_version = 2;
     strcpy(peer->name, name);
     return ERR_OK;

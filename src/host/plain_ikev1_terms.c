@@ -5,7 +5,6 @@
 #include "host/plain_terms.h"
 #include <string.h>
 
-#define IKE_PORT      500
 #define CALL_US       (15 * SECOND_US)
 #define DEAD_US       (10 * SECOND_US)
 #define DPD_US        (30 * SECOND_US)

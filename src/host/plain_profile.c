@@ -11,7 +11,6 @@
 
 #define FILE_CAP    (64 * 1024)
 #define PSK_LEN_MIN 8
-#define NAT_PORT    4500
 #define DEAD_US     (15 * SECOND_US) /* a request unanswered so long: the peer is gone */
 #define CALL_US     (8 * SECOND_US)  /* for one try */
 #define CALL_UDP_US (4 * SECOND_US)  /* where TCP is tried then */
@@ -247,7 +246,7 @@ static int common_terms(const struct plain_peer *plain, struct ike_config *ret_c
     ret_config->is_pfs_optional = pfs == KEX_NONE;
     ret_config->fragment_len = IKE_FRAGMENT_LEN;
     ret_config->forces_encapsulation = true;
-    ret_config->nat_port = NAT_PORT;
+    ret_config->nat_port = IKE_NAT_PORT;
     ret_config->has_beet_vendor = config->mode == PLAIN_MODE_BEET;
     ret_config->establish_timeout_us = CALL_US;
     ret_config->request_timeout_us = DEAD_US;

@@ -7,8 +7,6 @@
 #define CONNECT_US   (8 * SECOND_US)   /* for one try */
 #define LAST_US      (600 * SECOND_US) /* so long UDP is not tried first, once TCP was the way */
 #define UDP_AGAIN_US (300 * SECOND_US) /* how often a tunnel over TCP tries it */
-#define IKE_PORT     500
-#define NAT_PORT     4500
 
 bool plain_stream_is_wanted(const struct plain_peer *plain, uint64_t now_us)
 {
@@ -106,7 +104,7 @@ static struct endpoint by_udp(const struct plain_peer *plain)
 {
     struct endpoint to = plain->peer->path;
     to.socket = HOST_SOCKET_NAT;
-    to.port = plain->config.port == IKE_PORT ? NAT_PORT : plain->config.port;
+    to.port = plain->config.port == IKE_PORT ? IKE_NAT_PORT : plain->config.port;
     return to;
 }
 

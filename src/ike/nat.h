@@ -4,8 +4,6 @@
 
 #include "ike/state.h"
 
-#define IKE_PORT 500
-
 /* Appends both notifies, for a message to this endpoint; an unknown own address makes the peer see
  * a NAT before us: the safe side.
  */

@@ -6,6 +6,10 @@
 #include "base/reader.h"
 #include "base/writer.h"
 
+/* Where IKE is spoken (RFC 7296, 2; RFC 3948, 2.2). */
+#define IKE_PORT     500
+#define IKE_NAT_PORT 4500
+
 #define IKE_HEADER_LEN         28
 #define IKE_PAYLOAD_HEADER_LEN 4
 #define IKE_MAJOR_VERSION      2
