@@ -294,6 +294,38 @@ bool prefix_contains(const struct prefix *p, const struct address *a)
            starts_with(a, (enum address_family)p->address.family, p->address.bytes, p->bits);
 }
 
+struct prefix prefix_around(const struct address *a, unsigned bits)
+{
+    struct prefix prefix = {.address = *a, .bits = (uint8_t)bits};
+    const unsigned whole = bits / 8;
+    if (bits % 8 != 0)
+        prefix.address.bytes[whole] &= (uint8_t)(0xff00 >> bits % 8);
+    for (size_t i = whole + (bits % 8 != 0); i < sizeof(prefix.address.bytes); i++)
+        prefix.address.bytes[i] = 0;
+    return prefix;
+}
+
+struct address prefix_last(const struct prefix *p)
+{
+    struct address last = p->address;
+    for (size_t i = 0; i < address_len(&last); i++) {
+        const size_t kept = p->bits > 8 * i ? p->bits - 8 * i : 0;
+        if (kept < 8)
+            last.bytes[i] |= (uint8_t)(0xff >> kept);
+    }
+    return last;
+}
+
+bool prefix_is_single(const struct prefix *p)
+{
+    return p->bits == 8 * address_len(&p->address);
+}
+
+bool prefix_overlaps(const struct prefix *p, const struct prefix *other)
+{
+    return prefix_contains(p, &other->address) || prefix_contains(other, &p->address);
+}
+
 struct address address_group(const struct address *a, unsigned ipv6_bits)
 {
     struct address group = *a;

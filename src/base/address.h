@@ -83,6 +83,14 @@ socklen_t endpoint_to_sockaddr(const struct endpoint *e, bool is_dual_stack,
 MUST_USE int prefix_parse(const char *text, struct prefix *ret_prefix);
 const char *prefix_format(const struct prefix *p, char *buffer, size_t cap);
 bool prefix_contains(const struct prefix *p, const struct address *a);
+/* The prefix of so many bits (0 to 8 * address_len()) that a is in. */
+struct prefix prefix_around(const struct address *a, unsigned bits);
+/* Its last address. */
+struct address prefix_last(const struct prefix *p);
+/* One address alone. */
+bool prefix_is_single(const struct prefix *p);
+/* Has any address in common. */
+bool prefix_overlaps(const struct prefix *p, const struct prefix *other);
 
 /* Who has one IPv6 address has many: a host its whole /64, a site up to its /48 (RFC 6177). */
 #define ADDRESS_HOST_BITS 64

@@ -163,3 +163,21 @@ const char *mac_format(const uint8_t mac[MAC_ADDRESS_LEN], char text[MAC_TEXT_CA
     }
     return text;
 }
+
+int text_each_word(const char *text, size_t cap, int (*take)(const char *word, void *context),
+                   void *context)
+{
+    static const char between[] = ", \t";
+    char word[64];
+    int error = strlen(text) < cap ? ERR_OK : ERR_INVALID;
+    while (error == ERR_OK && *(text += strspn(text, between)) != '\0') {
+        const size_t len = strcspn(text, between);
+        if (len >= sizeof(word))
+            return ERR_INVALID;
+        memcpy(word, text, len);
+        word[len] = '\0';
+        text += len;
+        error = take(word, context);
+    }
+    return error;
+}

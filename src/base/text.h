@@ -50,4 +50,9 @@ const char *name_parent(const char *name);
  * may be of either case. */
 bool name_matches(const char *pattern, const char *name);
 
+/* Calls take for each word of a list, between spaces, tabs and commas, until it fails; its error.
+ * ERR_INVALID: the text is of cap bytes or more with its end, or a word of 64. */
+MUST_USE int text_each_word(const char *text, size_t cap,
+                            int (*take)(const char *word, void *context), void *context);
+
 #endif

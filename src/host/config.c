@@ -4,6 +4,7 @@
 #include "base/config.h"
 #include "base/deadline.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "crypto/memory.h"
 #include "io/file.h"
 #include "names/allow.h"
@@ -11,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_CAP (256 * 1024)
+#define FILE_CAP        (256 * 1024)
+#define SUITES_TEXT_CAP 512
 
 static int parse_dns(const char *value, void *target, const struct config_key *key)
 {
@@ -153,28 +155,26 @@ static int parse_allow(const char *value, void *target, const struct config_key 
     return error;
 }
 
+static int take_suite(const char *word, void *context)
+{
+    struct host_config *config = context;
+    enum suite suite;
+    if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK)
+        return ERR_INVALID;
+    for (uint32_t i = 0; i < config->suite_count; i++) {
+        if (config->suites[i] == suite)
+            return ERR_INVALID;
+    }
+    config->suites[config->suite_count++] = suite;
+    return ERR_OK;
+}
+
 static int parse_suites(const char *value, void *target, const struct config_key *key)
 {
     struct host_config *config = target;
-    char text[512];
-    char *rest = text;
-    if (strlen(value) >= sizeof(text))
-        return ERR_INVALID;
-    strcpy(text, value);
     config->suite_count = 0;
-    for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
-        if (*word == '\0')
-            continue;
-        enum suite suite;
-        if (config->suite_count >= SUITE_COUNT || suite_parse(word, &suite) != ERR_OK)
-            return ERR_INVALID;
-        for (uint32_t i = 0; i < config->suite_count; i++) {
-            if (config->suites[i] == suite)
-                return ERR_INVALID;
-        }
-        config->suites[config->suite_count++] = suite;
-    }
-    return config->suite_count > 0 ? ERR_OK : ERR_INVALID;
+    const int error = text_each_word(value, SUITES_TEXT_CAP, take_suite, config);
+    return error == ERR_OK && config->suite_count == 0 ? ERR_INVALID : error;
 }
 
 static int parse_mtu(const char *value, void *target, const struct config_key *key)

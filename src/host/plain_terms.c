@@ -1,28 +1,11 @@
 /* Lists of words, each once. */
 #include "host/plain_terms.h"
 
+#include "base/text.h"
 #include <string.h>
 
 #define TEXT_CAP 192
 #define WORD_CAP 32
-
-/* Calls take for each word of a list. */
-static int each_word(const char *text, int (*take)(const char *word, void *context), void *context)
-{
-    char copy[TEXT_CAP];
-    char *rest = copy;
-    if (strlen(text) >= sizeof(copy))
-        return ERR_INVALID;
-    strcpy(copy, text);
-    for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
-        if (*word == '\0')
-            continue;
-        int error = take(word, context);
-        if (error != ERR_OK)
-            return error;
-    }
-    return ERR_OK;
-}
 
 /* ---- words of IKE ---- */
 
@@ -94,9 +77,9 @@ static int take_esp(const char *word, void *context)
 int plain_terms_esp(const char *text, enum suite ret_suites[SUITE_COUNT], enum kex_group *ret_pfs)
 {
     struct esp_terms terms = {.pfs = KEX_NONE}, usual = {.pfs = KEX_NONE};
-    int error = each_word(text, take_esp, &terms);
+    int error = text_each_word(text, TEXT_CAP, take_esp, &terms);
     if (error == ERR_OK)
-        error = each_word(PLAIN_ESP_WORDS, take_esp, &usual);
+        error = text_each_word(PLAIN_ESP_WORDS, TEXT_CAP, take_esp, &usual);
     /* A group alone is for all suites; but a list of nothing at all is a mistake. */
     const bool has_suites = terms.suites[0] != SUITE_NONE;
     if (error != ERR_OK || (text[0] != '\0' && !has_suites && terms.pfs == KEX_NONE))
@@ -153,7 +136,7 @@ static int seek_group(const char *word, void *context)
 bool plain_terms_has_group(const char *text)
 {
     bool has_group = false;
-    return each_word(text, seek_group, &has_group) == ERR_OK && has_group;
+    return text_each_word(text, TEXT_CAP, seek_group, &has_group) == ERR_OK && has_group;
 }
 
 int plain_terms_ike(const char *text, struct ike_config *config)
@@ -166,7 +149,7 @@ int plain_terms_ike(const char *text, struct ike_config *config)
         .groups = {KEX_X25519, KEX_ECP256, KEX_ECP384, KEX_MODP3072},
     };
     struct ike_terms terms = {.ciphers = {IKE_CIPHER_NONE}};
-    int error = each_word(text, take_ike, &terms);
+    int error = text_each_word(text, TEXT_CAP, take_ike, &terms);
     if (error != ERR_OK)
         return error;
     const enum ike_cipher *ciphers = terms.ciphers[0] != 0 ? terms.ciphers : usual.ciphers;

@@ -1,30 +1,9 @@
 /* Lists of prefixes. */
 #include "host/plain_ts.h"
 
-#include <string.h>
+#include "base/text.h"
 
 #define TEXT_CAP 192
-
-bool prefix_is_single(const struct prefix *prefix)
-{
-    return prefix->bits == 8 * address_len(&prefix->address);
-}
-
-struct address prefix_last(const struct prefix *prefix)
-{
-    struct address last = prefix->address;
-    for (size_t i = 0; i < address_len(&last); i++) {
-        const size_t kept = prefix->bits > 8 * i ? prefix->bits - 8 * i : 0;
-        if (kept < 8)
-            last.bytes[i] |= (uint8_t)(0xff >> kept);
-    }
-    return last;
-}
-
-static bool overlap(const struct prefix *a, const struct prefix *b)
-{
-    return prefix_contains(a, &b->address) || prefix_contains(b, &a->address);
-}
 
 static int parse_one(const char *word, struct prefix *ret_prefix)
 {
@@ -44,28 +23,25 @@ static int parse_one(const char *word, struct prefix *ret_prefix)
     return ERR_OK;
 }
 
+static int take_prefix(const char *word, void *context)
+{
+    struct plain_ts *ts = context;
+    struct prefix prefix;
+    if (ts->count == PLAIN_TS_MAX || parse_one(word, &prefix) != ERR_OK)
+        return ERR_INVALID;
+    /* An address may stand before its own network: it is the one that stands for this end. */
+    for (uint8_t i = 0; i < ts->count; i++)
+        if (prefix_overlaps(&ts->list[i], &prefix) &&
+            !(prefix_is_single(&ts->list[i]) && !prefix_is_single(&prefix)))
+            return ERR_INVALID;
+    ts->list[ts->count++] = prefix;
+    return ERR_OK;
+}
+
 int plain_ts_parse(const char *text, struct plain_ts *ret_ts)
 {
     struct plain_ts ts = {0};
-    char copy[TEXT_CAP];
-    char *rest = copy;
-    if (strlen(text) >= sizeof(copy))
-        return ERR_INVALID;
-    strcpy(copy, text);
-    for (char *word; (word = strsep(&rest, ", \t")) != NULL;) {
-        struct prefix prefix;
-        if (*word == '\0')
-            continue;
-        if (ts.count == PLAIN_TS_MAX || parse_one(word, &prefix) != ERR_OK)
-            return ERR_INVALID;
-        /* An address may stand before its own network: it is the one that stands for this end. */
-        for (uint8_t i = 0; i < ts.count; i++)
-            if (overlap(&ts.list[i], &prefix) &&
-                !(prefix_is_single(&ts.list[i]) && !prefix_is_single(&prefix)))
-                return ERR_INVALID;
-        ts.list[ts.count++] = prefix;
-    }
-    if (ts.count == 0)
+    if (text_each_word(text, TEXT_CAP, take_prefix, &ts) != ERR_OK || ts.count == 0)
         return ERR_INVALID;
     *ret_ts = ts;
     return ERR_OK;
@@ -82,7 +58,7 @@ bool plain_ts_contains(const struct plain_ts *ts, const struct address *address)
 bool plain_ts_overlaps(const struct plain_ts *ts, const struct prefix *prefix)
 {
     for (uint8_t i = 0; i < ts->count; i++)
-        if (overlap(&ts->list[i], prefix))
+        if (prefix_overlaps(&ts->list[i], prefix))
             return true;
     return false;
 }

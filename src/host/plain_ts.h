@@ -30,7 +30,5 @@ struct address plain_ts_address(const struct plain_ts *ts, enum address_family f
 bool plain_ts_is_wide(const struct plain_ts *ts);
 bool plain_ts_overlaps(const struct plain_ts *ts, const struct prefix *prefix);
 struct selectors plain_ts_selectors(const struct plain_ts *ts);
-bool prefix_is_single(const struct prefix *prefix);
-struct address prefix_last(const struct prefix *prefix);
 
 #endif

@@ -46,25 +46,9 @@ void route_table_done(struct route_table *table)
     cds_lfht_destroy(hash, NULL);
 }
 
-static unsigned length_of(const struct address *address)
-{
-    return (unsigned)(8 * address_len(address));
-}
-
 static size_t index_of(const struct address *address)
 {
     return address->family == ADDRESS_IPV6;
-}
-
-static struct prefix prefix_of(const struct address *address, unsigned bits)
-{
-    struct prefix prefix = {.address = *address, .bits = (uint8_t)bits};
-    const unsigned whole = bits / 8;
-    if (bits % 8 != 0)
-        prefix.address.bytes[whole] &= (uint8_t)(0xff00 >> bits % 8);
-    for (size_t i = whole + (bits % 8 != 0); i < sizeof(prefix.address.bytes); i++)
-        prefix.address.bytes[i] = 0;
-    return prefix;
 }
 
 static unsigned long hash_prefix(const struct route_table *table, const struct prefix *prefix)
@@ -96,7 +80,7 @@ struct tunnel *route_table_find(const struct route_table *table, const struct ad
         uint64_t lengths = atomic_load_explicit(&family->in_use[word], memory_order_acquire);
         while (lengths != 0) {
             const unsigned bit = 63u - (unsigned)__builtin_clzll(lengths);
-            const struct prefix prefix = prefix_of(to, 64 * word + bit);
+            const struct prefix prefix = prefix_around(to, 64 * word + bit);
             const struct entry *entry = find_entry(table, &prefix);
             if (entry != NULL) {
                 struct tunnel *tunnel = atomic_load_explicit(&entry->tunnel, memory_order_acquire);
@@ -186,12 +170,10 @@ static void remove_route(struct route_table *table, struct route *route)
 /* The largest prefix that begins with first and does not go past last. */
 static unsigned largest_bits(const struct address *first, const struct address *last)
 {
-    unsigned bits = length_of(first);
+    unsigned bits = (unsigned)(8 * address_len(first));
     while (bits > 0) {
-        const struct prefix wider = prefix_of(first, bits - 1);
-        struct address end = wider.address;
-        for (unsigned i = bits - 1; i < length_of(first); i++)
-            end.bytes[i / 8] |= (uint8_t)(0x80 >> i % 8);
+        const struct prefix wider = prefix_around(first, bits - 1);
+        const struct address end = prefix_last(&wider);
         if (!address_is_equal(&wider.address, first) || address_compare(&end, last) > 0)
             break;
         bits--;
@@ -218,7 +200,7 @@ static unsigned divide(const struct ike_selector *selector, struct prefix *ret_p
     struct address at = selector->first;
     unsigned count = 0;
     while (count < ROUTE_PREFIXES_MAX && address_compare(&at, &selector->last) <= 0) {
-        const struct prefix prefix = prefix_of(&at, largest_bits(&at, &selector->last));
+        const struct prefix prefix = prefix_around(&at, largest_bits(&at, &selector->last));
         ret_prefixes[count++] = prefix;
         if (!step_over(&prefix, &at))
             break;

@@ -244,6 +244,34 @@ static void test_group(void **state)
     assert_true(address_is_equal(&group, &six));
 }
 
+static void test_prefix_ends(void **state)
+{
+    static const struct {
+        const char *inside, *first, *last;
+        unsigned bits;
+    } cases[] = {{"10.1.2.3", "10.1.2.0", "10.1.2.255", 24},
+                 {"10.1.2.3", "10.1.2.2", "10.1.2.3", 31},
+                 {"10.1.2.3", "10.1.2.3", "10.1.2.3", 32},
+                 {"10.1.2.3", "0.0.0.0", "255.255.255.255", 0},
+                 {"2001:db8::7f", "2001:db8::40", "2001:db8::7f", 122}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct address inside = parsed(cases[i].inside), first = parsed(cases[i].first);
+        const struct address end = parsed(cases[i].last);
+        const struct prefix p = prefix_around(&inside, cases[i].bits);
+        const struct address last = prefix_last(&p);
+        assert_int_equal(p.bits, cases[i].bits);
+        assert_true(address_is_equal(&p.address, &first));
+        assert_true(address_is_equal(&last, &end));
+        assert_int_equal(prefix_is_single(&p), address_is_equal(&first, &end));
+    }
+    const struct address a = parsed("10.1.2.3"), b = parsed("10.1.3.3");
+    const struct prefix one = prefix_around(&a, 32), net = prefix_around(&a, 24);
+    const struct prefix next = prefix_around(&b, 24), both = prefix_around(&b, 23);
+    assert_true(prefix_overlaps(&one, &net) && prefix_overlaps(&net, &one));
+    assert_true(prefix_overlaps(&both, &net) && prefix_overlaps(&both, &next));
+    assert_false(prefix_overlaps(&net, &next) || prefix_overlaps(&one, &next));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,7 +279,8 @@ int main(void)
         cmocka_unit_test(test_mapped_is_ipv4), cmocka_unit_test(test_order),
         cmocka_unit_test(test_kinds),          cmocka_unit_test(test_endpoint_text),
         cmocka_unit_test(test_relay_channels), cmocka_unit_test(test_sockaddr),
-        cmocka_unit_test(test_prefix),         cmocka_unit_test(test_group),
+        cmocka_unit_test(test_prefix),         cmocka_unit_test(test_prefix_ends),
+        cmocka_unit_test(test_group),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,12 +114,36 @@ static void test_mac(void **state)
     }
 }
 
+static int join(const char *word, void *context)
+{
+    char *joined = context;
+    if (strcmp(word, "stop") == 0)
+        return ERR_FULL;
+    strcat(strcat(joined, word), "|");
+    return ERR_OK;
+}
+
+static void test_each_word(void **state)
+{
+    char joined[64] = "", long_word[65];
+    assert_int_equal(text_each_word(" a,, b\tcd ,", 64, join, joined), ERR_OK);
+    assert_string_equal(joined, "a|b|cd|");
+    assert_int_equal(text_each_word("", 64, join, joined), ERR_OK);
+    assert_int_equal(text_each_word("e stop f", 64, join, joined), ERR_FULL);
+    assert_string_equal(joined, "a|b|cd|e|");
+    assert_int_equal(text_each_word("abcd", 4, join, joined), ERR_INVALID);
+    memset(long_word, 'x', 64);
+    long_word[64] = '\0';
+    assert_int_equal(text_each_word(long_word, 100, join, joined), ERR_INVALID);
+    assert_string_equal(joined, "a|b|cd|e|");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),   cmocka_unit_test(test_all_bytes),
         cmocka_unit_test(test_too_small), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mac),
+        cmocka_unit_test(test_each_word), cmocka_unit_test(test_mac),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
