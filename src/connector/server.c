@@ -19,10 +19,12 @@
 #include "connector/tls.h"
 #include "connector/udp_server.h"
 #include "connector/user.h"
+#include "crypto/aead.h"
 #include "crypto/memory.h"
 #include "io/clock.h"
 #include "io/control_socket.h"
 #include "io/file.h"
+#include "io/library_pages.h"
 #include "io/privileges.h"
 #include "login/voucher.h"
 
@@ -496,9 +498,12 @@ int server_run(const struct connector_config *config)
     connector->config = *config;
     connector->started_us = clock_now_us();
     connector->check_at_us = connector->started_us + CHECK_US;
+    aead_choose();
+    (void)library_pages_release(); /* before anything else needs memory: so the peak is low, too */
     const int error = bring_up(connector);
     if (error == ERR_OK) {
         tell_ready(connector);
+        (void)library_pages_release();
         uv_run(&connector->loop, UV_RUN_DEFAULT);
         log_info("stopped");
     } else {

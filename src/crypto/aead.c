@@ -116,9 +116,14 @@ static void choose(void)
     }
 }
 
-const char *aead_backend_name(enum aead_algorithm algorithm)
+void aead_choose(void)
 {
     pthread_once(&choice_once, choose);
+}
+
+const char *aead_backend_name(enum aead_algorithm algorithm)
+{
+    aead_choose();
     return chosen[algorithm]->name;
 }
 
@@ -142,7 +147,7 @@ int aead_new_with(const struct aead_backend *backend, enum aead_algorithm algori
 
 int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead)
 {
-    pthread_once(&choice_once, choose);
+    aead_choose();
     return aead_new_with(chosen[algorithm], algorithm, key, ret_aead);
 }
 

@@ -18,8 +18,10 @@ struct aead; /* keyed context */
 
 /* 16 or 32. */
 size_t aead_key_len(enum aead_algorithm algorithm);
-/* "libcrypto" or "ipsec-mb": what computes it on this machine, chosen at first use by a self-test
- * and some milliseconds of measurement. */
+/* Chooses now what else is chosen at first use, by a self-test and some milliseconds of measurement
+ * that a handshake would have to wait for. */
+void aead_choose(void);
+/* "libcrypto" or "ipsec-mb": what computes it on this machine. */
 const char *aead_backend_name(enum aead_algorithm algorithm);
 /* key: aead_key_len() bytes, copied. */
 MUST_USE int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead);

@@ -2,6 +2,7 @@
  * policy, TUN, data path, and only then names that lead there. */
 #include "host/bringup.h"
 
+#include "crypto/aead.h"
 #include "host/call.h"
 #include "host/control.h"
 #include "host/engines.h"
@@ -20,6 +21,7 @@
 #include "io/clock.h"
 #include "io/control_socket.h"
 #include "io/file.h"
+#include "io/library_pages.h"
 #include "io/policy.h"
 #include "io/privileges.h"
 #include "io/udp.h"
@@ -373,6 +375,8 @@ static int bring_up(struct host *host)
         return ERR_REFUSED;
     }
     open_watchdog(host);
+    aead_choose();
+    (void)library_pages_release(); /* before anything else needs memory: so the peak is low, too */
     int error = key_load(&host->config, true, &host->identity);
     if (error == ERR_OK)
         error = open_control(host);
@@ -466,6 +470,7 @@ int host_run(const struct host_config *config, const char *export_file)
     if (error == ERR_OK) {
         char text[PUBLIC_KEY_TEXT_CAP];
         host->tasks.on_late = mobility_on_late;
+        (void)library_pages_release();
         log_info("ready: interface %s, UDP port %u, key %s", host->config.interface,
                  host->config.port, public_key_format(identity_public(host->identity), text));
     } else {

@@ -2,6 +2,7 @@
 #include "io/watchdog.h"
 
 #include "io/conntrack.h"
+#include "io/library_pages.h"
 #include "io/privileges.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -129,6 +130,7 @@ static _Noreturn void run(int fd, pid_t daemon)
         netlink_open(&watch.netlink, NETLINK_NETFILTER) < 0 ||
         privileges_keep(PRIVILEGE_NET_ADMIN) < 0 || send(watch.fd, "", 1, MSG_NOSIGNAL) != 1)
         _exit(1);
+    (void)library_pages_release();
     watch_daemon(&watch);
     _exit(0);
 }
