@@ -41,7 +41,8 @@ bool datapath_receive(struct datapath *datapath, const struct endpoint *from,
  * other side has already may overtake the last message of the negotiation, or its handling here. */
 void datapath_expect(struct datapath *datapath, uint64_t until_us);
 /* One more socket beside the tunnel port's, of which it takes a duplicate, for endpoints with this
- * `socket` (host/sockets.h); at most DATAPATH_SOCKETS_MAX. False: not now. */
+ * `socket` (host/sockets.h); at most DATAPATH_SOCKETS_MAX. False: not now; no thread has been told.
+ */
 #define DATAPATH_SOCKETS_MAX 32
 bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp);
 bool datapath_remove_socket(struct datapath *datapath, uint16_t number);

@@ -48,47 +48,55 @@ void datapath_expect(struct datapath *datapath, uint64_t until_us)
     }
 }
 
-static bool add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+/* Threads agree on sockets: all of them are told, or none. What has room now has it until this
+ * thread, the only one to write there, has used it. */
+static bool can_tell_all(const struct datapath *datapath)
 {
-    struct udp copy = *udp;
-    copy.fd = fcntl(udp->fd, F_DUPFD_CLOEXEC, 0);
-    struct handoff_slot *slot =
-        copy.fd >= 0 ? handoff_slot_take(&datapath->commands, &copy, sizeof(copy)) : NULL;
-    if (slot == NULL) {
-        if (copy.fd >= 0)
-            close(copy.fd);
-        return false;
+    for (const struct datapath *dp = datapath; dp != NULL; dp = dp->next) {
+        if (handoff_count(&dp->commands) > dp->commands.mask)
+            return false;
     }
-    slot->kind = HANDOFF_SOCKET_ADD;
-    slot->number = number;
-    return tell(datapath, &datapath->commands);
+    return true;
 }
 
-/* Every thread sends from it, one of them reads it. Told once more, where not all had room, it is
- * the same socket. */
-bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+static bool tell_of_socket(struct datapath *dp, enum handoff_kind kind, uint16_t number,
+                           const struct udp *udp)
 {
-    bool is_told = true;
-    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next)
-        is_told = add_socket(dp, number, udp) && is_told;
-    return is_told;
-}
-
-static bool remove_socket(struct datapath *datapath, uint16_t number)
-{
-    struct handoff_slot *slot = handoff_slot_take(&datapath->commands, NULL, 0);
+    struct handoff_slot *slot =
+        handoff_slot_take(&dp->commands, udp, udp != NULL ? sizeof(*udp) : 0);
     if (slot == NULL)
         return false;
-    slot->kind = HANDOFF_SOCKET_REMOVE;
+    slot->kind = kind;
     slot->number = number;
-    return tell(datapath, &datapath->commands);
+    return tell(dp, &dp->commands);
+}
+
+/* Every thread sends from it, by a descriptor of its own; one of them reads it. */
+bool datapath_add_socket(struct datapath *datapath, uint16_t number, const struct udp *udp)
+{
+    struct udp copies[DATAPATH_THREADS_MAX];
+    unsigned count = 0, told = 0;
+    bool has_all = can_tell_all(datapath);
+    for (const struct datapath *dp = datapath; dp != NULL && has_all; dp = dp->next) {
+        copies[count] = *udp;
+        copies[count].fd = fcntl(udp->fd, F_DUPFD_CLOEXEC, 0);
+        has_all = copies[count].fd >= 0;
+        count += has_all;
+    }
+    for (struct datapath *dp = datapath; dp != NULL && has_all; dp = dp->next) {
+        has_all = tell_of_socket(dp, HANDOFF_SOCKET_ADD, number, &copies[told]);
+        told += has_all;
+    }
+    for (; told < count; told++)
+        close(copies[told].fd);
+    return has_all;
 }
 
 bool datapath_remove_socket(struct datapath *datapath, uint16_t number)
 {
-    bool is_told = true;
-    for (struct datapath *dp = datapath; dp != NULL; dp = dp->next)
-        is_told = remove_socket(dp, number) && is_told;
+    bool is_told = can_tell_all(datapath);
+    for (struct datapath *dp = datapath; dp != NULL && is_told; dp = dp->next)
+        is_told = tell_of_socket(dp, HANDOFF_SOCKET_REMOVE, number, NULL);
     return is_told;
 }
 

@@ -104,9 +104,21 @@ static void test_every_thread_is_told_of_sockets(void **state)
     assert_true(datapath_remove_socket(first, 3));
     assert_next(first, HANDOFF_SOCKET_REMOVE);
     assert_next(second, HANDOFF_SOCKET_REMOVE);
+    /* All or none: else some would go on sending from what others do not know. */
+    struct handoff *handoff;
+    const int lowest = dup(0);
+    close(lowest);
     while (handoff_slot_take(&second->commands, NULL, 0) != NULL)
         handoff_push(&second->commands);
     assert_false(datapath_remove_socket(first, 3));
+    assert_null(datapath_next_told(first, &handoff));
+    assert_false(datapath_add_socket(first, 4, &udp));
+    assert_null(datapath_next_told(first, &handoff));
+    assert_int_equal(dup(0), lowest); /* no descriptor is left */
+    close(lowest);
+    assert_non_null(datapath_next_told(second, &handoff));
+    handoff_pop(handoff); /* room for one */
+    assert_true(datapath_remove_socket(first, 3));
     assert_next(first, HANDOFF_SOCKET_REMOVE);
     datapath_expect(first, 5);
     assert_int_equal(atomic_load(&second->expects_until_us), 5);
