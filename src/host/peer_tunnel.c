@@ -82,6 +82,9 @@ static void rest(struct peer *peer, const struct tunnel_status *status, uint64_t
     struct tunnel_status after;
     tunnel_set_wake(peer->tunnel, is_quiet ? TUNNEL_WAKE_DATA : path_probe_wakes(peer));
     tunnel_get_status(peer->tunnel, &after);
+    if (!is_quiet && path_probe_wakes(peer) != 0 &&
+        (after.large_us != status->large_us || after.has_stream != status->has_stream))
+        next_us = now_us; /* it came before it was asked for */
     if (is_quiet && after.packets_in + after.packets_out == peer->activity_packets) {
         next_us = keeper_next_us(peer, status, now_us);
         next_us = deadline_min(next_us, peer->activity_us + peer->host->config.idle_us);

@@ -302,8 +302,9 @@ void tunnel_get_status(const struct tunnel *tunnel, struct tunnel_status *ret_st
     }
     status.mtu = mtu_of(path, outbound);
     tunnel_read_end();
-    status.packets_in = counted(&tunnel->packets_in);
-    status.packets_out = counted(&tunnel->packets_out);
+    /* See tunnel_set_wake(). */
+    status.packets_in = atomic_load_explicit(&tunnel->packets_in, memory_order_seq_cst);
+    status.packets_out = atomic_load_explicit(&tunnel->packets_out, memory_order_seq_cst);
     status.bytes_in = counted(&tunnel->bytes_in);
     status.bytes_out = counted(&tunnel->bytes_out);
     status.received_us = counted(&tunnel->received_us);
@@ -324,24 +325,32 @@ bool tunnel_is_rekey_due(const struct tunnel *tunnel)
     return is_due;
 }
 
+/* The control thread asks, then looks whether there was a packet meanwhile; a data thread counts
+ * the packet, then looks whether it was asked. These four are sequentially consistent: in the one
+ * order that all threads see of them, either the asking comes before the data thread's look, which
+ * finds it, or the packet comes before the control thread's, which counts it. With weaker orders
+ * both could miss the other, and a quiet tunnel would sleep on. (The addition is a barrier on most
+ * processors anyway, and the look an ordinary load.) */
 void tunnel_set_wake(struct tunnel *tunnel, unsigned int wakes)
 {
-    atomic_store_explicit(&tunnel->wakes, wakes, memory_order_relaxed);
+    atomic_store_explicit(&tunnel->wakes, wakes, memory_order_seq_cst);
 }
 
-void tunnel_wake(struct tunnel *tunnel, unsigned int wakes)
+void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, unsigned int wakes)
 {
-    const unsigned int asked = atomic_load_explicit(&tunnel->wakes, memory_order_relaxed);
-    if ((asked & wakes) == 0)
+    atomic_fetch_add_explicit(packets, 1, memory_order_seq_cst);
+    if ((atomic_load_explicit(&tunnel->wakes, memory_order_seq_cst) & wakes) == 0)
         return;
     atomic_store_explicit(&tunnel->wakes, 0, memory_order_relaxed);
-    atomic_store_explicit(&tunnel->is_woken, true, memory_order_relaxed);
+    /* Released with it: whoever takes it, and has the control thread ask anew, comes after that 0.
+     */
+    atomic_store_explicit(&tunnel->is_woken, true, memory_order_release);
 }
 
 bool tunnel_take_wake(struct tunnel *tunnel)
 {
     return atomic_load_explicit(&tunnel->is_woken, memory_order_relaxed) &&
-           atomic_exchange_explicit(&tunnel->is_woken, false, memory_order_relaxed);
+           atomic_exchange_explicit(&tunnel->is_woken, false, memory_order_acquire);
 }
 
 uint32_t tunnel_mtu(const struct tunnel *tunnel)

@@ -56,9 +56,8 @@ static enum drop_reason take_data(struct tunnel *tunnel, struct packet *packet,
     enum drop_reason reason = translate_in(&child->translation, packet, &inner);
     if (reason != DROP_NONE)
         return reason;
-    tunnel_wake(tunnel, TUNNEL_WAKE_DATA);
-    atomic_fetch_add_explicit(&tunnel->packets_in, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tunnel->bytes_in, packet->len, memory_order_relaxed);
+    tunnel_count(tunnel, &tunnel->packets_in, TUNNEL_WAKE_DATA);
     return DROP_NONE;
 }
 

@@ -42,7 +42,8 @@ static void note_data(struct tunnel *tunnel, uint8_t protocol, bool is_large, ui
         atomic_store_explicit(&tunnel->large_us, now_us, memory_order_relaxed);
     if (is_stream && !atomic_load_explicit(&tunnel->has_stream, memory_order_relaxed))
         atomic_store_explicit(&tunnel->has_stream, true, memory_order_relaxed);
-    tunnel_wake(tunnel, TUNNEL_WAKE_DATA | (is_large || is_stream ? TUNNEL_WAKE_LARGE : 0u));
+    tunnel_count(tunnel, &tunnel->packets_out,
+                 TUNNEL_WAKE_DATA | (is_large || is_stream ? TUNNEL_WAKE_LARGE : 0u));
 }
 
 static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, bool may_defer,
@@ -79,9 +80,8 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, 
         return drop_of(error);
     packet->peer = path->remote;
     packet->tos = inner.tos;
-    note_data(tunnel, inner.protocol, is_large, now_us);
-    atomic_fetch_add_explicit(&tunnel->packets_out, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&tunnel->bytes_out, inner_len, memory_order_relaxed);
+    note_data(tunnel, inner.protocol, is_large, now_us);
     return DROP_NONE;
 }
 

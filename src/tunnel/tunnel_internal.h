@@ -101,8 +101,8 @@ struct tunnel_table {
 /* NULL: no memory. */
 struct cds_lfht *table_hash_new(void);
 
-/* This has happened. */
-void tunnel_wake(struct tunnel *tunnel, unsigned int wakes);
+/* One more data packet, and what that may wake for (child.c says in which order). */
+void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, unsigned int wakes);
 /* child_table.c: what the table knows of single children. Control thread. ERR_EXISTS, ERR_NOMEM. */
 MUST_USE int child_enter(struct child *child);
 /* Before its grace period. */

@@ -269,6 +269,81 @@ static void test_once(void **state)
         run_once(suites[i]);
 }
 
+/* The control thread lets a tunnel rest at the very moment at which a packet comes: one of the two
+ * notices. */
+#define RESTS         20000
+#define ROUND_LONGEST 2000
+
+struct resting {
+    struct tunnel *tunnel;
+    struct view view;
+    _Atomic uint32_t round, done; /* begun, ended by the data thread */
+    bool is_woken;                /* of that round */
+    _Atomic bool is_wrong;
+};
+
+static void *wake_thread(void *argument)
+{
+    struct resting *r = (struct resting *)argument;
+    struct packet packet;
+    uint8_t payload[20] = {0}, bytes[60];
+    const size_t len =
+        make_ip(bytes, &r->view.own_ipv4, &r->view.peer_ipv4, 50, payload, sizeof(payload));
+    tunnel_thread_register();
+    for (uint32_t round = 1; round <= RESTS; round++) {
+        packet_fill(&packet, bytes, len);
+        for (unsigned looks = 1; atomic_load(&r->round) != round; looks++) {
+            if (looks % 1000 == 0) /* alone on one processor, perhaps */
+                sched_yield();
+        }
+        tunnel_read_begin();
+        if (tunnel_seal(r->tunnel, &packet, 1) != DROP_NONE)
+            atomic_store(&r->is_wrong, true);
+        r->is_woken = tunnel_take_wake(r->tunnel);
+        tunnel_read_end();
+        atomic_store(&r->done, round);
+    }
+    tunnel_thread_unregister();
+    return NULL;
+}
+
+static void test_no_wake_is_lost(void **state)
+{
+    static const uint8_t seed[16] = {9};
+    struct resting r = {
+        .view = {.own_ipv4 = address_from_ipv4(2), .peer_ipv4 = address_from_ipv4(2)}};
+    struct tunnel_table *table;
+    pthread_t id;
+    uint32_t lost = 0,
+             until = 100; /* the packet, as it turns out: about as long as sealing takes */
+    tunnel_thread_register();
+    assert_int_equal(tunnel_table_new(seed, &table), ERR_OK);
+    assert_int_equal(tunnel_add(table, &r.view, NULL, &r.tunnel), ERR_OK);
+    assert_int_equal(tunnel_set_path(table, r.tunnel, &(struct endpoint){0}, 1500), ERR_OK);
+    add_child(r.tunnel, 1, &r.view);
+    assert_int_equal(pthread_create(&id, NULL, wake_thread, &r), 0);
+    for (uint32_t round = 1; round <= RESTS; round++) {
+        struct tunnel_status status;
+        tunnel_set_wake(r.tunnel, 0);
+        (void)tunnel_take_wake(r.tunnel);
+        atomic_store(&r.round, round);
+        for (volatile uint32_t wait = until; wait > 0; wait--)
+            ;
+        tunnel_set_wake(r.tunnel, TUNNEL_WAKE_DATA);
+        tunnel_get_status(r.tunnel, &status);
+        const bool is_seen = status.packets_out == round;
+        until = is_seen ? until - (until > 0) : until + (until < ROUND_LONGEST);
+        while (atomic_load(&r.done) != round)
+            sched_yield();
+        lost += !is_seen && !r.is_woken;
+    }
+    pthread_join(id, NULL);
+    assert_int_equal(lost, 0);
+    assert_false(atomic_load(&r.is_wrong));
+    tunnel_table_free(table);
+    tunnel_thread_unregister();
+}
+
 /* What nobody has any more is there for the next; what does not fit is the caller's; the first is
  * never lost. */
 static void test_contexts(void **state)
@@ -299,6 +374,7 @@ int main(void)
         cmocka_unit_test(test_one_data_thread),
         cmocka_unit_test(test_two_data_threads),
         cmocka_unit_test(test_once),
+        cmocka_unit_test(test_no_wake_is_lost),
         cmocka_unit_test(test_contexts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
