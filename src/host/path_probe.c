@@ -6,6 +6,8 @@
 #include "host/relay.h"
 #include "io/udp.h"
 
+#define AT_ENDPOINT_MAX 64 /* more tunnels are sought among all */
+
 static void put_in_force(struct peer *peer, uint32_t mtu)
 {
     struct tunnel_status status;
@@ -155,16 +157,28 @@ static void take_too_big(struct peer *peer, uint32_t size, bool is_local, uint64
     pump(peer, now_us);
 }
 
+/* A router's word, which anybody can send in floods: those concerned are found, not sought. False:
+ * too many share the endpoint. */
+static bool tell_those_at(struct host *host, const struct endpoint *to, uint32_t size,
+                          bool is_local, uint64_t now_us)
+{
+    struct tunnel *tunnels[AT_ENDPOINT_MAX];
+    const size_t count = tunnel_find_all_by_endpoint(host->tunnels, to, tunnels, AT_ENDPOINT_MAX);
+    if (count > AT_ENDPOINT_MAX)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct peer *peer = tunnel_user(tunnels[i]);
+        if (peer != NULL && !peer->is_closing && is_towards(&peer->path, to))
+            take_too_big(peer, size, is_local, now_us);
+    }
+    return true;
+}
+
 void path_probe_on_too_big(struct host *host, const struct endpoint *to, uint32_t size,
                            bool is_local, uint64_t now_us)
 {
-    if (to->port != 0) { /* a router's word, which anybody can send in floods: found, not sought */
-        const struct tunnel *tunnel = tunnel_find_by_endpoint(host->tunnels, to);
-        struct peer *peer = tunnel != NULL ? tunnel_user(tunnel) : NULL;
-        if (peer != NULL && !peer->is_closing && is_towards(&peer->path, to))
-            take_too_big(peer, size, is_local, now_us);
+    if (to->port != 0 && tell_those_at(host, to, size, is_local, now_us))
         return;
-    }
     for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
         if (peer->tunnel == NULL || peer->is_closing || !is_towards(&peer->path, to))

@@ -2,6 +2,7 @@
  * its packets seal.c's and open.c's. */
 #include "tunnel/tunnel_internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,12 +103,17 @@ struct cds_lfht *table_hash_new(void)
  * us: a table that sees to it itself would bring a thread of its own. */
 static void grow(struct tunnel_table *table)
 {
+    sigset_t all, before;
     if (table->count < table->buckets || table->buckets >= TABLE_BUCKETS_MAX)
         return;
     table->buckets *= 2;
+    /* Large ones are filled by passing threads of the library's, which inherit this. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     cds_lfht_resize(table->by_peer, table->buckets);
     cds_lfht_resize(table->by_endpoint, table->buckets);
     cds_lfht_resize(table->by_spi, table->buckets);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static struct peer_key *find_key(struct tunnel_table *table, const struct address *peer)
@@ -157,6 +163,22 @@ struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct 
     struct tunnel *tunnel = path != NULL ? path->tunnel : NULL;
     urcu_memb_read_unlock();
     return tunnel;
+}
+
+size_t tunnel_find_all_by_endpoint(struct tunnel_table *table, const struct endpoint *remote,
+                                   struct tunnel **ret_tunnels, size_t cap)
+{
+    struct path_walk walk;
+    size_t count = 0;
+    urcu_memb_read_lock();
+    for (struct path *path = path_walk_first(&walk, table, remote); path != NULL;
+         path = path_walk_next(&walk)) {
+        if (count < cap)
+            ret_tunnels[count] = path->tunnel;
+        count++;
+    }
+    urcu_memb_read_unlock();
+    return count;
 }
 
 static void add_key(struct tunnel_table *table, struct tunnel *tunnel, struct peer_key *key,

@@ -103,6 +103,9 @@ struct tunnel *tunnel_find_by_peer(struct tunnel_table *table, const struct addr
 struct tunnel *tunnel_find_by_selector(struct tunnel_table *table, const struct address *to);
 /* One of those on this endpoint; tunnel_open_any() tries all. */
 struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct endpoint *remote);
+/* All of them: how many there are, of which the first `cap` are written down. */
+size_t tunnel_find_all_by_endpoint(struct tunnel_table *table, const struct endpoint *remote,
+                                   struct tunnel **ret_tunnels, size_t cap);
 void *tunnel_user(const struct tunnel *tunnel);
 /* The addresses that this host's packets carry. */
 const struct view *tunnel_view(const struct tunnel *tunnel);
@@ -138,7 +141,8 @@ enum tunnel_wake {
     TUNNEL_WAKE_DATA = 1,  /* data, either way */
     TUNNEL_WAKE_LARGE = 2, /* large data (as large_us above) or TCP, outbound */
 };
-/* Control thread: 0 … both. So an idle tunnel needs no looking after. */
+/* Control thread: 0 … both. So an idle tunnel needs no looking after. What came before this may
+ * wake nobody, but tunnel_get_status() after it counts it. */
 void tunnel_set_wake(struct tunnel *tunnel, unsigned int wakes);
 /* True once after it has happened: whoever sealed or opened passes it on. */
 bool tunnel_take_wake(struct tunnel *tunnel);
