@@ -56,6 +56,10 @@ void call_on_session_near(struct session *session, uint64_t now_us);
 void call_on_relay(struct session *session, const struct notify_relay *notify, uint64_t now_us);
 /* Does a call need this relay channel? */
 bool call_uses_relay(struct host *host, const struct endpoint *relay);
+/* The relay channel is closed, or the connection that it came by: a call that has it goes on
+ * without, and one that negotiates keys over it has failed. */
+void call_on_relay_gone(struct host *host, const struct endpoint *relay, const char *why,
+                        uint64_t now_us);
 
 /* Does a call need this session? */
 bool call_uses_session(const struct session *session);

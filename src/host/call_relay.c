@@ -144,3 +144,15 @@ bool call_uses_relay(struct host *host, const struct endpoint *relay)
 {
     return call_find_relayed(host, relay) != NULL;
 }
+
+void call_on_relay_gone(struct host *host, const struct endpoint *relay, const char *why,
+                        uint64_t now_us)
+{
+    struct call *call = call_find_relayed(host, relay);
+    if (call == NULL)
+        return;
+    const bool was_needed = call->is_relaying;
+    call->has_relay = call->is_relaying = false;
+    if (was_needed)
+        call_attempt_failed(call, why, now_us);
+}

@@ -117,8 +117,11 @@ static void end_relay(struct host *host, struct relay *relay, const char *why, u
 {
     const struct endpoint endpoint = relay->endpoint;
     unlink_relay(host, relay);
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
+    call_on_relay_gone(host, &endpoint, why, now_us);
+    struct map_node *next;
+    for (struct map_node *node = map_walk(&host->peers_by_name, NULL); node != NULL; node = next) {
         struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+        next = map_walk(&host->peers_by_name, node);
         if (endpoint_is_equal(&peer->fallback, &endpoint))
             peer->fallback = (struct endpoint){.port = 0};
         if (peer->tunnel != NULL && endpoint_is_equal(&peer->path, &endpoint))
