@@ -6,7 +6,6 @@ The wire carries frames of one MTU, and the receiver may aggregate, as with netw
 peers.py, what is measured in measures.py.
 """
 import contextlib
-import errno
 import os
 import pathlib
 import shutil
@@ -81,12 +80,15 @@ class Contestant:
         return process
 
     def wait_interface(self, process, interface, timeout=10):
-        """Until the program's node has that interface; finer than the lab's own waiting, as the clock runs."""
-        deadline = time.monotonic() + timeout
-        while f" {interface}:" not in pathlib.Path(f"/proc/{process.pid}/net/dev").read_text():
-            if time.monotonic() > deadline or not process.is_running:
-                raise labs.LabError(f"{process.name} makes no {interface}:\n{process.log[-3000:]}")
-            time.sleep(0.002)
+        """Until the program's node has that interface; asked often, as the clock runs."""
+        def missing():
+            return f"{process.name} makes no {interface}:\n{process.log[-3000:]}"
+
+        def is_there():
+            if not process.is_running:
+                raise labs.LabError(missing())
+            return f" {interface}:" in pathlib.Path(f"/proc/{process.pid}/net/dev").read_text()
+        labs.wait_until(is_there, timeout, missing, every=0.002)
 
     def set_up(self, side, interface, process, mtu=INNER_MTU):
         """Gives the tunnel's interface its address, once it is there."""
@@ -95,17 +97,13 @@ class Contestant:
 
     def wait_reply(self, timeout=20):
         """Sends a datagram each 10 ms until one comes back."""
-        deadline = time.monotonic() + timeout
+        def is_answered():
+            with contextlib.suppress(OSError):  # nothing within 10 ms, or no route yet
+                sock.sendto(b"first", (self.address, 7))
+                return sock.recv(100)
         with contextlib.closing(self.a.socket(bind=None, timeout=0.01)) as sock:
-            while time.monotonic() < deadline:
-                try:
-                    sock.sendto(b"first", (self.address, 7))
-                    sock.recv(100)
-                    return
-                except OSError as e:
-                    if e.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EIO):
-                        time.sleep(0.002)
-        raise labs.LabError(f"{self.name}: no reply within {timeout} s\n" + "\n".join(p.log[-2000:] for p in self.processes))
+            labs.wait_until(is_answered, timeout, lambda: f"{self.name}: a reply\n" + "\n".join(p.log[-2000:] for p in self.processes),
+                            every=0.002)
 
 
 def find(program):

@@ -90,10 +90,12 @@ def both_rekey(lab):
     before = pair.ours.peer(interop.PEER)
     flood = pair.node_a.start("ping", "-i", "0.02", "-c", "600", pair.address())
     children, sas = set(), set()
-    while flood.is_running:
+
+    def note_keys():
         peer = pair.ours.peer(interop.PEER)
         children.add(peer["spi_in"]), sas.add(peer["ike_spis"])
-        time.sleep(0.1)
+        return not flood.is_running
+    wait_until(note_keys, 60, "the pings end", every=0.1)
     count = interop.received(flood.log)
     if count != 600:
         raise LabError(f"{count} of 600 echo requests answered; {len(children)} children, {len(sas)} IKE SAs; {before}")

@@ -37,8 +37,15 @@ class LabError(Exception):
     """Something of the lab itself failed, or a condition did not come true in time."""
 
 
-def wait_until(condition, timeout=10, what=None):
-    """Calls condition until it returns something true, and returns that. The one place where tests wait."""
+PATIENCE = 2  # a timeout says how long something takes at most on a machine with nothing else to do; they seldom are that
+
+
+def wait_until(condition, timeout=10, what=None, every=0.02):
+    """Calls condition until it returns something true, and returns that. The one place where tests wait.
+
+    every: s between the calls.
+    """
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while True:
@@ -48,7 +55,7 @@ def wait_until(condition, timeout=10, what=None):
         if time.monotonic() > deadline:
             text = what() if callable(what) else what or getattr(condition, "__name__", condition)
             raise LabError(f"not within {timeout} s: {text}")
-        pause.wait(0.02)
+        pause.wait(every)
 
 
 def command(*args, text=None, check=True, timeout=60):

@@ -195,13 +195,13 @@ def test_blocked_udp(lab):
     calls.start()
     end = failed_call(calls.a, NAME_B)
     assert end["step"] == "punch" and "firewall blocks UDP" in end["hint"]
-    assert 1100 < end["total_ms"] < 4000  # three attempts of 400 ms
+    assert 1100 < end["total_ms"] < 8000  # three attempts of 400 ms
     assert "after 3 attempts" in calls.a.process.log
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
     ping = calls.node_a.start("ping", "-c1", "-W10", NAME_B)
     address = programs.dig(calls.node_a, NAME_B)[1][0][1]
     error, seconds = refused_connect(calls.node_a, address)
-    assert error == errno.EHOSTUNREACH and seconds < 5
+    assert error == errno.EHOSTUNREACH and seconds < 8
     labs.wait_until(lambda: not ping.is_running, 10, "ping ends")
     assert UNREACHABLE in ping.log
 
@@ -224,7 +224,7 @@ def test_absent_host(lab):
     assert end["step"] == "name" and "no such name" in end["error"]
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
     error, seconds = refused_connect(calls.node_a, address)
-    assert error == errno.EHOSTUNREACH and seconds < 5
+    assert error == errno.EHOSTUNREACH and seconds < 8
     # Called back to life, it is reached at the same address.
     calls.b.start()
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
@@ -238,7 +238,7 @@ def test_silent_host(lab):
     calls.b.freeze()
     end = failed_call(calls.a, NAME_B)
     assert end["step"] == "candidates" and "does not answer" in end["error"]
-    assert 1100 < end["total_ms"] < 4000
+    assert 1100 < end["total_ms"] < 8000
     calls.b.thaw()
 
 
@@ -252,7 +252,7 @@ def test_connector_that_is_gone(lab):
     labs.wait_until(lambda: calls.a.login_state() != "logged-in", 10, "a sees that the connector is gone")
     labs.wait_until(lambda: calls.a.peers() == [], 10, "the peer is forgotten")
     error, seconds = refused_connect(calls.node_a, address)
-    assert error == errno.EHOSTUNREACH and seconds < 5
+    assert error == errno.EHOSTUNREACH and seconds < 8
     calls.connector.start()
     calls.b.start(login=False)
     calls.a.wait_login(30)

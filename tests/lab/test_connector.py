@@ -172,7 +172,7 @@ def test_the_same_key_twice(lab):
     # Some seconds of both at it: the connector hears no more of the older one, and the newer one stays.
     seen = capture.Capture(net.connector_node, "eth0", "tcp port 4500 and tcp[tcpflags] & tcp-syn != 0")
     with pytest.raises(labs.LabError):
-        labs.wait_until(seen.packets, 5)
+        labs.wait_until(seen.packets, 2.5)
     assert clone.login_state() == "logged-in" and ask(net, net.a.name)[1] == [("A", "0.0.0.1")]
     assert net.connector.process.log.count("replaced by a newer log-in") == 1
     assert net.a.process.log.count("logged in at") == clone.process.log.count("logged in at") == 1

@@ -89,7 +89,7 @@ def assert_unreachable(node, address):
         started = time.monotonic()
         with pytest.raises(OSError) as failure:
             sock.connect((address, 80))
-        assert not isinstance(failure.value, TimeoutError) and time.monotonic() - started < 1
+        assert not isinstance(failure.value, TimeoutError) and time.monotonic() - started < 3
     assert "unreachable" in node.route_to(address)
 
 
@@ -126,7 +126,7 @@ def test_sigstop(lab, rp_filter):
     started = time.monotonic()
     labs.wait_until(lambda: ask_anew(net, PLAIN) == [[PLAIN_ADDRESS]] * 4, 5, "new sockets reach their servers")
     labs.wait_until(lambda: kept.ask(PLAIN) == [[PLAIN_ADDRESS]] * 2, 5, "kept sockets reach their servers")
-    assert time.monotonic() - started < 4.5
+    assert time.monotonic() - started < 8
     assert ask_anew(net, net.b.name) == [["0.0.0.1"]] * 4
     assert guard_rules(net.node_a) == ALL_RULES and GUARD_TABLE in tables(net.node_a)
     net.a.thaw()

@@ -152,8 +152,8 @@ def test_broken_ipv6_costs_nothing(lab):
     report, sent, took = punch(world)
     assert address_of(report) == world.rb.node.address
     first = {family: next(time for time, to, _ in sent if (":" in to) == (family == 6)) for family in (4, 6)}
-    assert first[6] <= first[4] < first[6] + 0.02, "the families are not checked side by side"
-    assert took < 0.1, f"{took} s from the first check to the nomination"
+    assert first[6] <= first[4] < first[6] + 0.1, "the families are not checked side by side"
+    assert took < 0.5, f"{took} s from the first check to the nomination"
 
 
 def test_both_families_are_seen_and_told(lab):

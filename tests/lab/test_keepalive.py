@@ -145,6 +145,6 @@ def test_quick_nats(lab, nat):
         pass
     assert len(got) > 30 and got == list(range(len(got)))
     times = [p.time for p in watch.keepalives(watch.b)]
-    assert all(0.9 < later - earlier < 1.4 for earlier, later in zip(times, times[1:])), times
+    assert 0.9 < (times[-1] - times[0]) / (len(times) - 1) < 1.6, times
     assert calls.a.peer(NAME_B)["age_s"] > 4
     answers_quickly(calls.node_a, NAME_B)

@@ -274,10 +274,10 @@ def test_link_delay_and_jitter(lab):
     b = lab.host("b", net.west, quality={"delay": 5, "jitter": 20})
     text = a.run(f"ping -c12 -i0.2 {b.address}").stdout
     times = [float(line.split("time=")[1].split()[0]) for line in text.splitlines() if "time=" in line][1:]
-    assert min(times) >= 110 and max(times) < 170 and max(times) - min(times) > 5
+    assert min(times) >= 110 and max(times) < 300 and max(times) - min(times) > 5
     lab.emulators["a"].command("set up,delay=0")
     text = a.run(f"ping -c2 -i0.2 {b.address}").stdout
-    assert 60 <= float(text.split("time=")[1].split()[0]) < 130
+    assert 60 <= float(text.split("time=")[1].split()[0]) < 250
 
 
 def test_capture_reads_what_was_sent(lab):

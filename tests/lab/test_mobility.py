@@ -20,8 +20,9 @@ from test_calls import NAME_A, NAME_B, first_ping
 pytestmark = pytest.mark.alone
 EVERY = 0.05  # s between the packets that gaps are measured with
 # Silent rebinding: until packets get through again, and until TCP, which waits twice as long after each loss, has noticed
-# (its tries come 3 s and 6.5 s after the last packet).
-SILENT, SILENT_TCP = 3.5, 7.0
+# (its tries come 3 s, 6.5 s and 13 s after the last packet). Far from what it takes, which scripts/figures measures: a busy machine
+# takes longer, but without the mechanism nothing would come again at all.
+SILENT, SILENT_TCP = 6.0, 14.0
 
 
 class Stream:
@@ -76,7 +77,7 @@ class Stream:
             if not self.is_over.is_set():  # what one end's close does to the other is no failure
                 self.errors.append(error)
 
-    def wait_moving(self, since, timeout=15):
+    def wait_moving(self, since, timeout=25):
         """Waits until both ends have heard something that was sent half a second after `since` or later."""
         sides = [side for side, times in self.heard.items() if len(times) > 1]
         labs.wait_until(lambda: self.errors or all(self.heard[side][-1] > since + 0.5 for side in sides) and self.gap(since) is not None,
@@ -179,8 +180,8 @@ def test_nat_reboots_with_the_same_address(lab):
 
 
 @pytest.mark.parametrize("nat_b, limit", [
-    pytest.param("none", 1.0, id="peer-public"),
-    pytest.param({}, 3.5, id="peer-filters"),
+    pytest.param("none", 3.0, id="peer-public"),
+    pytest.param({}, 7.0, id="peer-filters"),
 ])
 def test_host_changes_its_network(lab, nat_b, limit):
     """a is unplugged from its LAN and plugged into that of nata2; b hears of it at once where its side lets a's new address in."""
@@ -205,12 +206,13 @@ def test_host_changes_its_network(lab, nat_b, limit):
 
 FAR = {"delay": 20}  # ms, one way, of each host's and the connector's line
 KINDS = {
-    # What stands before b, and in what time (s) a's packets get through again: 0.2 and a round trip, where b hears of it; else
-    # the connection to the connector is made anew (4 round trips), a call (2) and the move (1.5).
-    "peer-public": ("none", 0.5),
-    "peer-lets-in": ({"kind": "full-cone"}, 0.5),
-    "peer-filters": ({}, 2.0),
-    "peer-symmetric": ({"kind": "symmetric"}, 2.0),
+    # What stands before b, and in what time (s) a's packets get through again, on a busy machine too. It takes 0.2 and a round trip
+    # where b hears of it; else the connection to the connector is made anew (4 round trips), a call (2) and the move (1.5). By
+    # silence alone it would be 3.4.
+    "peer-public": ("none", 1.5),
+    "peer-lets-in": ({"kind": "full-cone"}, 1.5),
+    "peer-filters": ({}, 3.0),
+    "peer-symmetric": ({"kind": "symmetric"}, 3.0),
 }
 
 

@@ -18,7 +18,7 @@ import topologies
 NAME_A, NAME_B = "a.detec.example.net", "b.detec.example.net"
 QUICK = {"attempt_timeout": "1s"}
 USER, PASSWORD, ENCODED = "ann", "s3cret", "s3cr%65t"
-FOUND_S = 5
+FOUND_S = 8
 BACK_S = 8  # after a connector has come back that was away for a moment
 
 

