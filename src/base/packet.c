@@ -9,9 +9,22 @@ void packet_reset(struct packet *packet)
     packet->next = NULL;
     packet->data = packet->storage + PACKET_HEADROOM;
     packet->len = 0;
+    packet->lent = NULL;
     memset(&packet->peer, 0, sizeof packet->peer);
     packet->tos = 0;
     packet->tag_keys = NULL;
+}
+
+bool packet_own(struct packet *packet)
+{
+    if (packet->lent == NULL)
+        return true;
+    if (packet->len > PACKET_CAP - PACKET_HEADROOM)
+        return false;
+    memcpy(packet->storage + PACKET_HEADROOM, packet->data, packet->len);
+    packet->data = packet->storage + PACKET_HEADROOM;
+    packet->lent = NULL;
+    return true;
 }
 
 int packet_pool_init(struct packet_pool *pool, uint32_t count)

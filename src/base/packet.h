@@ -4,6 +4,8 @@
 #define BASE_PACKET_H
 
 #include "base/address.h"
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PACKET_HEADROOM 128  /* for the message's own header, or an IP header that is rebuilt */
@@ -11,10 +13,12 @@
 
 struct packet {
     struct packet *next;  /* list link of whoever owns it */
-    uint8_t *data;        /* first valid byte, inside storage */
+    uint8_t *data;        /* first valid byte, inside storage or what is lent */
     uint32_t len;         /* valid bytes */
     struct endpoint peer; /* sender (in) or receiver (out) of the datagram */
     uint8_t tos;          /* outer DSCP and ECN, as received or to send */
+    uint8_t *lent; /* NULL: the bytes lie in storage; else in another's memory, from here on */
+    uint32_t lent_len;
     /* Of tunnel/sput_batch: the keys with which its tag is to be made, or has been foreseen. */
     const void *tag_keys;
     uint8_t foreseen_tag[32];
@@ -36,16 +40,32 @@ struct packet *packet_take(struct packet_pool *pool);
 void packet_give_back(struct packet_pool *pool, struct packet *packet);
 /* As fresh from the pool: data behind the head-room, len 0, no peer. */
 void packet_reset(struct packet *packet);
+/* Takes bytes where they lie instead of a copy: len from data on, in a buffer of buffer_len bytes
+ * which the packet may use up to its ends. Whoever lends says how long. */
+static inline void packet_lend(struct packet *packet, uint8_t *buffer, uint32_t buffer_len,
+                               uint8_t *data, uint32_t len)
+{
+    packet->lent = buffer;
+    packet->lent_len = buffer_len;
+    packet->data = data;
+    packet->len = len;
+}
+
+/* Moves what is lent into the packet's own storage, behind the head-room; nothing to do for others.
+ * False: it has no room for that, and all is as it was. */
+MUST_USE bool packet_own(struct packet *packet);
+
 /* Bytes that fit before data. */
 static inline uint32_t packet_headroom(const struct packet *packet)
 {
-    return (uint32_t)(packet->data - packet->storage);
+    return (uint32_t)(packet->data - (packet->lent != NULL ? packet->lent : packet->storage));
 }
 
 /* Bytes that fit behind data + len. */
 static inline uint32_t packet_tailroom(const struct packet *packet)
 {
-    return PACKET_CAP - packet_headroom(packet) - packet->len;
+    const uint32_t cap = packet->lent != NULL ? packet->lent_len : PACKET_CAP;
+    return cap - packet_headroom(packet) - packet->len;
 }
 
 /* Moves the start: adds len bytes in front (their content undefined). NULL without room. */

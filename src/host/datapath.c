@@ -192,6 +192,8 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
     struct packet *packets[BATCH_MAX];
     const unsigned room = share_room(dp);
     unsigned count = 0, got = 0;
+    if (!udp_has_waiting(udp))
+        datapath_flush_tun(dp); /* what is lent gets overwritten now */
     while (count < room && (packets[count] = packet_take(&dp->pool)) != NULL)
         count++;
     if (count == 0 || udp_receive_batch(udp, packets, count, &got) != ERR_OK)
@@ -240,7 +242,7 @@ static void take_packet(struct datapath *dp, const struct handoff_slot *slot)
     memcpy(packet->data, slot->data, slot->len);
     packet->len = slot->len;
     if (slot->kind == HANDOFF_PACKET) {
-        (void)outbound(dp, packet);
+        outbound(dp, packet);
     } else {
         packet->peer = slot->from;
         inbound_again(dp, packet);

@@ -41,7 +41,8 @@ struct datapath {
     uint64_t now_us; /* of this round */
     _Atomic uint64_t expects_until_us;
     uint64_t elsewhere_us;          /* when data from elsewhere was last told */
-    uint8_t super[OFFLOAD_LEN_MAX]; /* that is being taken apart */
+    struct tunnel_run run;          /* of the super-packet that is being taken apart; or over */
+    uint8_t super[OFFLOAD_LEN_MAX]; /* itself */
 };
 
 /* One packet or super-packet from local applications, if there is any: how many packets it was. 0:
@@ -53,9 +54,14 @@ void datapath_flush_tun(struct datapath *dp);
 /* Into this device queue; its packets stay the caller's. */
 void datapath_write_bundle(struct datapath *dp, const struct tun *tun, const struct bundle *bundle);
 
-/* A packet from a local application; consumed. False: its like, of one super-packet, would fare no
- * better. */
-bool outbound(struct datapath *dp, struct packet *packet);
+/* A packet from a local application; consumed, as in all of these. */
+void outbound(struct datapath *dp, struct packet *packet);
+/* The same for those of a super-packet, in one read section. False: its like would fare no better.
+ * If the first one began dp->run, the next ones follow it, without what its header_len says; else
+ * each is a first one. */
+bool outbound_first(struct datapath *dp, struct packet *packet);
+bool outbound_next(struct datapath *dp, struct packet *packet);
+void outbound_end(struct datapath *dp);
 /* A datagram from the network; consumed. */
 void inbound(struct datapath *dp, struct packet *packet);
 /* The same once more; not handed over again. */

@@ -70,7 +70,8 @@ bool share_offer(struct datapath *dp, struct packet *packet)
 {
     struct share *share = &dp->share;
     const bool has_room = load(&share->tail, memory_order_relaxed) - share->returned < SHARE_COUNT;
-    if (!share->is_on || !has_room) /* what was read has room: only answers of our own may not */
+    if (!share->is_on || !has_room ||
+        !packet_own(packet)) /* what was read has room: only answers of our own may not */
         return false;
     const uint32_t tail = load(&share->tail, memory_order_relaxed);
     share->packets[tail % SHARE_COUNT] = packet;

@@ -3,6 +3,18 @@
 #include "host/datapath_internal.h"
 #include "tunnel/segment.h"
 
+/* False: the others of its super-packet would fare no better. Consumes it. */
+static bool take_segment(struct datapath *dp, struct segmenter *segmenter, struct packet *packet)
+{
+    if (dp->run.tunnel != NULL)
+        return outbound_next(dp, packet);
+    if (!outbound_first(dp, packet))
+        return false;
+    if (dp->run.tunnel != NULL && dp->run.header_len > 0)
+        segment_skip_ip(segmenter);
+    return true;
+}
+
 unsigned datapath_read_tun(struct datapath *dp)
 {
     struct segmenter segmenter;
@@ -20,12 +32,13 @@ unsigned datapath_read_tun(struct datapath *dp)
         struct packet *packet = packet_take(&dp->pool);
         if (packet == NULL) {
             drop_count(&dp->drops, DROP_CONGESTION);
-            return count + 1;
+            count++;
+            break;
         }
         count++;
         error = segment_next(&segmenter, packet);
         if (error == ERR_OK) {
-            if (!outbound(dp, packet))
+            if (!take_segment(dp, &segmenter, packet))
                 break;
             continue;
         }
@@ -33,6 +46,7 @@ unsigned datapath_read_tun(struct datapath *dp)
         if (error != ERR_NOT_FOUND)
             drop_count(&dp->drops, error == ERR_FULL ? DROP_TOO_BIG : DROP_MALFORMED);
     }
+    outbound_end(dp);
     return count;
 }
 

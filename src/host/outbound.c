@@ -81,7 +81,7 @@ static bool may_call(const struct datapath *dp, const struct ip_view *ip)
             !pool_ipv6_to_ipv4(&ip->dst, &twin));
 }
 
-bool outbound(struct datapath *dp, struct packet *packet)
+bool outbound_first(struct datapath *dp, struct packet *packet)
 {
     struct ip_view ip;
     if (ip_parse(packet->data, packet->len, &ip) != ERR_OK) {
@@ -94,7 +94,7 @@ bool outbound(struct datapath *dp, struct packet *packet)
     if (tunnel == NULL)
         tunnel = tunnel_find_by_selector(dp->config.tunnels, &ip.dst);
     if (tunnel != NULL) {
-        enum drop_reason drop = tunnel_seal_deferring(tunnel, packet, dp->now_us);
+        enum drop_reason drop = tunnel_run_begin(tunnel, packet, dp->now_us, &dp->run);
         uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
         bool is_divided = drop == DROP_TOO_BIG && divide(dp, tunnel, packet, mtu);
         if (tunnel_take_wake(tunnel))
@@ -120,6 +120,34 @@ bool outbound(struct datapath *dp, struct packet *packet)
         drop_count(&dp->drops, ip.version == 4 ? DROP_SOURCE : DROP_FAMILY);
     packet_give_back(&dp->pool, packet);
     return true;
+}
+
+bool outbound_next(struct datapath *dp, struct packet *packet)
+{
+    const bool is_sealed = tunnel_run_seal(&dp->run, packet) == DROP_NONE;
+    if (is_sealed)
+        datapath_queue(dp, packet);
+    else
+        packet_give_back(&dp->pool, packet);
+    return is_sealed;
+}
+
+void outbound_end(struct datapath *dp)
+{
+    struct tunnel *const tunnel = dp->run.tunnel;
+    if (tunnel == NULL)
+        return;
+    tunnel_run_end(&dp->run);
+    if (tunnel_take_wake(tunnel))
+        datapath_report_wake(dp, tunnel);
+}
+
+void outbound(struct datapath *dp, struct packet *packet)
+{
+    tunnel_read_begin();
+    (void)outbound_first(dp, packet);
+    outbound_end(dp);
+    tunnel_read_end();
 }
 
 static void tell_sent(struct datapath *dp, const struct handoff_slot *slot, uint32_t number)

@@ -50,10 +50,15 @@ void udp_close(struct udp *udp);
 MUST_USE int udp_open_encapsulated(const struct udp *beside, const struct address *local,
                                    const struct endpoint *remote, struct udp *ret_udp);
 
+/* Of a lent datagram the head-room lies in the one before it: at the end, where a tag stands that
+ * is of no more use once that one has been opened. So they are worked off in their order. */
+#define UDP_LENT_HEADROOM 16
+
 /* Receives up to count (at most UDP_BATCH_CAP) datagrams, behind each packet's data; peer, tos and
- * len are filled in. The first ret_count packets hold them (the array may have been reordered).
- * Datagrams that do not fit are dropped. ERR_AGAIN: none is waiting; ERR_IO: the socket is of no
- * more use. */
+ * len are filled in. With has_offload they are lent instead (base/packet.h): all that were received
+ * so far stay where they are until the first call that finds udp_has_waiting() false. The first
+ * ret_count packets hold them (the array may have been reordered). Datagrams that do not fit are
+ * dropped. ERR_AGAIN: none is waiting; ERR_IO: the socket is of no more use. */
 MUST_USE int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count,
                                unsigned *ret_count);
 

@@ -1,6 +1,6 @@
 /* Receiving super-datagrams (UDP_GRO): what came behind each other from one peer in equal lengths
- * the kernel hands over as one, and here it is taken apart again. What a caller has no packets for
- * stays until its next call. */
+ * the kernel hands over as one, and here it is taken apart again, without copying: packets borrow
+ * the bytes. What a caller has no packets for stays until its next call. */
 #include "io/udp_internal.h"
 
 #include <errno.h>
@@ -10,6 +10,8 @@
 
 #define SUPER_COUNT 8
 #define SUPER_CAP   65536 /* no datagram is longer */
+#define ROOM_BEFORE 64    /* of each buffer; UDP_LENT_HEADROOM, and aligned */
+#define LEN_MAX     (PACKET_CAP - PACKET_HEADROOM)
 
 struct super {
     uint32_t len;
@@ -27,7 +29,7 @@ struct udp_gro {
     struct iovec parts[SUPER_COUNT];
     struct sockaddr_storage addresses[SUPER_COUNT];
     union udp_control controls[SUPER_COUNT];
-    uint8_t buffers[SUPER_COUNT][SUPER_CAP];
+    uint8_t buffers[SUPER_COUNT][ROOM_BEFORE + SUPER_CAP];
 };
 
 int udp_gro_new(int fd, struct udp_gro **ret_gro)
@@ -68,7 +70,8 @@ static uint32_t segment_len_of(struct msghdr *header)
 static void prepare(struct udp_gro *gro)
 {
     for (unsigned i = 0; i < SUPER_COUNT; i++) {
-        gro->parts[i] = (struct iovec){.iov_base = gro->buffers[i], .iov_len = SUPER_CAP};
+        gro->parts[i] =
+            (struct iovec){.iov_base = gro->buffers[i] + ROOM_BEFORE, .iov_len = SUPER_CAP};
         gro->headers[i] = (struct mmsghdr){.msg_hdr = {.msg_name = &gro->addresses[i],
                                                        .msg_namelen = sizeof gro->addresses[i],
                                                        .msg_iov = &gro->parts[i],
@@ -115,17 +118,17 @@ static int receive(struct udp *udp, struct udp_gro *gro)
     return ERR_AGAIN;
 }
 
-/* False: the datagram does not fit, and is gone. */
-static bool cut_off(struct super *super, const uint8_t *bytes, struct packet *packet)
+/* The head-room is the end of the datagram before. False: longer than a packet of its own could be,
+ * and gone. */
+static bool cut_off(struct super *super, uint8_t *buffer, struct packet *packet)
 {
-    uint32_t room = (uint32_t)(packet->storage + sizeof packet->storage - packet->data);
+    uint8_t *data = buffer + ROOM_BEFORE + super->at;
     uint32_t left = super->len - super->at;
     uint32_t len = left < super->segment_len ? left : super->segment_len;
-    bool fits = len <= room;
+    bool fits = len <= LEN_MAX;
 
     if (fits) {
-        memcpy(packet->data, bytes + super->at, len);
-        packet->len = len;
+        packet_lend(packet, data - UDP_LENT_HEADROOM, UDP_LENT_HEADROOM + len, data, len);
         packet->peer = super->peer;
         packet->tos = super->tos;
     }

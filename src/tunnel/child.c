@@ -336,9 +336,10 @@ void tunnel_set_wake(struct tunnel *tunnel, unsigned int wakes)
     atomic_store_explicit(&tunnel->wakes, wakes, memory_order_seq_cst);
 }
 
-void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, unsigned int wakes)
+void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, uint64_t count,
+                  unsigned int wakes)
 {
-    atomic_fetch_add_explicit(packets, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(packets, count, memory_order_seq_cst);
     if ((atomic_load_explicit(&tunnel->wakes, memory_order_seq_cst) & wakes) == 0)
         return;
     atomic_store_explicit(&tunnel->wakes, 0, memory_order_relaxed);

@@ -57,7 +57,7 @@ static enum drop_reason take_data(struct tunnel *tunnel, struct packet *packet,
     if (reason != DROP_NONE)
         return reason;
     atomic_fetch_add_explicit(&tunnel->bytes_in, packet->len, memory_order_relaxed);
-    tunnel_count(tunnel, &tunnel->packets_in, TUNNEL_WAKE_DATA);
+    tunnel_count(tunnel, &tunnel->packets_in, 1, TUNNEL_WAKE_DATA);
     return DROP_NONE;
 }
 

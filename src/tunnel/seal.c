@@ -42,46 +42,57 @@ static void note_data(struct tunnel *tunnel, uint8_t protocol, bool is_large, ui
         atomic_store_explicit(&tunnel->large_us, now_us, memory_order_relaxed);
     if (is_stream && !atomic_load_explicit(&tunnel->has_stream, memory_order_relaxed))
         atomic_store_explicit(&tunnel->has_stream, true, memory_order_relaxed);
-    tunnel_count(tunnel, &tunnel->packets_out,
+    tunnel_count(tunnel, &tunnel->packets_out, 1,
                  TUNNEL_WAKE_DATA | (is_large || is_stream ? TUNNEL_WAKE_LARGE : 0u));
 }
 
-static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, bool may_defer,
-                                  uint64_t now_us)
+/* A packet that fits. */
+static enum drop_reason seal_by(struct tunnel_run *run, struct packet *packet, bool may_defer)
 {
-    struct path *path;
-    struct child *child;
-    struct inner inner;
-    enum drop_reason reason = select_way(tunnel, &path, &child);
+    const struct inner *inner = &run->inner;
+    const uint32_t len = run->header_len + packet->len;
+    enum drop_reason reason = translate_to_wire(&run->child->translation, packet, inner);
+    if (reason != DROP_NONE)
+        return reason;
+    const struct message_header header = {
+        .command = SPUT_DATA, .next_header = inner->next_header, .is_ipv6 = inner->is_ipv6};
+    int error = child_seal(run->child, packet, &header, may_defer, NULL);
+    if (error != ERR_OK)
+        return drop_of(error);
+    packet->peer = run->path->remote;
+    packet->tos = inner->tos;
+    run->bytes += len;
+    return DROP_NONE;
+}
+
+static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, bool may_defer,
+                                  uint64_t now_us, struct tunnel_run *ret_run)
+{
+    struct tunnel_run run = {.tunnel = tunnel};
+    enum drop_reason reason = select_way(tunnel, &run.path, &run.child);
     if (reason != DROP_NONE)
         return reason;
 
     uint8_t *const data = packet->data;
     const uint32_t len = packet->len;
-    reason = translate_out(&child->translation, packet, &inner);
+    reason = translate_out(&run.child->translation, packet, &run.inner);
     if (reason != DROP_NONE)
         return reason;
-    const uint32_t inner_len = (uint32_t)(packet->data - data) + packet->len;
-    const uint32_t max = translate_payload_max(path->mtu, child->suite,
-                                               (enum address_family)path->remote.address.family);
+    run.header_len = (uint32_t)(packet->data - data);
+    const uint32_t max = translate_payload_max(
+        run.path->mtu, run.child->suite, (enum address_family)run.path->remote.address.family);
     const bool is_large = packet->len > max / 4 * 3;
     if (packet->len > max) {
         packet->data = data; /* the caller quotes it */
         packet->len = len;
         return DROP_TOO_BIG;
     }
-    reason = translate_to_wire(&child->translation, packet, &inner);
+    run.payload_max = packet->len;
+    reason = seal_by(&run, packet, may_defer);
     if (reason != DROP_NONE)
         return reason;
-    const struct message_header header = {
-        .command = SPUT_DATA, .next_header = inner.next_header, .is_ipv6 = inner.is_ipv6};
-    int error = child_seal(child, packet, &header, may_defer, NULL);
-    if (error != ERR_OK)
-        return drop_of(error);
-    packet->peer = path->remote;
-    packet->tos = inner.tos;
-    atomic_fetch_add_explicit(&tunnel->bytes_out, inner_len, memory_order_relaxed);
-    note_data(tunnel, inner.protocol, is_large, now_us);
+    note_data(tunnel, run.inner.protocol, is_large, now_us);
+    *ret_run = run;
     return DROP_NONE;
 }
 
@@ -94,15 +105,52 @@ static enum drop_reason finish(struct tunnel *tunnel, enum drop_reason reason, u
     return reason;
 }
 
+/* A run of one. */
+static enum drop_reason seal_one(struct tunnel *tunnel, struct packet *packet, bool may_defer,
+                                 uint64_t now_us)
+{
+    struct tunnel_run run;
+    const enum drop_reason reason = seal_data(tunnel, packet, may_defer, now_us, &run);
+    if (reason == DROP_NONE)
+        tunnel_run_end(&run);
+    return finish(tunnel, reason, now_us);
+}
+
 enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *packet, uint64_t now_us)
 {
-    return finish(tunnel, seal_data(tunnel, packet, false, now_us), now_us);
+    return seal_one(tunnel, packet, false, now_us);
 }
 
 enum drop_reason tunnel_seal_deferring(struct tunnel *tunnel, struct packet *packet,
                                        uint64_t now_us)
 {
-    return finish(tunnel, seal_data(tunnel, packet, true, now_us), now_us);
+    return seal_one(tunnel, packet, true, now_us);
+}
+
+enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,
+                                  struct tunnel_run *ret_run)
+{
+    return finish(tunnel, seal_data(tunnel, packet, true, now_us, ret_run), now_us);
+}
+
+enum drop_reason tunnel_run_seal(struct tunnel_run *run, struct packet *packet)
+{
+    const enum drop_reason reason =
+        packet->len > run->payload_max ? DROP_TOO_BIG : seal_by(run, packet, true);
+    if (reason != DROP_NONE)
+        drop_count(&run->tunnel->drops, reason);
+    else
+        run->more++;
+    return reason;
+}
+
+void tunnel_run_end(struct tunnel_run *run)
+{
+    struct tunnel *const tunnel = run->tunnel;
+    atomic_fetch_add_explicit(&tunnel->bytes_out, run->bytes, memory_order_relaxed);
+    if (run->more > 0)
+        tunnel_count(tunnel, &tunnel->packets_out, run->more, TUNNEL_WAKE_DATA);
+    run->tunnel = NULL;
 }
 
 enum drop_reason tunnel_seal_command(struct tunnel *tunnel, struct packet *packet,

@@ -64,6 +64,11 @@ int segment_begin(struct segmenter *segmenter, const void *packet, uint32_t len,
     return ERR_OK;
 }
 
+void segment_skip_ip(struct segmenter *segmenter)
+{
+    segmenter->skip = segmenter->ip_len;
+}
+
 uint32_t segment_len_max(const struct segmenter *s)
 {
     const uint32_t all = s->len - s->header_len;
@@ -114,21 +119,24 @@ static int make(struct segmenter *s, struct packet *packet)
 {
     const uint32_t left = s->len - s->at;
     const uint32_t payload_len = left < s->segment_len ? left : s->segment_len;
-    const uint32_t len = s->header_len + payload_len;
+    const uint32_t header_len = s->header_len - s->skip;
+    const uint32_t len = header_len + payload_len;
     const bool is_last = payload_len == left;
     if (len > packet_tailroom(packet))
         return ERR_FULL;
-    memcpy(packet->data, s->packet, s->header_len);
-    memcpy(packet->data + s->header_len, s->packet + s->at, payload_len);
+    memcpy(packet->data, s->packet + s->skip, header_len);
+    memcpy(packet->data + header_len, s->packet + s->at, payload_len);
     packet->len = len;
-    if (s->header_len > 0) {
-        uint8_t *transport = packet->data + s->ip_len;
-        write_ip(s, packet->data, len);
+    if (header_len > 0) {
+        uint8_t *transport = packet->data + s->ip_len - s->skip;
+        const uint32_t transport_len = s->header_len - s->ip_len + payload_len;
+        if (s->skip == 0)
+            write_ip(s, packet->data, len);
         if (s->offload.kind == OFFLOAD_UDP)
-            put16(transport + UDP_LENGTH_AT, len - s->ip_len);
+            put16(transport + UDP_LENGTH_AT, transport_len);
         else
             write_tcp(s, transport, is_last);
-        write_checksum(s, transport, len - s->ip_len);
+        write_checksum(s, transport, transport_len);
     } else if (segment_complete(packet->data, len, &s->offload) != ERR_OK) {
         return ERR_INVALID;
     }

@@ -17,6 +17,7 @@ struct segmenter {
     uint32_t header_len;  /* and the transport header */
     uint32_t segment_len; /* payload of each packet; all of it without super-packet */
     uint32_t number;      /* of the next packet, from 0 */
+    uint32_t skip;        /* bytes in front that the caller does without: 0, or ip_len */
     uint32_t header_sum;  /* of those parts of the pseudo-header that are the same for all */
     struct offload offload;
     bool is_ipv6;
@@ -29,6 +30,8 @@ MUST_USE int segment_begin(struct segmenter *segmenter, const void *packet, uint
 /* The next packet, behind the head-room of `packet`. ERR_NOT_FOUND: there are no more. ERR_FULL: it
  * has no room for one; the walk is over. */
 MUST_USE int segment_next(struct segmenter *segmenter, struct packet *packet);
+/* The next packets come without their IP header. Only of super-packets. */
+void segment_skip_ip(struct segmenter *segmenter);
 /* Length of the largest packet, IP header included. */
 uint32_t segment_len_max(const struct segmenter *segmenter);
 /* Makes an OFFLOAD_NONE packet's checksum complete, in place. ERR_INVALID as above. */

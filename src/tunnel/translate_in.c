@@ -181,7 +181,9 @@ static enum drop_reason bare_in(const struct translation *t, struct packet *pack
                                      .dont_fragment = true};
     const uint32_t header_len =
         (uint32_t)ip_header_len(inner->is_ipv6 ? ADDRESS_IPV6 : ADDRESS_IPV4);
-    uint8_t *start = packet_push(packet, header_len);
+    uint8_t *start = packet_headroom(packet) >= header_len || packet_own(packet)
+                         ? packet_push(packet, header_len)
+                         : NULL;
     struct writer w;
     if (start == NULL)
         return DROP_NO_ROOM;

@@ -158,6 +158,27 @@ MUST_USE enum drop_reason tunnel_seal(struct tunnel *tunnel, struct packet *pack
  */
 MUST_USE enum drop_reason tunnel_seal_deferring(struct tunnel *tunnel, struct packet *packet,
                                                 uint64_t now_us);
+
+/* The packets of one super-packet differ in nothing that decides about their way: it is found for
+ * the first, and the others follow, in the same read section. As tunnel_seal_deferring(). */
+struct tunnel_run {
+    struct tunnel *tunnel; /* NULL: over */
+    struct path *path;
+    struct child *child;
+    struct inner inner;
+    uint32_t header_len;  /* of the IP header that they travel without; 0: with it */
+    uint32_t payload_max; /* what the first had, and none has more of */
+    uint64_t more;        /* packets behind the first */
+    uint64_t bytes;
+};
+/* ret_run: only with DROP_NONE; tunnel_run_end() then, sooner or later. */
+MUST_USE enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet,
+                                           uint64_t now_us, struct tunnel_run *ret_run);
+/* One more, without the first header_len bytes. */
+MUST_USE enum drop_reason tunnel_run_seal(struct tunnel_run *run, struct packet *packet);
+/* Counts what was sealed. */
+void tunnel_run_end(struct tunnel_run *run);
+
 /* Makes packet (its content goes) a probe that is an IP packet of `size` bytes on the path, or as
  * short as it can be. Not limited by the path's MTU. DROP_NO_ROOM: no message is so long. */
 MUST_USE enum drop_reason tunnel_seal_probe(struct tunnel *tunnel, struct packet *packet,

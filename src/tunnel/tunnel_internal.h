@@ -101,8 +101,9 @@ struct tunnel_table {
 /* NULL: no memory. */
 struct cds_lfht *table_hash_new(void);
 
-/* One more data packet, and what that may wake for (child.c says in which order). */
-void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, unsigned int wakes);
+/* So many more data packets, and what that may wake for (child.c says in which order). */
+void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, uint64_t count,
+                  unsigned int wakes);
 /* child_table.c: what the table knows of single children. Control thread. ERR_EXISTS, ERR_NOMEM. */
 MUST_USE int child_enter(struct child *child);
 /* Before its grace period. */

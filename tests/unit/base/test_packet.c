@@ -70,6 +70,40 @@ static void test_push_and_pull(void **state)
     assert_null(packet_pull(&p, UINT32_MAX));
 }
 
+static void test_lent(void **state)
+{
+    static struct packet p, before;
+    static uint8_t buffer[PACKET_CAP];
+    packet_reset(&p);
+    assert_true(packet_own(&p)); /* it is */
+    for (unsigned i = 0; i < sizeof(buffer); i++)
+        buffer[i] = (uint8_t)i;
+    packet_lend(&p, buffer, 100, buffer + 10, 60);
+    assert_int_equal(packet_headroom(&p), 10);
+    assert_int_equal(packet_tailroom(&p), 30);
+    assert_null(packet_push(&p, 11));
+    assert_ptr_equal(packet_push(&p, 10), buffer);
+    assert_ptr_equal(packet_pull(&p, 12), buffer + 12);
+    assert_true(packet_own(&p));
+    assert_null(p.lent);
+    assert_ptr_equal(p.data, p.storage + PACKET_HEADROOM);
+    assert_int_equal(p.len, 58);
+    assert_memory_equal(p.data, buffer + 12, 58);
+    assert_int_equal(packet_headroom(&p) + p.len + packet_tailroom(&p), PACKET_CAP);
+    /* What is too long stays where it is. */
+    packet_lend(&p, buffer, sizeof(buffer), buffer, PACKET_CAP - PACKET_HEADROOM + 1);
+    before = p;
+    assert_false(packet_own(&p));
+    assert_memory_equal(&p, &before, sizeof(p));
+    p.len--;
+    assert_true(packet_own(&p));
+    /* Nothing is lent any more to who takes it next. */
+    packet_lend(&p, buffer, 100, buffer + 10, 60);
+    packet_reset(&p);
+    assert_null(p.lent);
+    assert_ptr_equal(p.data, p.storage + PACKET_HEADROOM);
+}
+
 static void test_empty_pool(void **state)
 {
     struct packet_pool pool;
@@ -81,9 +115,8 @@ static void test_empty_pool(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pool_is_bounded),
-        cmocka_unit_test(test_taken_is_fresh),
-        cmocka_unit_test(test_push_and_pull),
+        cmocka_unit_test(test_pool_is_bounded), cmocka_unit_test(test_taken_is_fresh),
+        cmocka_unit_test(test_push_and_pull),   cmocka_unit_test(test_lent),
         cmocka_unit_test(test_empty_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -477,6 +477,17 @@ static void a_probing_socket_goes_its_own_way(void **state)
 
 #define MANY 60
 
+/* Where it lies there is room before it, none behind it, and the next call may overwrite it. */
+static void take_lent(struct packet *packet)
+{
+    assert_non_null(packet->lent);
+    assert_int_equal(packet_headroom(packet), UDP_LENT_HEADROOM);
+    assert_int_equal(packet_tailroom(packet), 0);
+    memset(packet->lent, 0xee, UDP_LENT_HEADROOM);
+    assert_true(packet_own(packet));
+    assert_int_equal(packet_headroom(packet), PACKET_HEADROOM);
+}
+
 /* Sends datagrams of these lengths to itself, and expects the same, in order. */
 static void there_and_back(struct udp *offloaded, const char *address, const uint32_t *lens,
                            unsigned count)
@@ -504,6 +515,8 @@ static void there_and_back(struct udp *offloaded, const char *address, const uin
 
         assert_int_equal(udp_receive_batch(offloaded, ins + got, room, &some), ERR_OK);
         assert_in_range(some, 1, room);
+        for (unsigned i = got; i < got + some; i++)
+            take_lent(ins[i]);
         got += some;
     }
     for (unsigned i = 0; i < count; i++) {

@@ -195,6 +195,37 @@ static void test_tcp_fields(void **state)
     }
 }
 
+/* The same packets, but for what is left away. */
+static void check_without_header(enum offload_kind kind, bool is_ipv6)
+{
+    static struct packet whole[COUNT];
+    struct segmenter segmenter;
+    make_super(kind, is_ipv6, 3500, 1000, 0x90);
+    const uint32_t count = take_apart(), ip_len = is_ipv6 ? 40 : 20;
+    for (uint32_t i = 0; i < count; i++) {
+        packet_reset(&whole[i]);
+        memcpy(whole[i].data, packets[i].data, packets[i].len);
+    }
+    assert_int_equal(segment_begin(&segmenter, made.bytes, made.len, &made.offload), ERR_OK);
+    assert_int_equal(segment_next(&segmenter, &packets[0]), ERR_OK);
+    segment_skip_ip(&segmenter);
+    for (uint32_t i = 1; i < count; i++) {
+        const uint32_t len = packets[i].len;
+        assert_int_equal(segment_next(&segmenter, &packets[i]), ERR_OK);
+        assert_int_equal(packets[i].len, len - ip_len);
+        assert_memory_equal(packets[i].data, whole[i].data + ip_len, len - ip_len);
+    }
+    assert_int_equal(segment_next(&segmenter, &packets[0]), ERR_NOT_FOUND);
+}
+
+static void test_without_header(void **state)
+{
+    check_without_header(OFFLOAD_TCP_IPV4, false);
+    check_without_header(OFFLOAD_TCP_IPV6, true);
+    check_without_header(OFFLOAD_UDP, false);
+    check_without_header(OFFLOAD_UDP, true);
+}
+
 static void test_ordinary_packets(void **state)
 {
     (void)state;
@@ -391,13 +422,10 @@ static void test_noise(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),
-        cmocka_unit_test(test_tcp_fields),
-        cmocka_unit_test(test_ordinary_packets),
-        cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_what_differs_stays_apart),
-        cmocka_unit_test(test_order_is_kept),
-        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_tcp_fields),
+        cmocka_unit_test(test_without_header), cmocka_unit_test(test_ordinary_packets),
+        cmocka_unit_test(test_nonsense),       cmocka_unit_test(test_what_differs_stays_apart),
+        cmocka_unit_test(test_order_is_kept),  cmocka_unit_test(test_full),
         cmocka_unit_test(test_noise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
