@@ -2,6 +2,7 @@
  * timed for a moment, and the fastest wins. */
 #include "crypto/aead_backend.h"
 
+#include "base/arena.h"
 #include "crypto/memory.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,12 +14,12 @@
 #define TRIAL_COUNT  64 /* messages, sealed and opened: some 50 µs */
 #define TRIAL_ROUNDS 5
 
-#define LOOK_AHEAD_LEN 512
-
-struct aead {
-    const struct aead_backend *backend;
-    void *keyed;
-};
+/* Looking ahead, in bytes of a context: its beginning with the round keys, the last of its lines,
+ * and what a message has around its text. */
+#define AHEAD_ROUND_KEYS (5 * ARENA_LINE)
+#define AHEAD_END        (16 * ARENA_LINE)
+#define AHEAD_AROUND     48
+#define AHEAD_LEN_MAX    (8 * ARENA_LINE)
 
 static const struct aead_backend *const backends[] = {&aead_libcrypto, &aead_ipsec_mb};
 static const struct aead_backend *chosen[ALGORITHMS];
@@ -47,11 +48,11 @@ bool aead_backend_is_right(const struct aead_backend *backend, enum aead_algorit
     static const uint8_t key[AEAD_KEY_LEN_MAX] = {0};
     static const uint8_t nonce[AEAD_NONCE_LEN] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
     uint8_t data[ANSWER_LEN], tag[AEAD_TAG_LEN];
-    void *keyed = NULL;
+    struct aead *keyed;
     bool is_right = false;
 
     memset(data, 0x5a, sizeof(data));
-    if (backend->make(algorithm, key, &keyed) != ERR_OK)
+    if (aead_new_with(backend, algorithm, key, &keyed) != ERR_OK)
         return false;
     if (backend->seal(keyed, nonce, "detec", 5, data, sizeof(data), tag) == ERR_OK &&
         crypto_is_equal(tag, answers[algorithm], sizeof(tag)) &&
@@ -63,7 +64,7 @@ bool aead_backend_is_right(const struct aead_backend *backend, enum aead_algorit
         is_right = is_right &&
                    backend->open(keyed, nonce, "detec", 5, data, sizeof(data), tag) == ERR_AUTH;
     }
-    backend->destroy(keyed);
+    aead_free(keyed);
     return is_right;
 }
 
@@ -80,9 +81,9 @@ static uint64_t trial_ns(const struct aead_backend *backend, enum aead_algorithm
     uint8_t key[AEAD_KEY_LEN_MAX] = {0}, nonce[AEAD_NONCE_LEN] = {0}, tag[AEAD_TAG_LEN];
     uint8_t data[TRIAL_LEN] = {0};
     uint64_t best = UINT64_MAX;
-    void *keyed = NULL;
+    struct aead *keyed;
 
-    if (backend->make(algorithm, key, &keyed) != ERR_OK)
+    if (aead_new_with(backend, algorithm, key, &keyed) != ERR_OK)
         return best;
     for (int round = 0; round < TRIAL_ROUNDS; round++) {
         const uint64_t begin = clock_ns();
@@ -95,7 +96,7 @@ static uint64_t trial_ns(const struct aead_backend *backend, enum aead_algorithm
         if (failures == 0 && took < best)
             best = took;
     }
-    backend->destroy(keyed);
+    aead_free(keyed);
     return best;
 }
 
@@ -129,53 +130,85 @@ const char *aead_backend_name(enum aead_algorithm algorithm)
 
 /* ---- contexts ---- */
 
-int aead_new_with(const struct aead_backend *backend, enum aead_algorithm algorithm,
-                  const uint8_t *key, struct aead **ret_aead)
+static void give_back(struct aead *aead, size_t size)
 {
-    struct aead *aead = calloc(1, sizeof(*aead));
+    if (aead->arena != NULL)
+        arena_give_back(aead->arena, aead, size);
+    else
+        free(aead);
+}
+
+static int new_in(struct arena *arena, const struct aead_backend *backend,
+                  enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead)
+{
+    const size_t size = (backend->size + ARENA_LINE - 1) / ARENA_LINE * ARENA_LINE;
+    struct aead *aead =
+        (struct aead *)(arena != NULL ? arena_take(arena, size) : aligned_alloc(ARENA_LINE, size));
     if (aead == NULL)
         return ERR_NOMEM;
+    memset(aead, 0, size);
     aead->backend = backend;
-    int result = backend->make(algorithm, key, &aead->keyed);
+    aead->arena = arena;
+    int result = backend->make(algorithm, key, aead);
     if (result != ERR_OK) {
-        free(aead);
+        backend->destroy(aead);
+        give_back(aead, size);
         return result;
     }
     *ret_aead = aead;
     return ERR_OK;
 }
 
-int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead)
+int aead_new_with(const struct aead_backend *backend, enum aead_algorithm algorithm,
+                  const uint8_t *key, struct aead **ret_aead)
+{
+    return new_in(NULL, backend, algorithm, key, ret_aead);
+}
+
+int aead_new_in(struct arena *arena, enum aead_algorithm algorithm, const uint8_t *key,
+                struct aead **ret_aead)
 {
     aead_choose();
-    return aead_new_with(chosen[algorithm], algorithm, key, ret_aead);
+    return new_in(arena, chosen[algorithm], algorithm, key, ret_aead);
+}
+
+int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead)
+{
+    return aead_new_in(NULL, algorithm, key, ret_aead);
 }
 
 void aead_free(struct aead *aead)
 {
     if (aead == NULL)
         return;
-    aead->backend->destroy(aead->keyed);
-    free(aead);
+    const struct aead_backend *backend = aead->backend;
+    backend->destroy(aead);
+    give_back(aead, backend->size);
 }
 
-void aead_look_ahead(const struct aead *aead)
+/* As intel-ipsec-mb lays it out: round keys, and at the end of a table the powers of the hash key
+ * that short messages need, the more of them the longer one is. Of others it is the beginning. */
+void aead_look_ahead(const struct aead *aead, size_t len)
 {
-    /* Round keys, and the first of the tables that are made from them; of some libraries less. */
-    for (size_t at = 0; at < LOOK_AHEAD_LEN; at += 64)
-        __builtin_prefetch((const uint8_t *)aead->keyed + at);
+    const uint8_t *const start = (const uint8_t *)aead;
+    const size_t powers = len < AHEAD_LEN_MAX ? len + AHEAD_AROUND : AHEAD_LEN_MAX;
+    for (size_t at = 0; at < AHEAD_ROUND_KEYS; at += ARENA_LINE)
+        __builtin_prefetch(start + at);
+    for (size_t at = AHEAD_END - powers / ARENA_LINE * ARENA_LINE; at <= AHEAD_END;
+         at += ARENA_LINE)
+        __builtin_prefetch(start + at);
 }
 
 int aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad, size_t ad_len,
               uint8_t *data, size_t len, uint8_t ret_tag[AEAD_TAG_LEN])
 {
-    return aead->backend->seal(aead->keyed, nonce, ad, ad_len, data, len, ret_tag);
+    return aead->backend->seal(aead, nonce, ad, ad_len, data, len, ret_tag);
 }
 
 int aead_open(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad, size_t ad_len,
               uint8_t *data, size_t len, const uint8_t tag[AEAD_TAG_LEN])
 {
-    int result = aead->backend->open(aead->keyed, nonce, ad, ad_len, data, len, tag);
+    int result = aead->backend->open(aead, nonce, ad, ad_len, data, len, tag);
     if (result != ERR_OK)
         crypto_wipe(data, len);
     return result;
@@ -185,12 +218,12 @@ int aead_open_or_keep(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], co
                       size_t ad_len, uint8_t *data, size_t len, const uint8_t tag[AEAD_TAG_LEN])
 {
     uint8_t none[AEAD_TAG_LEN];
-    int result = aead->backend->open(aead->keyed, nonce, ad, ad_len, data, len, tag);
+    int result = aead->backend->open(aead, nonce, ad, ad_len, data, len, tag);
     if (result == ERR_OK)
         return ERR_OK;
     /* All three are stream ciphers: encrypting under the same nonce undoes the decryption. */
     if (result != ERR_AUTH ||
-        aead->backend->seal(aead->keyed, nonce, NULL, 0, data, len, none) != ERR_OK) {
+        aead->backend->seal(aead, nonce, NULL, 0, data, len, none) != ERR_OK) {
         crypto_wipe(data, len);
         return ERR_CRYPTO;
     }

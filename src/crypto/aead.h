@@ -15,6 +15,7 @@ enum aead_algorithm { AEAD_AES128_GCM, AEAD_AES256_GCM, AEAD_CHACHA20_POLY1305 }
 #define AEAD_KEY_LEN_MAX 32
 
 struct aead; /* keyed context */
+struct arena;
 
 /* 16 or 32. */
 size_t aead_key_len(enum aead_algorithm algorithm);
@@ -25,10 +26,13 @@ void aead_choose(void);
 const char *aead_backend_name(enum aead_algorithm algorithm);
 /* key: aead_key_len() bytes, copied. */
 MUST_USE int aead_new(enum aead_algorithm algorithm, const uint8_t *key, struct aead **ret_aead);
+/* The same in an arena (NULL: on the heap), which stays until it is freed. */
+MUST_USE int aead_new_in(struct arena *arena, enum aead_algorithm algorithm, const uint8_t *key,
+                         struct aead **ret_aead);
 /* Wipes the key. */
 void aead_free(struct aead *aead);
-/* It will be used soon: has it on its way from memory. */
-void aead_look_ahead(const struct aead *aead);
+/* It will be used soon, for so many bytes: has it on its way from memory. Does not touch it. */
+void aead_look_ahead(const struct aead *aead, size_t len);
 /* Encrypts data in place and writes the tag. */
 MUST_USE int aead_seal(struct aead *aead, const uint8_t nonce[AEAD_NONCE_LEN], const void *ad,
                        size_t ad_len, uint8_t *data, size_t len, uint8_t ret_tag[AEAD_TAG_LEN]);

@@ -4,11 +4,22 @@
 
 #include "crypto/aead.h"
 
+struct arena;
+
+/* What every keyed context begins with; its back-end's own part follows. */
+struct aead {
+    const struct aead_backend *backend;
+    struct arena *arena; /* that it lies in; NULL: the heap */
+};
+
 struct aead_backend {
     const char *name;
-    /* key: aead_key_len() bytes. ERR_UNSUPPORTED: not on this processor. */
-    int (*make)(enum aead_algorithm algorithm, const uint8_t *key, void **ret_keyed);
-    void (*destroy)(void *keyed); /* wipes the key; NULL is fine */
+    size_t size; /* of a context, with its beginning */
+    /* Fills in a zeroed one, at the start of a cache line. key: aead_key_len() bytes.
+     * ERR_UNSUPPORTED: not on this processor. */
+    int (*make)(enum aead_algorithm algorithm, const uint8_t *key, void *keyed);
+    void (*destroy)(void *keyed); /* wipes the key, frees no memory of its own. Also where make()
+                                   * has failed */
     /* In place; return as aead_seal() and aead_open(), but on ERR_AUTH data holds the unauthentic
      * text. */
     int (*seal)(void *keyed, const uint8_t *nonce, const void *ad, size_t ad_len, uint8_t *data,

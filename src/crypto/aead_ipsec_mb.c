@@ -4,37 +4,31 @@
 
 #include "crypto/ipsec_mb.h"
 #include "crypto/memory.h"
-#include <stdlib.h>
 #include <string.h>
 
 #ifdef HAVE_IPSEC_MB
 struct keyed {
-    struct gcm_key_data gcm;
+    struct aead aead;
     IMB_MGR *manager;
     enum aead_algorithm algorithm;
-    uint8_t chacha_key[64]; /* 32, but the library loads a whole vector from there */
+    union {
+        _Alignas(64) struct gcm_key_data gcm; /* its vectors */
+        uint8_t chacha_key[64]; /* 32, but the library loads a whole vector from there */
+    };
 };
 
 static void destroy(void *opaque)
 {
-    struct keyed *keyed = opaque;
-    if (keyed == NULL)
-        return;
-    crypto_wipe(keyed, sizeof(*keyed));
-    free(keyed);
+    struct keyed *keyed = (struct keyed *)opaque;
+    crypto_wipe(&keyed->gcm, sizeof(keyed->gcm));
 }
 
-static int make(enum aead_algorithm algorithm, const uint8_t *key, void **ret_keyed)
+static int make(enum aead_algorithm algorithm, const uint8_t *key, void *opaque)
 {
-    struct keyed *keyed = NULL;
-    void *memory = NULL;
+    struct keyed *keyed = (struct keyed *)opaque;
     IMB_MGR *const manager = ipsec_mb_shared();
     if (manager == NULL)
         return ERR_UNSUPPORTED;
-    /* The structure wants its vectors aligned. */
-    if (posix_memalign(&memory, 64, sizeof(*keyed)) != 0)
-        return ERR_NOMEM;
-    keyed = memset(memory, 0, sizeof(*keyed));
     keyed->algorithm = algorithm;
     keyed->manager = manager;
     if (algorithm == AEAD_AES128_GCM)
@@ -43,7 +37,6 @@ static int make(enum aead_algorithm algorithm, const uint8_t *key, void **ret_ke
         IMB_AES256_GCM_PRE(keyed->manager, key, &keyed->gcm);
     else
         memcpy(keyed->chacha_key, key, aead_key_len(algorithm));
-    *ret_keyed = keyed;
     return ERR_OK;
 }
 
@@ -87,7 +80,11 @@ static int open_message(void *keyed, const uint8_t *nonce, const void *ad, size_
     return is_right ? ERR_OK : ERR_AUTH;
 }
 #else
-static int make(enum aead_algorithm algorithm, const uint8_t *key, void **ret_keyed)
+struct keyed {
+    struct aead aead;
+};
+
+static int make(enum aead_algorithm algorithm, const uint8_t *key, void *keyed)
 {
     return ERR_UNSUPPORTED;
 }
@@ -109,5 +106,9 @@ static int open_message(void *keyed, const uint8_t *nonce, const void *ad, size_
 }
 #endif
 
-const struct aead_backend aead_ipsec_mb = {
-    .name = "ipsec-mb", .make = make, .destroy = destroy, .seal = seal, .open = open_message};
+const struct aead_backend aead_ipsec_mb = {.name = "ipsec-mb",
+                                           .size = sizeof(struct keyed),
+                                           .make = make,
+                                           .destroy = destroy,
+                                           .seal = seal,
+                                           .open = open_message};

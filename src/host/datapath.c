@@ -202,7 +202,7 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
         packet_give_back(&dp->pool, packets[i]);
     for (unsigned i = 0; i < got; i++)
         packets[i]->peer.socket = number;
-    tunnel_look_ahead(dp->config.tunnels, packets, got);
+    tunnel_look_ahead_in(dp->config.tunnels, packets, got);
     sput_batch_foresee(dp->tags, dp->config.tunnels, packets, got);
     for (unsigned i = 0; i < got; i++)
         inbound(dp, packets[i]);

@@ -54,7 +54,6 @@ static bool open_message(struct datapath *dp, struct packet *packet)
         packet_give_back(&dp->pool, packet);
         return true;
     }
-    struct address peer = tunnel_view(tunnel)->peer_ipv4;
     if (message.is_elsewhere)
         tell_elsewhere(dp, packet, tunnel);
     switch (message.kind) {
@@ -70,10 +69,10 @@ static bool open_message(struct datapath *dp, struct packet *packet)
         }
         break;
     case TUNNEL_CLOSE:
-        hand_over(dp, HANDOFF_CLOSE, packet, &peer, message.number);
+        hand_over(dp, HANDOFF_CLOSE, packet, &tunnel_view(tunnel)->peer_ipv4, message.number);
         break;
     case TUNNEL_PROBE_REPLY:
-        hand_over(dp, HANDOFF_PROBE_REPLY, packet, &peer, message.number);
+        hand_over(dp, HANDOFF_PROBE_REPLY, packet, &tunnel_view(tunnel)->peer_ipv4, message.number);
         break;
     }
     packet_give_back(&dp->pool, packet);

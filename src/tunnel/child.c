@@ -17,19 +17,25 @@ static void done_keys(struct child *child)
     }
 }
 
+static void give_back(struct child *child)
+{
+    free(child->selectors);
+    arena_give_back(child->arena, child, sizeof(*child));
+}
+
 static void free_child(struct rcu_head *head)
 {
     struct child *child = CONTAINER_OF(head, struct child, head);
     rcu_order_after(&rcu_grace_period);
     done_keys(child);
-    free(child->selectors);
-    free(child);
+    give_back(child);
 }
 
 static void free_set(struct rcu_head *head)
 {
+    struct child_set *set = CONTAINER_OF(head, struct child_set, head);
     rcu_order_after(&rcu_grace_period);
-    free(CONTAINER_OF(head, struct child_set, head));
+    arena_give_back(set->arena, set, sizeof(*set));
 }
 
 static struct child_set *current_set(const struct tunnel *tunnel)
@@ -41,9 +47,12 @@ static struct child_set *current_set(const struct tunnel *tunnel)
 static struct child_set *copy_set(const struct tunnel *tunnel)
 {
     const struct child_set *old = current_set(tunnel);
-    struct child_set *set = (struct child_set *)calloc(1, sizeof(*set));
+    struct child_set *set = (struct child_set *)arena_take(tunnel->arena, sizeof(*set));
 
-    if (set == NULL || old == NULL)
+    if (set == NULL)
+        return NULL;
+    set->arena = tunnel->arena;
+    if (old == NULL)
         return set;
     set->outbound = old->outbound;
     set->count = old->count;
@@ -76,6 +85,8 @@ static void drop_child(struct child *child)
 static void publish_set(struct tunnel *tunnel, struct child_set *set)
 {
     struct child_set *old = atomic_exchange(&tunnel->children, set);
+    atomic_store_explicit(&tunnel->likely, set != NULL && set->count > 0 ? set->inbound[0] : NULL,
+                          memory_order_release);
     if (old == NULL)
         return;
     for (unsigned int i = 0; i < old->count; i++) {
@@ -103,13 +114,13 @@ static int init_sput(struct child *child, const struct tunnel_child *config)
     const uint32_t window = config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT;
     const uint32_t rekey_at =
         config->rekey_at != 0 ? (uint32_t)config->rekey_at : SPUT_REKEY_AT_DEFAULT;
-    int result = sput_receiver_init(&child->sput.receiver, config->suite, config->key_in,
-                                    config->key_len, window);
+    int result = sput_receiver_init_in(child->arena, &child->sput.receiver, config->suite,
+                                       config->key_in, config->key_len, window);
 
     if (result != ERR_OK)
         return result;
-    return sput_sender_init(&child->sput.sender, config->suite, config->key_out, config->key_len,
-                            rekey_at);
+    return sput_sender_init_in(child->arena, &child->sput.sender, config->suite, config->key_out,
+                               config->key_len, rekey_at);
 }
 
 static enum translate_form form_of(const struct tunnel_child *config)
@@ -122,8 +133,10 @@ static enum translate_form form_of(const struct tunnel_child *config)
 static int init_esp(struct child *child, const struct tunnel_child *config)
 {
     const uint32_t window = config->window != 0 ? config->window : REPLAY_WINDOW_DEFAULT;
-    struct esp_terms terms = {
-        .suite = config->suite, .spi = config->spi_in, .has_esn = config->has_esn};
+    struct esp_terms terms = {.suite = config->suite,
+                              .spi = config->spi_in,
+                              .has_esn = config->has_esn,
+                              .arena = child->arena};
 
     if (config->spi_in < ESP_SPI_MIN || config->spi_out < ESP_SPI_MIN)
         return ERR_INVALID;
@@ -158,9 +171,10 @@ static int init_esp(struct child *child, const struct tunnel_child *config)
 static int child_new(struct tunnel *tunnel, const struct tunnel_child *config,
                      struct child **ret_child)
 {
-    struct child *child = (struct child *)calloc(1, sizeof(*child));
+    struct child *child = (struct child *)arena_take(tunnel->arena, sizeof(*child));
     if (child == NULL)
         return ERR_NOMEM;
+    child->arena = tunnel->arena;
     child->id = config->id;
     child->tunnel = tunnel;
     child->suite = config->suite;
@@ -172,8 +186,7 @@ static int child_new(struct tunnel *tunnel, const struct tunnel_child *config,
         result = child_enter(child);
     if (result != ERR_OK) {
         done_keys(child);
-        free(child->selectors);
-        free(child);
+        give_back(child);
         return result;
     }
     *ret_child = child;
@@ -193,7 +206,7 @@ int tunnel_add_child(struct tunnel *tunnel, const struct tunnel_child *config)
         return ERR_NOMEM;
     int result = child_new(tunnel, config, &child);
     if (result != ERR_OK) {
-        free(set);
+        arena_give_back(set->arena, set, sizeof(*set));
         return result;
     }
     if (set->count < TUNNEL_CHILDREN_MAX)

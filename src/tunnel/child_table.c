@@ -5,37 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-int child_table_init(struct tunnel_table *table)
-{
-    table->by_spi = table_hash_new();
-    return table->by_spi != NULL ? ERR_OK : ERR_NOMEM;
-}
-
-void child_table_done(struct tunnel_table *table)
-{
-    if (table->by_spi != NULL)
-        cds_lfht_destroy(table->by_spi, NULL);
-    route_table_done(&table->routes);
-}
-
 /* Ours, drawn at random: no seed is needed. */
-static unsigned long hash_spi(uint32_t spi)
+static uint64_t hash_spi(uint32_t spi)
 {
-    return (unsigned long)spi * 0x9e3779b1u;
+    return spi * (uint64_t)0x9e3779b1u;
 }
 
-static int match_spi(struct cds_lfht_node *node, const void *key)
+static bool match_spi(const void *entry, const void *key)
 {
-    rcu_order_after(node);
-    return CONTAINER_OF(node, struct child, spi_node)->spi_in == *(const uint32_t *)key;
+    return ((const struct child *)entry)->spi_in == *(const uint32_t *)key;
 }
 
 struct child *child_find_by_spi(struct tunnel_table *table, uint32_t spi)
 {
-    struct cds_lfht_iter iter;
-    cds_lfht_lookup(table->by_spi, hash_spi(spi), match_spi, &spi, &iter);
-    struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
-    return node != NULL ? CONTAINER_OF(node, struct child, spi_node) : NULL;
+    return (struct child *)hash_index_find(&table->by_spi, hash_spi(spi), match_spi, &spi);
 }
 
 static bool has_route(const struct child *child)
@@ -60,12 +43,12 @@ int child_enter(struct child *child)
         if (result != ERR_OK)
             return result;
     }
-    cds_lfht_node_init(&child->spi_node);
-    rcu_order_before(&child->spi_node);
-    urcu_memb_read_lock();
-    cds_lfht_add(table->by_spi, hash_spi(child->spi_in), &child->spi_node);
-    urcu_memb_read_unlock();
-    return ERR_OK;
+    int result = hash_index_add(&table->by_spi, hash_spi(child->spi_in), child);
+    if (result != ERR_OK) {
+        route_table_remove(&table->routes, child->routes);
+        child->routes = NULL;
+    }
+    return result;
 }
 
 void child_leave(struct child *child)
@@ -74,9 +57,7 @@ void child_leave(struct child *child)
 
     if (!child->is_esp)
         return;
-    urcu_memb_read_lock();
-    (void)cds_lfht_del(table->by_spi, &child->spi_node); /* it is there */
-    urcu_memb_read_unlock();
+    hash_index_replace(&table->by_spi, hash_spi(child->spi_in), child, NULL);
     route_table_remove(&table->routes, child->routes);
     child->routes = NULL;
 }

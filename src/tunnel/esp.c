@@ -49,7 +49,7 @@ static int make_context(const struct esp_keys *keys, void **ret_context)
     int result;
 
     if (is_aead(keys->suite)) {
-        result = aead_new(aead_of(keys->suite), keys->key, &aead);
+        result = aead_new_in(keys->arena, aead_of(keys->suite), keys->key, &aead);
         if (result == ERR_OK)
             *ret_context = aead;
         return result;
@@ -94,6 +94,7 @@ static int keys_init(struct esp_keys *keys, const struct esp_terms *terms, const
         return ERR_UNSUPPORTED;
     if (key_len != suite_key_len(terms->suite))
         return ERR_INVALID;
+    keys->arena = terms->arena;
     keys->suite = terms->suite;
     keys->spi = terms->spi;
     keys->has_esn = terms->has_esn;

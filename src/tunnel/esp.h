@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct aead;
+struct arena;
 struct cipher_mac;
 
 /* Sequence numbers after which a new SA is due: half of all where they have 32 bits; extended ones
@@ -25,31 +26,34 @@ struct cipher_mac;
 
 /* The keyed contexts of one direction. Private to esp.c. */
 struct esp_keys {
+    struct contexts contexts; /* struct cipher_mac: the suites with HMAC; struct aead: the others */
     enum suite suite;
     uint32_t spi;
     bool has_esn;
-    uint8_t key[SUITE_KEY_CAP]; /* for more contexts */
-    struct contexts contexts; /* struct cipher_mac: the suites with HMAC; struct aead: the others */
     uint8_t salt[SUITE_ESP_SALT_LEN];
+    struct arena *arena;        /* more contexts lie there; NULL: on the heap */
+    uint8_t key[SUITE_KEY_CAP]; /* for them */
 };
 
+/* What every message needs comes first, and what few of them need last. */
 struct esp_sender {
-    struct esp_keys keys;
-    uint64_t rekey_at;
     _Atomic uint64_t next; /* sequence number; past what the wire carries nothing is sent */
+    uint64_t rekey_at;
+    struct esp_keys keys;
 };
 
 struct esp_receiver {
+    pthread_mutex_t lock; /* of marking */
     struct esp_keys keys;
     struct replay replay;
-    pthread_mutex_t lock; /* of marking */
 };
 
 /* What an SA is, besides its keys. */
 struct esp_terms {
     enum suite suite;
     uint32_t spi;
-    bool has_esn; /* extended sequence numbers (RFC 4303, 2.2.1) */
+    bool has_esn;        /* extended sequence numbers (RFC 4303, 2.2.1) */
+    struct arena *arena; /* for keyed contexts, which it outlives; NULL: the heap */
 };
 
 /* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED:

@@ -157,12 +157,11 @@ static enum drop_reason open_by_spi(struct child *child, struct packet *packet, 
 enum drop_reason tunnel_open_any(struct tunnel_table *table, struct packet *packet, uint64_t now_us,
                                  struct tunnel **ret_tunnel, struct tunnel_message *ret_message)
 {
-    struct path_walk walk;
-    struct path *path = path_walk_first(&walk, table, &packet->peer);
+    const struct path *path = path_first(table, &packet->peer);
     struct tunnel *last = NULL;
     enum drop_reason reason = DROP_NO_TUNNEL;
 
-    for (; path != NULL; path = path_walk_next(&walk)) {
+    for (; path != NULL; path = path_next(path)) {
         last = path->tunnel;
         reason = open_message(last, packet, now_us, ret_message);
         if (!may_be_anothers(reason))

@@ -27,11 +27,8 @@ void __tsan_release(void *address);
 /* Stands for "all read sections so far" and "after the grace period". */
 extern const char rcu_grace_period;
 
-/* Calls func with head, in another thread, once no read section is left that began before. */
-static inline void rcu_defer(struct rcu_head *head, void (*func)(struct rcu_head *head))
-{
-    rcu_order_before(&rcu_grace_period);
-    urcu_memb_call_rcu(head, func);
-}
+/* Calls func with head, in another thread, once no read section is left that began before. That
+ * thread begins with the first call, and leaves signals to others. */
+void rcu_defer(struct rcu_head *head, void (*func)(struct rcu_head *head));
 
 #endif

@@ -27,6 +27,11 @@ static bool is_seen(const struct replay *r, uint64_t number)
     return (load(&r->seen[number / WORD_BITS % REPLAY_WORDS]) >> (number % WORD_BITS) & 1) != 0;
 }
 
+const void *replay_place(const struct replay *r, uint64_t number)
+{
+    return &r->seen[number / WORD_BITS % REPLAY_WORDS];
+}
+
 bool replay_is_new(const struct replay *r, uint64_t number)
 {
     /* Whoever sees that the window has moved up sees the words cleared, too. Whoever does not may

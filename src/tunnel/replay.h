@@ -22,6 +22,8 @@ struct replay {
 /* window: how many numbers up to the highest are told apart; made to fit REPLAY_WINDOW_MIN and
  * _MAX. */
 void replay_init(struct replay *r, uint32_t window);
+/* Where a number is marked, for who looks ahead in memory. */
+const void *replay_place(const struct replay *r, uint64_t number);
 /* Call before opening; changes nothing. The number 0 is never new. */
 bool replay_is_new(const struct replay *r, uint64_t number);
 /* Call only once the packet has been authenticated. False: the number is not new (any more):

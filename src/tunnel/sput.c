@@ -34,7 +34,7 @@ static int make_context(const struct sput_keys *keys, void **ret_context)
             *ret_context = stream;
     } else {
         struct aead *aead;
-        result = aead_new(aead_of(keys->suite), key, &aead);
+        result = aead_new_in(keys->arena, aead_of(keys->suite), key, &aead);
         if (result == ERR_OK)
             *ret_context = aead;
     }
@@ -64,7 +64,8 @@ static void give_context(struct sput_keys *keys, void *context)
         free_context(keys, context);
 }
 
-static int keys_init(struct sput_keys *keys, enum suite suite, const uint8_t *key, size_t key_len)
+static int keys_init(struct arena *arena, struct sput_keys *keys, enum suite suite,
+                     const uint8_t *key, size_t key_len)
 {
     void *first = NULL;
 
@@ -73,6 +74,7 @@ static int keys_init(struct sput_keys *keys, enum suite suite, const uint8_t *ke
         return ERR_UNSUPPORTED;
     if (key_len != suite_key_len(suite))
         return ERR_INVALID;
+    keys->arena = arena;
     keys->suite = suite;
     memcpy(keys->key, key, key_len);
     if (suite != SPUT_PAPER)
@@ -93,25 +95,37 @@ static void keys_done(struct sput_keys *keys)
         free_context(keys, context);
 }
 
-int sput_sender_init(struct sput_sender *sender, enum suite suite, const uint8_t *key,
-                     size_t key_len, uint32_t rekey_at)
+int sput_sender_init_in(struct arena *arena, struct sput_sender *sender, enum suite suite,
+                        const uint8_t *key, size_t key_len, uint32_t rekey_at)
 {
-    int result = keys_init(&sender->keys, suite, key, key_len);
+    int result = keys_init(arena, &sender->keys, suite, key, key_len);
     sender->rekey_at = rekey_at;
     atomic_init(&sender->next, 1);
     return result;
 }
 
-int sput_receiver_init(struct sput_receiver *receiver, enum suite suite, const uint8_t *key,
-                       size_t key_len, uint32_t window)
+int sput_receiver_init_in(struct arena *arena, struct sput_receiver *receiver, enum suite suite,
+                          const uint8_t *key, size_t key_len, uint32_t window)
 {
-    int result = keys_init(&receiver->keys, suite, key, key_len);
+    int result = keys_init(arena, &receiver->keys, suite, key, key_len);
     replay_init(&receiver->replay, window);
     if (result == ERR_OK && pthread_mutex_init(&receiver->lock, NULL) != 0) {
         keys_done(&receiver->keys);
         result = ERR_NOMEM;
     }
     return result;
+}
+
+int sput_sender_init(struct sput_sender *sender, enum suite suite, const uint8_t *key,
+                     size_t key_len, uint32_t rekey_at)
+{
+    return sput_sender_init_in(NULL, sender, suite, key, key_len, rekey_at);
+}
+
+int sput_receiver_init(struct sput_receiver *receiver, enum suite suite, const uint8_t *key,
+                       size_t key_len, uint32_t window)
+{
+    return sput_receiver_init_in(NULL, receiver, suite, key, key_len, window);
 }
 
 void sput_sender_done(struct sput_sender *sender)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct aead;
+struct arena;
 struct stream_mac;
 
 /* Message numbers after which a new SA is due: half of all, so that there is time for it. */
@@ -23,23 +24,25 @@ struct stream_mac;
 
 /* The keyed contexts of one direction. Private to sput.c. */
 struct sput_keys {
+    struct contexts contexts; /* struct stream_mac: paper; struct aead: the others */
     enum suite suite;
-    uint8_t key[SUITE_KEY_CAP];      /* for more contexts */
-    struct contexts contexts;        /* struct stream_mac: paper; struct aead: the others */
-    const struct stream_mac *stream; /* paper: the first, for what is constant in it */
     uint8_t salt[SUITE_AEAD_SALT_LEN];
+    const struct stream_mac *stream; /* paper: the first, for what is constant in it */
+    struct arena *arena;             /* more contexts lie there; NULL: on the heap */
+    uint8_t key[SUITE_KEY_CAP];      /* for them */
 };
 
+/* What every message needs comes first, and what few of them need last. */
 struct sput_sender {
-    struct sput_keys keys;
-    uint32_t rekey_at;
     _Atomic uint64_t next; /* message number; past UINT32_MAX nothing is sent any more */
+    uint32_t rekey_at;
+    struct sput_keys keys;
 };
 
 struct sput_receiver {
+    pthread_mutex_t lock; /* of marking */
     struct sput_keys keys;
     struct replay replay;
-    pthread_mutex_t lock; /* of marking */
 };
 
 /* key: suite_key_len(suite) bytes, copied; key_len must be that, else ERR_INVALID. ERR_UNSUPPORTED
@@ -49,6 +52,12 @@ MUST_USE int sput_sender_init(struct sput_sender *sender, enum suite suite, cons
 /* window: REPLAY_WINDOW_DEFAULT. */
 MUST_USE int sput_receiver_init(struct sput_receiver *receiver, enum suite suite,
                                 const uint8_t *key, size_t key_len, uint32_t window);
+/* The same with keyed contexts in an arena (NULL: on the heap), which outlives them. */
+MUST_USE int sput_sender_init_in(struct arena *arena, struct sput_sender *sender, enum suite suite,
+                                 const uint8_t *key, size_t key_len, uint32_t rekey_at);
+MUST_USE int sput_receiver_init_in(struct arena *arena, struct sput_receiver *receiver,
+                                   enum suite suite, const uint8_t *key, size_t key_len,
+                                   uint32_t window);
 /* Wipe everything. Also for zeroed ones that were never initialised. */
 void sput_sender_done(struct sput_sender *sender);
 void sput_receiver_done(struct sput_receiver *receiver);

@@ -2,11 +2,9 @@
  * its packets seal.c's and open.c's. */
 #include "tunnel/tunnel_internal.h"
 
-#include <signal.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char rcu_grace_period;
 
 void tunnel_thread_register(void)
 {
@@ -29,34 +27,34 @@ void tunnel_read_end(void)
     urcu_memb_read_unlock();
 }
 
-static unsigned long hash_address(const struct tunnel_table *table, const struct address *a)
+uint64_t table_hash_address(const struct tunnel_table *table, const struct address *address)
 {
-    return (unsigned long)siphash(table->seed, a, sizeof(*a));
+    return siphash(table->seed, address, sizeof(*address));
 }
 
-static unsigned long hash_endpoint(const struct tunnel_table *table, const struct endpoint *e)
+uint64_t table_hash_endpoint(const struct tunnel_table *table, const struct endpoint *endpoint)
 {
-    uint8_t key[sizeof(e->address) + 4]; /* without padding */
-    memcpy(key, &e->address, sizeof(e->address));
-    key[sizeof(e->address)] = (uint8_t)(e->port >> 8);
-    key[sizeof(e->address) + 1] = (uint8_t)e->port;
-    key[sizeof(e->address) + 2] = (uint8_t)(e->socket >> 8);
-    key[sizeof(e->address) + 3] = (uint8_t)e->socket;
-    return (unsigned long)siphash(table->seed, key, sizeof(key));
+    uint8_t key[sizeof(endpoint->address) + 4]; /* without padding */
+    uint8_t *const numbers = key + sizeof(endpoint->address);
+    memcpy(key, &endpoint->address, sizeof(endpoint->address));
+    numbers[0] = (uint8_t)(endpoint->port >> 8);
+    numbers[1] = (uint8_t)endpoint->port;
+    numbers[2] = (uint8_t)(endpoint->socket >> 8);
+    numbers[3] = (uint8_t)endpoint->socket;
+    return siphash(table->seed, key, sizeof(key));
 }
 
-static int match_peer(struct cds_lfht_node *node, const void *key)
+static bool match_peer(const void *entry, const void *key)
 {
-    rcu_order_after(node);
-    return address_is_equal(&CONTAINER_OF(node, struct peer_key, node)->address,
-                            (const struct address *)key);
+    const struct tunnel *tunnel = (const struct tunnel *)entry;
+    const struct address *peer = (const struct address *)key;
+    return address_is_equal(
+        peer->family == ADDRESS_IPV6 ? &tunnel->local.peer_ipv6 : &tunnel->local.peer_ipv4, peer);
 }
 
-static int match_endpoint(struct cds_lfht_node *node, const void *key)
+static bool match_endpoint(const void *entry, const void *key)
 {
-    rcu_order_after(node);
-    return endpoint_is_equal(&CONTAINER_OF(node, struct path, node)->remote,
-                             (const struct endpoint *)key);
+    return endpoint_is_equal(&((const struct path *)entry)->remote, (const struct endpoint *)key);
 }
 
 int tunnel_table_new(const uint8_t seed[16], struct tunnel_table **ret_table)
@@ -66,10 +64,9 @@ int tunnel_table_new(const uint8_t seed[16], struct tunnel_table **ret_table)
         return ERR_NOMEM;
     memcpy(table->seed, seed, sizeof(table->seed));
     route_table_init(&table->routes, seed);
-    table->by_peer = table_hash_new();
-    table->by_endpoint = table_hash_new();
-    table->buckets = TABLE_BUCKETS_MIN;
-    if (table->by_peer == NULL || table->by_endpoint == NULL || child_table_init(table) != ERR_OK) {
+    if (hash_index_init(&table->by_peer) != ERR_OK ||
+        hash_index_init(&table->by_endpoint) != ERR_OK ||
+        hash_index_init(&table->by_spi) != ERR_OK || arena_new(&table->arena) != ERR_OK) {
         tunnel_table_free(table);
         return ERR_NOMEM;
     }
@@ -85,81 +82,40 @@ void tunnel_table_free(struct tunnel_table *table)
         tunnel_remove(table, table->first);
     urcu_memb_barrier(); /* all that was removed is freed */
     rcu_order_after(&rcu_grace_period);
-    if (table->by_peer != NULL)
-        cds_lfht_destroy(table->by_peer, NULL);
-    if (table->by_endpoint != NULL)
-        cds_lfht_destroy(table->by_endpoint, NULL);
-    child_table_done(table);
+    hash_index_done(&table->by_peer);
+    hash_index_done(&table->by_endpoint);
+    hash_index_done(&table->by_spi);
+    route_table_done(&table->routes);
+    arena_free(table->arena);
     free(table);
 }
 
-struct cds_lfht *table_hash_new(void)
+static struct tunnel *find_by_peer(const struct tunnel_table *table, const struct address *peer)
 {
-    return cds_lfht_new_flavor(TABLE_BUCKETS_MIN, TABLE_BUCKETS_MIN, TABLE_BUCKETS_MAX, 0,
-                               &urcu_memb_flavor, NULL);
-}
-
-/* A bucket for each tunnel at least, so that a look-up takes one step however many there are. By
- * us: a table that sees to it itself would bring a thread of its own. */
-static void grow(struct tunnel_table *table)
-{
-    sigset_t all, before;
-    if (table->count < table->buckets || table->buckets >= TABLE_BUCKETS_MAX)
-        return;
-    table->buckets *= 2;
-    /* Large ones are filled by passing threads of the library's, which inherit this. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    cds_lfht_resize(table->by_peer, table->buckets);
-    cds_lfht_resize(table->by_endpoint, table->buckets);
-    cds_lfht_resize(table->by_spi, table->buckets);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-static struct peer_key *find_key(struct tunnel_table *table, const struct address *peer)
-{
-    struct cds_lfht_iter iter;
-    cds_lfht_lookup(table->by_peer, hash_address(table, peer), match_peer, peer, &iter);
-    struct cds_lfht_node *node = cds_lfht_iter_get_node(&iter);
-    return node != NULL ? CONTAINER_OF(node, struct peer_key, node) : NULL;
+    if (peer->family == ADDRESS_NONE)
+        return NULL;
+    return (struct tunnel *)hash_index_find(&table->by_peer, table_hash_address(table, peer),
+                                            match_peer, peer);
 }
 
 struct tunnel *tunnel_find_by_peer(struct tunnel_table *table, const struct address *peer)
 {
     urcu_memb_read_lock();
-    struct peer_key *key = find_key(table, peer);
-    struct tunnel *tunnel = key != NULL ? key->tunnel : NULL;
+    struct tunnel *tunnel = find_by_peer(table, peer);
     urcu_memb_read_unlock();
     return tunnel;
 }
 
-static struct path *walk_path(struct path_walk *walk)
+struct path *path_first(const struct tunnel_table *table, const struct endpoint *remote)
 {
-    struct cds_lfht_node *node = cds_lfht_iter_get_node(&walk->iter);
-    return node != NULL ? CONTAINER_OF(node, struct path, node) : NULL;
-}
-
-struct path *path_walk_first(struct path_walk *walk, struct tunnel_table *table,
-                             const struct endpoint *remote)
-{
-    walk->table = table;
-    walk->remote = *remote;
-    cds_lfht_lookup(table->by_endpoint, hash_endpoint(table, remote), match_endpoint, &walk->remote,
-                    &walk->iter);
-    return walk_path(walk);
-}
-
-struct path *path_walk_next(struct path_walk *walk)
-{
-    cds_lfht_next_duplicate(walk->table->by_endpoint, match_endpoint, &walk->remote, &walk->iter);
-    return walk_path(walk);
+    return (struct path *)hash_index_find(&table->by_endpoint, table_hash_endpoint(table, remote),
+                                          match_endpoint, remote);
 }
 
 struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct endpoint *remote)
 {
-    struct path_walk walk;
     urcu_memb_read_lock();
-    struct path *path = path_walk_first(&walk, table, remote);
+    const struct path *path = path_first(table, remote);
     struct tunnel *tunnel = path != NULL ? path->tunnel : NULL;
     urcu_memb_read_unlock();
     return tunnel;
@@ -168,11 +124,10 @@ struct tunnel *tunnel_find_by_endpoint(struct tunnel_table *table, const struct 
 size_t tunnel_find_all_by_endpoint(struct tunnel_table *table, const struct endpoint *remote,
                                    struct tunnel **ret_tunnels, size_t cap)
 {
-    struct path_walk walk;
     size_t count = 0;
     urcu_memb_read_lock();
-    for (struct path *path = path_walk_first(&walk, table, remote); path != NULL;
-         path = path_walk_next(&walk)) {
+    for (const struct path *path = path_first(table, remote); path != NULL;
+         path = path_next(path)) {
         if (count < cap)
             ret_tunnels[count] = path->tunnel;
         count++;
@@ -181,86 +136,120 @@ size_t tunnel_find_all_by_endpoint(struct tunnel_table *table, const struct endp
     return count;
 }
 
-static void add_key(struct tunnel_table *table, struct tunnel *tunnel, struct peer_key *key,
-                    const struct address *peer)
+/* ---- changes ---- */
+
+/* The peer's addresses by which it is found: of the families of which both ends have one. */
+static unsigned names_of(const struct view *local, const struct address *ret_names[2])
 {
-    key->address = *peer;
-    key->tunnel = tunnel;
-    if (peer->family == ADDRESS_NONE)
-        return;
-    cds_lfht_node_init(&key->node);
-    rcu_order_before(&key->node);
-    urcu_memb_read_lock();
-    cds_lfht_add(table->by_peer, hash_address(table, peer), &key->node);
-    urcu_memb_read_unlock();
+    unsigned count = 0;
+    if (local->own_ipv4.family == ADDRESS_IPV4 && local->peer_ipv4.family == ADDRESS_IPV4)
+        ret_names[count++] = &local->peer_ipv4;
+    if (local->own_ipv6.family == ADDRESS_IPV6 && local->peer_ipv6.family == ADDRESS_IPV6)
+        ret_names[count++] = &local->peer_ipv6;
+    return count;
 }
 
-static void remove_node(struct cds_lfht *hash, struct cds_lfht_node *node)
+/* The first `count` of them. */
+static void remove_names(struct tunnel_table *table, const struct tunnel *tunnel, unsigned count)
 {
-    urcu_memb_read_lock();
-    (void)cds_lfht_del(hash, node); /* it is there: only the control thread removes */
-    urcu_memb_read_unlock();
+    const struct address *names[2];
+    const unsigned all = names_of(&tunnel->local, names);
+    for (unsigned i = 0; i < count && i < all; i++)
+        hash_index_replace(&table->by_peer, table_hash_address(table, names[i]), tunnel, NULL);
+}
+
+static int add_names(struct tunnel_table *table, struct tunnel *tunnel)
+{
+    const struct address *names[2];
+    const unsigned count = names_of(&tunnel->local, names);
+    for (unsigned i = 0; i < count; i++) {
+        int error = hash_index_add(&table->by_peer, table_hash_address(table, names[i]), tunnel);
+        if (error != ERR_OK) {
+            remove_names(table, tunnel, i);
+            return error;
+        }
+    }
+    return ERR_OK;
 }
 
 int tunnel_add(struct tunnel_table *table, const struct view *local, void *user,
                struct tunnel **ret_tunnel)
 {
-    const bool has_ipv4 =
-        local->own_ipv4.family == ADDRESS_IPV4 && local->peer_ipv4.family == ADDRESS_IPV4;
-    const bool has_ipv6 =
-        local->own_ipv6.family == ADDRESS_IPV6 && local->peer_ipv6.family == ADDRESS_IPV6;
-    const struct address none = {0};
+    const struct address *names[2];
+    const unsigned count = names_of(local, names);
 
-    if (!has_ipv4 && !has_ipv6)
+    if (count == 0)
         return ERR_INVALID;
-    if ((has_ipv4 && tunnel_find_by_peer(table, &local->peer_ipv4) != NULL) ||
-        (has_ipv6 && tunnel_find_by_peer(table, &local->peer_ipv6) != NULL))
-        return ERR_EXISTS;
-    struct tunnel *tunnel = (struct tunnel *)calloc(1, sizeof(*tunnel));
+    for (unsigned i = 0; i < count; i++) {
+        if (tunnel_find_by_peer(table, names[i]) != NULL)
+            return ERR_EXISTS;
+    }
+    struct tunnel *tunnel = (struct tunnel *)arena_take(table->arena, sizeof(*tunnel));
     if (tunnel == NULL)
         return ERR_NOMEM;
     tunnel->table = table;
+    tunnel->arena = table->arena;
     tunnel->user = user;
     tunnel->local = *local;
+    if (add_names(table, tunnel) != ERR_OK) {
+        arena_give_back(table->arena, tunnel, sizeof(*tunnel));
+        return ERR_NOMEM;
+    }
     tunnel->next = table->first;
     tunnel->link = &table->first;
     if (tunnel->next != NULL)
         tunnel->next->link = &tunnel->next;
     table->first = tunnel;
     table->count++;
-    grow(table);
-    add_key(table, tunnel, &tunnel->keys[0], has_ipv4 ? &local->peer_ipv4 : &none);
-    add_key(table, tunnel, &tunnel->keys[1], has_ipv6 ? &local->peer_ipv6 : &none);
     *ret_tunnel = tunnel;
     return ERR_OK;
 }
 
 static void free_path(struct rcu_head *head)
 {
+    struct path *path = CONTAINER_OF(head, struct path, head);
     rcu_order_after(&rcu_grace_period);
-    free(CONTAINER_OF(head, struct path, head));
+    arena_give_back(path->arena, path, sizeof(*path));
 }
 
 static void free_tunnel(struct rcu_head *head)
 {
+    struct tunnel *tunnel = CONTAINER_OF(head, struct tunnel, head);
     rcu_order_after(&rcu_grace_period);
-    free(CONTAINER_OF(head, struct tunnel, head));
+    arena_give_back(tunnel->arena, tunnel, sizeof(*tunnel));
+}
+
+/* Before those that are there with its endpoint. */
+static int enter_path(struct tunnel_table *table, struct path *path)
+{
+    const uint64_t hash = table_hash_endpoint(table, &path->remote);
+    struct path *first = path_first(table, &path->remote);
+    if (first == NULL)
+        return hash_index_add(&table->by_endpoint, hash, path);
+    atomic_store_explicit(&path->beside, first, memory_order_relaxed);
+    first->before = path;
+    hash_index_replace(&table->by_endpoint, hash, first, path);
+    return ERR_OK;
 }
 
 static void drop_path(struct tunnel_table *table, struct path *path)
 {
     if (path == NULL)
         return;
-    remove_node(table->by_endpoint, &path->node);
+    struct path *const beside = path_next(path);
+    if (beside != NULL)
+        beside->before = path->before;
+    if (path->before != NULL)
+        atomic_store_explicit(&path->before->beside, beside, memory_order_release);
+    else
+        hash_index_replace(&table->by_endpoint, table_hash_endpoint(table, &path->remote), path,
+                           beside);
     rcu_defer(&path->head, free_path);
 }
 
 void tunnel_remove(struct tunnel_table *table, struct tunnel *tunnel)
 {
-    for (size_t i = 0; i < 2; i++) {
-        if (tunnel->keys[i].address.family != ADDRESS_NONE)
-            remove_node(table->by_peer, &tunnel->keys[i].node);
-    }
+    remove_names(table, tunnel, UINT_MAX);
     drop_path(table, atomic_exchange(&tunnel->path, NULL));
     drop_path(table, tunnel->previous);
     tunnel_children_clear(tunnel);
@@ -274,18 +263,17 @@ void tunnel_remove(struct tunnel_table *table, struct tunnel *tunnel)
 int tunnel_set_path(struct tunnel_table *table, struct tunnel *tunnel,
                     const struct endpoint *remote, uint32_t mtu)
 {
-    struct path *path = (struct path *)calloc(1, sizeof(*path));
+    struct path *path = (struct path *)arena_take(table->arena, sizeof(*path));
     if (path == NULL)
         return ERR_NOMEM;
+    path->arena = table->arena;
     path->tunnel = tunnel;
     path->remote = *remote;
     path->mtu = mtu;
-    cds_lfht_node_init(&path->node);
-    rcu_order_before(&path->node);
-    urcu_memb_read_lock();
-    cds_lfht_add(table->by_endpoint, hash_endpoint(table, remote), &path->node);
-    urcu_memb_read_unlock();
-
+    if (enter_path(table, path) != ERR_OK) {
+        arena_give_back(table->arena, path, sizeof(*path));
+        return ERR_NOMEM;
+    }
     struct path *old = atomic_exchange(&tunnel->path, path);
     if (old != NULL && endpoint_is_equal(&old->remote, remote)) {
         drop_path(table, old); /* only its MTU has changed */

@@ -32,12 +32,12 @@ enum translate_form {
 
 /* Both ends' views of one tunnel. A family is carried only where both have it. */
 struct translation {
+    enum translate_form form;
     struct view local;  /* this host: TUN address, peer address */
     struct view remote; /* the far end's, as its TS payloads say (docs/protocol.md) */
     /* What our own TS payloads say, and packets are to carry on the wire. No family: as local, so
      * that nothing is to be done on the way out. */
     struct view wire;
-    enum translate_form form;
     /* What addresses the far end's packets carried before they met a NAT is not known (transport
      * mode): checksums that cover them are made anew, the ICV has vouched for what they protect. */
     bool recomputes;

@@ -208,10 +208,17 @@ struct tunnel_message {
     bool is_elsewhere; /* by its SPI, from packet->peer, which is no endpoint of the tunnel's */
 };
 
-/* Before a batch of datagrams (at most 64) is opened, where there are many tunnels: has what they
- * need on its way from memory. */
-void tunnel_look_ahead(struct tunnel_table *table, struct packet *const *packets,
-                       unsigned int count);
+/* So many tunnels that what a packet needs is not in the processor's caches: then it pays to look
+ * ahead. */
+bool tunnel_table_is_large(const struct tunnel_table *table);
+/* Before a batch of datagrams (at most LOOK_AHEAD_MAX) is opened: has what they need on its way
+ * from memory, where there are many tunnels. */
+#define LOOK_AHEAD_MAX 64
+void tunnel_look_ahead_in(struct tunnel_table *table, struct packet *const *packets,
+                          unsigned int count);
+/* The same before local packets are sealed, by their destinations. */
+void tunnel_look_ahead_out(struct tunnel_table *table, struct packet *const *packets,
+                           unsigned int count);
 /* A datagram from the tunnel's endpoint (packet->tos as received): tries the children newest first,
  * and translates data. Drops are counted. */
 MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,

@@ -6,100 +6,101 @@
 #ifndef TUNNEL_TUNNEL_INTERNAL_H
 #define TUNNEL_TUNNEL_INTERNAL_H
 
+#include "base/arena.h"
 #include "base/map.h"
+#include "tunnel/hash_index.h"
 #include "tunnel/rcu.h"
 #include "tunnel/route_table.h"
 #include "tunnel/tunnel.h"
 
+/* With thousands of tunnels a packet finds none of this in the processor's caches: what it needs of
+ * each stands together, at the start, and ahead.c asks for these lines before they are needed. All
+ * of it lies in the table's arena. */
+
 /* One remote endpoint of a tunnel, in the table's by_endpoint. */
 struct path {
-    struct cds_lfht_node node;
-    struct rcu_head head;
-    struct tunnel *tunnel;
     struct endpoint remote;
     uint32_t mtu; /* of outer IP packets */
+    struct tunnel *tunnel;
+    _Atomic(struct path *) beside; /* another with the same endpoint */
+    struct path *before;           /* whose `beside` this is; control thread */
+    struct arena *arena;           /* that it lies in, as all of these: its tunnel may go first */
+    struct rcu_head head;
 };
 
 /* One SA with both directions. */
 struct child {
-    struct rcu_head head;
     uint64_t id;
     enum suite suite;
     bool is_esp;
+    _Atomic bool is_heard; /* an authentic message came */
+    bool has_commands;     /* ESP */
+    bool is_in_kernel;     /* ESP: no keys here */
+    uint32_t spi_in, spi_out;
+    struct tunnel *tunnel;
     struct translation translation;
     union {
         struct {
-            struct sput_receiver receiver;
             struct sput_sender sender;
+            struct sput_receiver receiver;
         } sput;
         struct {
-            struct esp_receiver receiver;
             struct esp_sender sender;
+            struct esp_receiver receiver;
         } esp;
     };
-    _Atomic bool is_heard; /* an authentic message came */
-
+    struct arena *arena;
+    struct rcu_head head;
     /* ESP. In the table's by_spi under spi_in. */
-    struct cds_lfht_node spi_node;
-    struct tunnel *tunnel;
-    uint32_t spi_in, spi_out;
     enum child_mode mode;
-    bool has_commands;
-    bool is_in_kernel;               /* no keys here */
     struct selector_pair *selectors; /* NULL: none */
     struct routes *routes;           /* to the peer's; control thread. NULL: none */
 };
 
 struct child_set {
-    struct rcu_head head;
-    struct child *outbound;                     /* NULL: not sending yet */
-    struct child *inbound[TUNNEL_CHILDREN_MAX]; /* newest first */
+    struct child *outbound; /* NULL: not sending yet */
     unsigned int count;
-};
-
-/* One of the tunnel's peer addresses, in the table's by_peer. */
-struct peer_key {
-    struct cds_lfht_node node;
-    struct address address; /* ADDRESS_NONE: not in the table */
-    struct tunnel *tunnel;
-};
-
-struct tunnel {
+    struct child *inbound[TUNNEL_CHILDREN_MAX]; /* newest first */
+    struct arena *arena;
     struct rcu_head head;
-    struct tunnel_table *table;
-    struct tunnel *next, **link; /* list of all; control thread */
-    void *user;
-    struct view local;
-    struct peer_key keys[2]; /* IPv4, IPv6 */
-    _Atomic(struct path *) path;
-    struct path *previous; /* still taken from; control thread */
-    _Atomic(struct child_set *) children;
+};
 
+/* Under its peer's addresses in the table's by_peer. */
+struct tunnel {
+    _Atomic(struct path *) path;
+    _Atomic(struct child_set *) children;
+    _Atomic(struct child *) likely; /* newest: for looking ahead, without a step by the set */
+    _Atomic unsigned int wakes;     /* enum tunnel_wake: asked for */
+    _Atomic bool is_woken;
+    _Atomic bool has_stream;
     _Atomic uint64_t packets_in, packets_out;
     _Atomic uint64_t bytes_in, bytes_out;
     _Atomic uint64_t received_us, sent_us, large_us;
-    _Atomic bool has_stream;
-    _Atomic unsigned int wakes; /* enum tunnel_wake: asked for */
-    _Atomic bool is_woken;
+    struct view local;
+
+    struct tunnel_table *table;
+    struct arena *arena;
+    void *user;
+    struct rcu_head head;
+    struct tunnel *next, **link; /* list of all; control thread */
+    struct path *previous;       /* still taken from; control thread */
     struct drop_counters drops;
 };
 
 struct tunnel_table {
-    struct cds_lfht *by_peer;     /* struct peer_key */
-    struct cds_lfht *by_endpoint; /* struct path; several may have the same endpoint */
-    struct cds_lfht *by_spi;      /* struct child */
-    struct route_table routes;    /* to networks that children in tunnel mode reach */
+    struct hash_index by_peer;     /* struct tunnel */
+    struct hash_index by_endpoint; /* struct path; the first of those with the same endpoint */
+    struct hash_index by_spi;      /* struct child */
+    struct arena *arena;
+    struct route_table routes; /* to networks that children in tunnel mode reach */
     struct tunnel *first;
     _Atomic unsigned long count; /* tunnels */
-    unsigned long buckets;       /* of each hash table; control thread */
     uint8_t seed[16];
     struct drop_counters drops;
 };
 
-#define TABLE_BUCKETS_MIN 1024 /* powers of two */
-#define TABLE_BUCKETS_MAX 65536
-/* NULL: no memory. */
-struct cds_lfht *table_hash_new(void);
+uint64_t table_hash_address(const struct tunnel_table *table, const struct address *address);
+uint64_t table_hash_endpoint(const struct tunnel_table *table, const struct endpoint *endpoint);
 
 /* So many more data packets, and what that may wake for (child.c says in which order). */
 void tunnel_count(struct tunnel *tunnel, _Atomic uint64_t *packets, uint64_t count,
@@ -110,8 +111,6 @@ MUST_USE int child_enter(struct child *child);
 void child_leave(struct child *child);
 /* NULL if there is none. In a read section. */
 struct child *child_find_by_spi(struct tunnel_table *table, uint32_t spi);
-MUST_USE int child_table_init(struct tunnel_table *table);
-void child_table_done(struct tunnel_table *table);
 
 /* child_message.c: the messages of either protocol. */
 struct message_header {
@@ -131,15 +130,12 @@ bool child_is_rekey_due(const struct child *child);
 /* Frees the children and all sets after a grace period. */
 void tunnel_children_clear(struct tunnel *tunnel);
 
-/* A walk over the paths with one endpoint. In a read section. */
-struct path_walk {
-    struct cds_lfht_iter iter;
-    struct endpoint remote;
-    struct tunnel_table *table;
-};
-/* NULL at the end. */
-struct path *path_walk_first(struct path_walk *walk, struct tunnel_table *table,
-                             const struct endpoint *remote);
-struct path *path_walk_next(struct path_walk *walk);
+/* The paths with one endpoint: the first, and the next of each; NULL at the end. In a read section.
+ */
+struct path *path_first(const struct tunnel_table *table, const struct endpoint *remote);
+static inline struct path *path_next(const struct path *path)
+{
+    return atomic_load_explicit(&path->beside, memory_order_acquire);
+}
 
 #endif

@@ -60,12 +60,12 @@ static void bench_aeads(int passes)
     const uint8_t key[AEAD_KEY_LEN_MAX] = {1};
     for (size_t a = 0; a < sizeof(aeads) / sizeof(aeads[0]); a++) {
         for (size_t b = 0; b < sizeof(backends) / sizeof(backends[0]); b++) {
-            void *keyed = NULL;
-            if (backends[b]->make(aeads[a].algorithm, key, &keyed) != ERR_OK)
+            struct aead *keyed;
+            if (aead_new_with(backends[b], aeads[a].algorithm, key, &keyed) != ERR_OK)
                 continue;
             for (size_t l = 0; l < LENS; l++)
                 bench_aead(backends[b], keyed, aeads[a].name, lens[l], passes);
-            backends[b]->destroy(keyed);
+            aead_free(keyed);
         }
         printf("chosen here for %s: %s\n", aeads[a].name, aead_backend_name(aeads[a].algorithm));
     }

@@ -307,6 +307,7 @@ static void measure_alone(struct scale *s, double *ret_seal, double *ret_open)
         }
         tunnel_read_begin();
         double before = own_ns();
+        tunnel_look_ahead_out(s->theirs, list, BATCH);
         for (unsigned i = 0; i < BATCH; i++) {
             const struct address to = address_from_ipv4(FAR_POOL | numbers[i]);
             check(tunnel_seal(tunnel_find_by_peer(s->theirs, &to), &packets[i], 1) == DROP_NONE,
@@ -316,7 +317,7 @@ static void measure_alone(struct scale *s, double *ret_seal, double *ret_open)
         for (unsigned i = 0; i < BATCH; i++)
             packets[i].peer = outside(numbers[i], PEER_PORT);
         before = own_ns();
-        tunnel_look_ahead(s->ours, list, BATCH);
+        tunnel_look_ahead_in(s->ours, list, BATCH);
         for (unsigned i = 0; i < BATCH; i++) {
             struct tunnel *tunnel;
             struct tunnel_message message;

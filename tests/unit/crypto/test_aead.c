@@ -174,12 +174,12 @@ static void test_backends_agree(void **state)
 }
 
 /* A library that computes something else is found out. */
-static int make_wrong(enum aead_algorithm algorithm, const uint8_t *key, void **ret_keyed)
+static int make_wrong(enum aead_algorithm algorithm, const uint8_t *key, void *keyed)
 {
     uint8_t other[32];
     memcpy(other, key, aead_key_len(algorithm));
     other[0] ^= 1;
-    return aead_libcrypto.make(algorithm, other, ret_keyed);
+    return aead_libcrypto.make(algorithm, other, keyed);
 }
 
 static int open_everything(void *keyed, const uint8_t *nonce, const void *ad, size_t ad_len,

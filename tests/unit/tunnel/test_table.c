@@ -127,21 +127,34 @@ struct looker {
     _Atomic uint32_t looks;
 };
 
+static void fill_ip(struct packet *packet, const struct address *to)
+{
+    uint8_t bytes[100];
+    const size_t len = make_ip(bytes, to, to, 50, (const uint8_t *)"12345678", 8);
+    packet_fill(packet, bytes, len);
+}
+
 static void *look(void *argument)
 {
     struct looker *looker = argument;
     static struct packet packets[2];
     struct packet *list[2] = {&packets[0], &packets[1]};
     const struct address peer = peer_ipv4(0);
+    fill_ip(&packets[0], &peer);
     packets[0].peer = outside(0);
     tunnel_thread_register();
     for (uint32_t i = 0; !atomic_load(&looker->is_over); i++) {
         tunnel_read_begin();
+        const struct address other = i % 3 == 0 ? peer_ipv4(i) : peer_ipv6(i);
+        fill_ip(&packets[1], &other);
+        if (i % 5 == 0)
+            packets[1].len = i % 50;
         packets[1].peer = outside(i % (2 * COUNT));
         if (tunnel_find_by_peer(looker->table, &peer) == NULL ||
             tunnel_find_by_endpoint(looker->table, &packets[0].peer) == NULL)
             atomic_fetch_add(&looker->lost, 1);
-        tunnel_look_ahead(looker->table, list, 2);
+        tunnel_look_ahead_in(looker->table, list, 2);
+        tunnel_look_ahead_out(looker->table, list, 2);
         tunnel_read_end();
         atomic_fetch_add(&looker->looks, 1);
     }
