@@ -26,9 +26,10 @@ struct packet {
 };
 
 struct packet_pool {
-    struct packet *free;
-    void *memory;
+    struct packet *free; /* given back, the last one first: it is in the caches */
+    struct packet *memory;
     uint32_t count; /* all */
+    uint32_t fresh; /* from here on none was ever taken */
     uint32_t left;  /* free ones */
 };
 

@@ -194,7 +194,8 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
     unsigned count = 0, got = 0;
     if (!udp_has_waiting(udp))
         datapath_flush_tun(dp); /* what is lent gets overwritten now */
-    while (count < room && (packets[count] = packet_take(&dp->pool)) != NULL)
+    const unsigned wanted = udp_wanted(udp, room);
+    while (count < wanted && (packets[count] = packet_take(&dp->pool)) != NULL)
         count++;
     if (count == 0 || udp_receive_batch(udp, packets, count, &got) != ERR_OK)
         got = 0;
@@ -206,7 +207,7 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
     sput_batch_foresee(dp->tags, dp->config.tunnels, packets, got);
     for (unsigned i = 0; i < got; i++)
         inbound(dp, packets[i]);
-    return got == count && count > 0;
+    return got == room && room > 0;
 }
 
 /* What was too long, as routers and the own interface say: the control thread judges. One batch of

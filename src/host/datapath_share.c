@@ -36,10 +36,11 @@ void share_begin_round(struct datapath *dp)
     struct share *share = &dp->share;
     if (dp->helper == NULL || !dp->config.tun->has_offload)
         return;
+    const bool is_done = is_empty(share); /* then all of them are taken back now */
     take_back(dp);
     const bool is_helper_free =
         !atomic_load_explicit(&dp->helper->share.is_loaded, memory_order_relaxed);
-    if (share->is_on && (share->full_rounds == 0 || !is_helper_free) && is_empty(share))
+    if (share->is_on && (share->full_rounds == 0 || !is_helper_free) && is_done)
         share->is_on = false;
     if (!share->is_on && share->full_rounds >= SHARE_AFTER && is_helper_free) {
         datapath_flush_tun(dp); /* what came before goes before */

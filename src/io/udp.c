@@ -43,6 +43,11 @@ static int receive(struct udp *udp, struct batch *batch, unsigned count)
     return ERR_AGAIN;
 }
 
+unsigned udp_wanted(struct udp *udp, unsigned cap)
+{
+    return udp->gro != NULL ? udp_gro_wanted(udp, cap) : cap;
+}
+
 int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count, unsigned *ret_count)
 {
     struct batch batch;

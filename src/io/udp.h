@@ -62,6 +62,11 @@ MUST_USE int udp_open_encapsulated(const struct udp *beside, const struct addres
 MUST_USE int udp_receive_batch(struct udp *udp, struct packet **packets, unsigned count,
                                unsigned *ret_count);
 
+/* How many packets, at most cap, it takes to receive what is there: has_offload asks the kernel for
+ * that (what was lent before is over, unless udp_has_waiting()), without it is cap. 0: none is
+ * waiting. So a single datagram need not lead through the memory of a whole batch of packets. */
+unsigned udp_wanted(struct udp *udp, unsigned cap);
+
 /* Do datagrams wait in our own memory, for which no poll() wakes? */
 bool udp_has_waiting(const struct udp *udp);
 

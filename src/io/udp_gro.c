@@ -137,6 +137,24 @@ static bool cut_off(struct super *super, uint8_t *buffer, struct packet *packet)
     return fits;
 }
 
+unsigned udp_gro_wanted(struct udp *udp, unsigned cap)
+{
+    struct udp_gro *gro = udp->gro;
+    uint32_t count = 0;
+
+    if (gro->next == gro->count && receive(udp, gro) != ERR_OK)
+        return 0;
+    while (gro->next < gro->count && gro->supers[gro->next].is_done)
+        gro->next++;
+    for (unsigned i = gro->next; i < gro->count && count < cap; i++) {
+        const struct super *super = &gro->supers[i];
+
+        if (!super->is_done)
+            count += super->len == 0 ? 1 : (super->len - super->at - 1) / super->segment_len + 1;
+    }
+    return count < cap ? count : cap;
+}
+
 int udp_gro_receive(struct udp *udp, struct packet **packets, unsigned count, unsigned *ret_count)
 {
     struct udp_gro *gro = udp->gro;

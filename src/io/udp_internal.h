@@ -29,6 +29,8 @@ bool udp_error_is_passing(int error_number);
 /* ERR_UNSUPPORTED: the kernel does not have it; ERR_NOMEM. */
 MUST_USE int udp_gro_new(int fd, struct udp_gro **ret_gro);
 void udp_gro_free(struct udp_gro *gro);
+/* As udp_wanted(). */
+unsigned udp_gro_wanted(struct udp *udp, unsigned cap);
 /* As udp_receive_batch(). */
 MUST_USE int udp_gro_receive(struct udp *udp, struct packet **packets, unsigned count,
                              unsigned *ret_count);

@@ -81,7 +81,8 @@ static bool read_udp(struct forwarder *f)
 {
     struct packet *packets[BATCH];
     unsigned count = 0, got = 0;
-    while (count < BATCH && (packets[count] = packet_take(&f->pool)) != NULL)
+    const unsigned wanted = udp_wanted(&f->udp, BATCH);
+    while (count < wanted && (packets[count] = packet_take(&f->pool)) != NULL)
         count++;
     if (count == 0 || udp_receive_batch(&f->udp, packets, count, &got) != ERR_OK)
         got = 0;
@@ -98,7 +99,7 @@ static bool read_udp(struct forwarder *f)
             (void)!coalesce_add(&f->coalescer, packets[i]);
         }
     }
-    return got == count;
+    return got == BATCH;
 }
 
 static void run(struct forwarder *f)

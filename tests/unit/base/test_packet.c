@@ -104,6 +104,23 @@ static void test_lent(void **state)
     assert_ptr_equal(p.data, p.storage + PACKET_HEADROOM);
 }
 
+/* The last one given back goes first, as long as there is one: what was never needed stays so. */
+static void test_pool_reuses(void **state)
+{
+    struct packet_pool pool;
+    assert_int_equal(packet_pool_init(&pool, 100), ERR_OK);
+    struct packet *first = packet_take(&pool), *second = packet_take(&pool);
+    packet_give_back(&pool, first);
+    packet_give_back(&pool, second);
+    for (int i = 0; i < 300; i++) {
+        assert_ptr_equal(packet_take(&pool), second);
+        assert_int_equal(pool.left, 99);
+        packet_give_back(&pool, second);
+    }
+    assert_int_equal(pool.fresh, 2);
+    packet_pool_done(&pool);
+}
+
 static void test_empty_pool(void **state)
 {
     struct packet_pool pool;
@@ -117,7 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pool_is_bounded), cmocka_unit_test(test_taken_is_fresh),
         cmocka_unit_test(test_push_and_pull),   cmocka_unit_test(test_lent),
-        cmocka_unit_test(test_empty_pool),
+        cmocka_unit_test(test_empty_pool),      cmocka_unit_test(test_pool_reuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

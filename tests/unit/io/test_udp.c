@@ -512,9 +512,12 @@ static void there_and_back(struct udp *offloaded, const char *address, const uin
     while (got < count) { /* fewer places than datagrams in one: the rest stays for the next call */
         unsigned some = 0;
         unsigned room = count - got < 7 ? count - got : 7;
+        unsigned wanted = udp_wanted(offloaded, room);
 
+        assert_in_range(wanted, 1, room);
+        assert_int_equal(udp_wanted(offloaded, 1), 1); /* nothing is lost by asking */
         assert_int_equal(udp_receive_batch(offloaded, ins + got, room, &some), ERR_OK);
-        assert_in_range(some, 1, room);
+        assert_int_equal(some, wanted);
         for (unsigned i = got; i < got + some; i++)
             take_lent(ins[i]);
         got += some;
@@ -526,6 +529,7 @@ static void there_and_back(struct udp *offloaded, const char *address, const uin
         assert_true(endpoint_is_equal(&ins[i]->peer, &to));
         assert_memory_equal(ins[i]->data, outs[i]->data, lens[i]);
     }
+    assert_int_equal(udp_wanted(offloaded, MANY), 0);
     assert_int_equal(udp_receive_batch(offloaded, ins, 1, &got), ERR_AGAIN);
 }
 
