@@ -468,7 +468,7 @@ void call_on_established(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
         reject_sa(call, sa, verdict.message, NULL, now_us);
         return;
     }
-    if (is_new && state_save_trust(host) != ERR_OK)
+    if (is_new && state_save_pin(host, TRUST_HOST, peer->name) != ERR_OK)
         log_warn("%s: its key cannot be written down, so the next first contact trusts anew",
                  peer->name);
     if (call->state == CALL_PUNCHING) { /* overtook the nomination */

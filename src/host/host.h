@@ -17,6 +17,7 @@
 #include "host/task.h"
 #include "host/vouch.h"
 #include "ike/table.h"
+#include "io/file.h"
 #include "io/guard_filter.h"
 #include "io/interface.h"
 #include "io/monitor.h"
@@ -125,7 +126,9 @@ struct host {
     struct watchdog watchdog; /* of the DNS capture */
     struct datapath *datapath;
     struct threads *threads;
-    uint64_t kept_round; /* state_keep(): of POOL_ROUND_S */
+    uint64_t kept_round;                    /* state_keep(): of POOL_ROUND_S */
+    uint64_t keep_us;                       /* … and not before */
+    struct file_mark pool_file, trust_file; /* as they were written last */
     struct control *control;
     struct ping *pings;
     struct netcheck_state netcheck;
@@ -207,6 +210,10 @@ void host_note_refused(struct host *host, const char *name, const struct public_
 MUST_USE int state_load(struct host *host);
 MUST_USE int state_save_pool(struct host *host);
 MUST_USE int state_save_trust(struct host *host);
+/* The same where nothing is new but this name's address, or its key: the file is not written anew
+ * for it. */
+MUST_USE int state_save_address(struct host *host, const char *name);
+MUST_USE int state_save_pin(struct host *host, enum trust_kind kind, const char *name);
 MUST_USE int state_save_met(struct host *host);
 /* Now and then: when the addresses were last in use, so that after a crash as well none of them is
  * another name's within a day. */

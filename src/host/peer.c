@@ -122,7 +122,7 @@ int peer_get(struct host *host, const char *name, struct peer **ret_peer)
     bool is_new;
     int error = pool_get(host->pool, name, (uint64_t)clock_wall_seconds(), &address, &is_new);
     if (error == ERR_OK && is_new)
-        error = state_save_pool(host);
+        error = state_save_address(host, name);
     if (error == ERR_OK)
         error = add_peer(host, name, &address, &peer);
     if (error != ERR_OK)

@@ -276,7 +276,7 @@ int session_pin(struct host *host, const char *zone, const struct public_key *ke
         return error;
     log_warn("%s: first contact with its connector; its key is pinned from now on: %s", zone,
              public_key_format(key, text));
-    if (state_save_trust(host) != ERR_OK)
+    if (state_save_pin(host, TRUST_CONNECTOR, zone) != ERR_OK)
         log_warn("%s: the key cannot be written down", zone);
     return ERR_OK;
 }

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The file of thousands of names is written so much longer apart than it takes. */
+#define KEEP_PAUSE 50
+
 static void state_path(const struct host *host, const char *file, char path[HOST_PATH_CAP + 16])
 {
     snprintf(path, HOST_PATH_CAP + 16, "%s/%s", host->config.state, file);
@@ -30,11 +33,12 @@ static int read_state(const struct host *host, const char *file, char **ret_text
     return error;
 }
 
-static int write_state(const struct host *host, const char *file, char *text, size_t len)
+static int write_state(const struct host *host, const char *file, char *text, size_t len,
+                       struct file_mark *ret_mark)
 {
     char path[HOST_PATH_CAP + 16];
     state_path(host, file, path);
-    int error = file_write_atomic(path, text, len, 0600);
+    int error = file_write_marked(path, text, len, 0600, ret_mark);
     if (error != ERR_OK)
         log_error("%s: %s", path, file_error_text(error));
     crypto_wipe(text, len);
@@ -44,10 +48,11 @@ static int write_state(const struct host *host, const char *file, char *text, si
 
 int state_save_met(struct host *host)
 {
+    struct file_mark mark;
     char *text;
     size_t len;
     int error = met_table_save(&host->met.table, &text, &len);
-    return error == ERR_OK ? write_state(host, "met", text, len) : error;
+    return error == ERR_OK ? write_state(host, "met", text, len, &mark) : error;
 }
 
 int state_save_pool(struct host *host)
@@ -55,7 +60,12 @@ int state_save_pool(struct host *host)
     char *text;
     size_t len;
     int error = pool_save(host->pool, &text, &len);
-    return error == ERR_OK ? write_state(host, "pool", text, len) : error;
+    if (error != ERR_OK)
+        return error;
+    error = write_state(host, "pool", text, len, &host->pool_file);
+    if (error != ERR_OK)
+        pool_save_failed(host->pool);
+    return error;
 }
 
 int state_save_trust(struct host *host)
@@ -63,7 +73,41 @@ int state_save_trust(struct host *host)
     char *text;
     size_t len;
     int error = trust_save(host->trust, &text, &len);
-    return error == ERR_OK ? write_state(host, "pins", text, len) : error;
+    if (error != ERR_OK)
+        return error;
+    error = write_state(host, "pins", text, len, &host->trust_file);
+    if (error != ERR_OK)
+        trust_save_failed(host->trust);
+    return error;
+}
+
+/* One line more, where the file has room for it and is the one that we have written. */
+static bool add_record(const struct host *host, const char *file, const struct file_mark *mark,
+                       const char record[STATE_RECORD_LEN], size_t at)
+{
+    char path[HOST_PATH_CAP + 16];
+    state_path(host, file, path);
+    return file_write_inside(path, mark, at, record, STATE_RECORD_LEN) == ERR_OK;
+}
+
+int state_save_address(struct host *host, const char *name)
+{
+    char record[STATE_RECORD_LEN];
+    size_t at;
+    return pool_save_new(host->pool, name, record, &at) == ERR_OK &&
+                   add_record(host, "pool", &host->pool_file, record, at)
+               ? ERR_OK
+               : state_save_pool(host);
+}
+
+int state_save_pin(struct host *host, enum trust_kind kind, const char *name)
+{
+    char record[STATE_RECORD_LEN];
+    size_t at;
+    return trust_save_new(host->trust, kind, name, record, &at) == ERR_OK &&
+                   add_record(host, "pins", &host->trust_file, record, at)
+               ? ERR_OK
+               : state_save_trust(host);
 }
 
 static void report_damage(const struct host *host, const char *file,
@@ -176,8 +220,12 @@ void state_keep(struct host *host)
         if (peer->tunnel != NULL)
             pool_touch(host->pool, &peer->address, wall_s);
     }
-    if (host->pool != NULL && pool_is_dirty(host->pool))
-        (void)!state_save_pool(host); /* which has said why not */
+    const uint64_t now_us = clock_now_us();
+    if (host->pool == NULL || !pool_is_dirty(host->pool) ||
+        (now_us < host->keep_us && !host->is_stopping))
+        return;
+    (void)!state_save_pool(host); /* which has said why not */
+    host->keep_us = now_us + KEEP_PAUSE * (clock_now_us() - now_us);
 }
 
 int state_load(struct host *host)

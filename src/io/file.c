@@ -222,6 +222,47 @@ int file_write_atomic(const char *path, const void *data, size_t len, mode_t mod
     return sync_directory_of(path);
 }
 
+int file_write_marked(const char *path, const void *data, size_t len, mode_t mode,
+                      struct file_mark *ret_mark)
+{
+    struct stat status;
+    int error = file_write_atomic(path, data, len, mode);
+
+    if (error < 0)
+        return error;
+    if (lstat(path, &status) < 0)
+        return ERR_IO;
+    *ret_mark = (struct file_mark){status.st_dev, status.st_ino, len};
+    return ERR_OK;
+}
+
+static bool is_marked(int fd, const struct file_mark *mark)
+{
+    struct stat status;
+
+    return fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_nlink == 1 &&
+           status.st_dev == mark->device && status.st_ino == mark->inode &&
+           (size_t)status.st_size == mark->len;
+}
+
+int file_write_inside(const char *path, const struct file_mark *mark, size_t at, const void *data,
+                      size_t len)
+{
+    int error = ERR_STATE;
+    int fd;
+
+    if (at > mark->len || len > mark->len - at)
+        return ERR_INVALID;
+    fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return errno == ENOENT || errno == ELOOP ? ERR_STATE : ERR_IO;
+    if (is_marked(fd, mark))
+        error = pwrite(fd, data, len, (off_t)at) == (ssize_t)len && fdatasync(fd) == 0 ? ERR_OK
+                                                                                       : ERR_IO;
+    close_quietly(fd);
+    return error;
+}
+
 int file_create_secret(const char *path, const void *data, size_t len)
 {
     int error = create_with(path, data, len, 0600);

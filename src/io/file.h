@@ -19,6 +19,20 @@ MUST_USE int file_read_secret(const char *path, size_t cap, char **ret_data, siz
  * temporary file in the same directory, fsync, rename, fsync of the directory. A symbolic link at
  * path is replaced, not followed. */
 MUST_USE int file_write_atomic(const char *path, const void *data, size_t len, mode_t mode);
+/* Which file a path names, and how long it is. */
+struct file_mark {
+    dev_t device;
+    ino_t inode;
+    size_t len;
+};
+/* As file_write_atomic(), and what to know it by. */
+MUST_USE int file_write_marked(const char *path, const void *data, size_t len, mode_t mode,
+                               struct file_mark *ret_mark);
+/* Overwrites bytes inside of that file, and waits until they are on the disk. ERR_STATE: the path
+ * names another file by now, or none, or its length has changed; nothing is written then.
+ * ERR_INVALID: not inside of it. After ERR_IO some of the bytes may be there. */
+MUST_USE int file_write_inside(const char *path, const struct file_mark *mark, size_t at,
+                               const void *data, size_t len);
 /* Creates a file of mode 0600; ERR_EXISTS, never overwrites or follows a link. Nothing is left
  * behind on failure. */
 MUST_USE int file_create_secret(const char *path, const void *data, size_t len);

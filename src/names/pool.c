@@ -117,6 +117,8 @@ int pool_table_insert(struct pool *pool, const char *name, uint32_t address,
     if (map_insert(&pool->by_address, &slot->by_address,
                    map_hash(&pool->by_address, &address, sizeof address)) != ERR_OK)
         goto remove_by_name;
+    slot->is_unsaved = true;
+    pool->unsaved++;
     *ret_slot = slot;
     return ERR_OK;
 
@@ -129,6 +131,8 @@ free_slot:
 
 static void remove_slot(struct pool *pool, struct pool_slot *slot)
 {
+    pool->unsaved -= slot->is_unsaved;
+    pool->is_moved = true;
     map_remove(&pool->by_name, &slot->by_name);
     map_remove(&pool->by_address, &slot->by_address);
     free(slot);
@@ -156,7 +160,7 @@ static void touch(struct pool *pool, struct pool_slot *slot, uint64_t wall_s)
     /* Never back: a clock that was set back must not make an address look unused. */
     if (rounded_s > slot->used_s) {
         slot->used_s = rounded_s;
-        pool->is_dirty = true;
+        pool->is_dirty |= !slot->is_unsaved;
     }
 }
 
@@ -267,10 +271,10 @@ int pool_get(struct pool *pool, const char *name, uint64_t wall_s, struct addres
         if (error != ERR_OK)
             return error;
     }
+    if (slot->is_released)
+        pool->is_dirty = pool->is_moved = true;
     slot->is_released = false;
     touch(pool, slot, wall_s);
-    if (is_new)
-        pool->is_dirty = true;
     *ret_address = address_from_ipv4(slot->address);
     *ret_is_new = is_new;
     return ERR_OK;
@@ -345,7 +349,7 @@ int pool_release(struct pool *pool, const char *name, uint64_t wall_s)
         return ERR_STATE;
     slot->is_released = true;
     touch(pool, slot, wall_s);
-    pool->is_dirty = true;
+    pool->is_dirty = pool->is_moved = true;
     return ERR_OK;
 }
 
@@ -371,5 +375,5 @@ void pool_walk(const struct pool *pool,
 
 bool pool_is_dirty(const struct pool *pool)
 {
-    return pool->is_dirty;
+    return pool->is_dirty || pool->unsaved > 0;
 }

@@ -77,6 +77,13 @@ bool pool_is_dirty(const struct pool *pool);
 /* The whole state as text; the caller frees it and writes it atomically. Clears pool_is_dirty.
  * ERR_STATE after damage: what is on the disk stays. */
 MUST_USE int pool_save(struct pool *pool, char **ret_text, size_t *ret_len);
+/* The address that pool_get() has just given this name, as one record to be written at ret_at into
+ * the file that holds the text of the last pool_save(). ERR_FULL: it takes pool_save(), as more has
+ * changed than that, or the file has no room. */
+MUST_USE int pool_save_new(struct pool *pool, const char *name, char ret_record[STATE_RECORD_LEN],
+                           size_t *ret_at);
+/* What pool_save() has given is in no file. */
+void pool_save_failed(struct pool *pool);
 /* What to tell the user after the damage. */
 #define POOL_DAMAGE_ADVICE                                                                         \
     "no peer gets an address until it is repaired: restore it from a backup; or, after a reboot "  \

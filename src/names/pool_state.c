@@ -1,5 +1,6 @@
-/* The pool's state file: `ADDRESS NAME used|released SECONDS` a line. Strict: anything odd refuses
- * the file as a whole, since a wrong line might give a peer's address to another name. */
+/* The pool's state file: `ADDRESS NAME used|released SECONDS` a line, with room for more. Strict:
+ * anything odd refuses the file as a whole, since a wrong line might give a peer's address to
+ * another name. */
 #include "base/text.h"
 #include "names/pool_table.h"
 #include <inttypes.h>
@@ -7,6 +8,13 @@
 #include <string.h>
 
 #define TITLE "detec-pool"
+
+#define LINE "%s %s %s %" PRIu64
+
+static const char *word_of(const struct pool_slot *slot)
+{
+    return slot->is_released ? "released" : "used";
+}
 
 int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
 {
@@ -19,15 +27,45 @@ int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
     state_builder_init(&b, title);
     for (struct map_node *n = map_walk(&pool->by_name, NULL); n != NULL;
          n = map_walk(&pool->by_name, n)) {
-        const struct pool_slot *slot = CONTAINER_OF(n, struct pool_slot, by_name);
+        struct pool_slot *slot = CONTAINER_OF(n, struct pool_slot, by_name);
         struct address address = address_from_ipv4(slot->address);
-        state_builder_line(&b, "%s %s %s %" PRIu64, address_format(&address, text, sizeof text),
-                           slot->name, slot->is_released ? "released" : "used", slot->used_s);
+        state_builder_line(&b, LINE, address_format(&address, text, sizeof text), slot->name,
+                           word_of(slot), slot->used_s);
+        slot->is_unsaved = false;
     }
-    int error = state_builder_finish(&b, ret_text, ret_len);
-    if (error == ERR_OK)
-        pool->is_dirty = false;
+    pool->unsaved = 0;
+    pool->is_dirty = pool->is_moved = false;
+    int error = state_builder_finish_with_room(&b, state_room_for(pool->by_name.count), ret_text,
+                                               ret_len, &pool->room);
+    if (error != ERR_OK)
+        pool_save_failed(pool);
     return error;
+}
+
+void pool_save_failed(struct pool *pool)
+{
+    pool->is_dirty = pool->is_moved = true;
+    pool->room = (struct state_room){.count = 0};
+}
+
+int pool_save_new(struct pool *pool, const char *name, char ret_record[STATE_RECORD_LEN],
+                  size_t *ret_at)
+{
+    struct pool_slot *slot = pool_table_by_name(pool, name);
+    char text[ADDRESS_TEXT_CAP];
+
+    if (pool->is_damaged || pool->is_moved || slot == NULL || !slot->is_unsaved ||
+        pool->unsaved != 1)
+        return ERR_FULL;
+    const struct address address = address_from_ipv4(slot->address);
+    int error = state_room_add(&pool->room, ret_record, ret_at, LINE,
+                               address_format(&address, text, sizeof text), slot->name,
+                               word_of(slot), slot->used_s);
+    if (error != ERR_OK)
+        return error;
+    slot->is_unsaved = false;
+    pool->unsaved = 0;
+    return ERR_OK;
 }
 
 /* One line of the file; is_same: the file was written for the same prefix. */
@@ -70,6 +108,8 @@ static int load_line(struct pool *pool, struct state_reader *r, bool is_same,
     }
     slot->is_released = is_released;
     slot->used_s = used_s;
+    slot->is_unsaved = false;
+    pool->unsaved--;
     return ERR_OK;
 }
 

@@ -14,6 +14,7 @@ struct pool_slot {
     uint32_t address; /* host order */
     unsigned hold_count;
     bool is_released;
+    bool is_unsaved;
     char name[]; /* canonical */
 };
 
@@ -24,8 +25,11 @@ struct pool {
     uint8_t seed[16];
     struct map by_name;
     struct map by_address;
-    bool is_dirty;
+    size_t unsaved; /* slots that are in no file yet */
+    bool is_dirty;  /* something else has changed */
+    bool is_moved;  /* an address has another name, or none: no line can be added to the file */
     bool is_damaged;
+    struct state_room room; /* of the file that was saved last */
 };
 
 /* May this address stand for a peer? */

@@ -59,6 +59,7 @@ int trust_table_insert(struct trust *trust, struct map *map, const struct trust_
 static void remove_slot(struct trust *trust, struct map *map, struct trust_pin_slot *slot)
 {
     trust->auto_count -= is_auto(slot->origin);
+    trust->unsaved -= slot->is_unsaved;
     map_remove(map, &slot->by_name);
     free(slot);
 }
@@ -254,7 +255,8 @@ int trust_pin(struct trust *trust, enum trust_kind kind, const char *name,
         error = trust_table_insert(trust, &trust->saved, &pin);
         if (error != ERR_OK)
             return error;
-        trust->is_dirty = true;
+        trust_table_find(&trust->saved, kind, name)->is_unsaved = true;
+        trust->unsaved++;
     }
     *ret_verdict = verdict;
     *ret_is_new = verdict.result == TRUST_NEW;
@@ -358,7 +360,7 @@ void trust_walk(const struct trust *trust,
 
 bool trust_is_dirty(const struct trust *trust)
 {
-    return trust->is_dirty;
+    return trust->is_dirty || trust->unsaved > 0;
 }
 
 void trust_refuse_all(struct trust *trust, const char *reason)

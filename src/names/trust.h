@@ -99,6 +99,10 @@ const char *trust_origin_text(enum trust_origin origin);
 bool trust_is_dirty(const struct trust *trust);
 /* As pool_save: the caller frees the text and writes it atomically; ERR_STATE after damage. */
 MUST_USE int trust_save(struct trust *trust, char **ret_text, size_t *ret_len);
+/* As pool_save_new(), for the pin that trust_pin() has just made; as pool_save_failed(). */
+MUST_USE int trust_save_new(struct trust *trust, enum trust_kind kind, const char *name,
+                            char ret_record[STATE_RECORD_LEN], size_t *ret_at);
+void trust_save_failed(struct trust *trust);
 /* As pool_load: a damaged text makes every later check refuse (TRUST_DAMAGED). */
 MUST_USE int trust_load(struct trust *trust, const char *text, size_t len,
                         struct state_damage *ret_damage);

@@ -1,11 +1,12 @@
-/* The state file of pins: `host|connector NAME KEY ORIGIN SECONDS` a line. Strict: a line lost or
- * changed would make a known host one of first contact. */
+/* The state file of pins: `host|connector NAME KEY ORIGIN SECONDS` a line, with room for more.
+ * Strict: a line lost or changed would make a known host one of first contact. */
 #include "names/trust_table.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TITLE "detec-trust"
+#define LINE  "%s %s %s %s %" PRIu64
 
 static const char *const KINDS[] = {[TRUST_HOST] = "host", [TRUST_CONNECTOR] = "connector"};
 
@@ -32,15 +33,44 @@ int trust_save(struct trust *trust, char **ret_text, size_t *ret_len)
     state_builder_init(&b, TITLE " 1");
     for (struct map_node *n = map_walk(&trust->saved, NULL); n != NULL;
          n = map_walk(&trust->saved, n)) {
-        const struct trust_pin_slot *slot = CONTAINER_OF(n, struct trust_pin_slot, by_name);
-        state_builder_line(&b, "%s %s %s %s %" PRIu64, KINDS[slot->kind], slot->name,
+        struct trust_pin_slot *slot = CONTAINER_OF(n, struct trust_pin_slot, by_name);
+        state_builder_line(&b, LINE, KINDS[slot->kind], slot->name,
                            public_key_format(&slot->key, key), ORIGINS[slot->origin],
                            slot->since_s);
+        slot->is_unsaved = false;
     }
-    int error = state_builder_finish(&b, ret_text, ret_len);
-    if (error == ERR_OK)
-        trust->is_dirty = false;
+    trust->unsaved = 0;
+    trust->is_dirty = false;
+    int error = state_builder_finish_with_room(&b, state_room_for(trust->saved.count), ret_text,
+                                               ret_len, &trust->room);
+    if (error != ERR_OK)
+        trust_save_failed(trust);
     return error;
+}
+
+void trust_save_failed(struct trust *trust)
+{
+    trust->is_dirty = true;
+    trust->room = (struct state_room){.count = 0};
+}
+
+int trust_save_new(struct trust *trust, enum trust_kind kind, const char *name,
+                   char ret_record[STATE_RECORD_LEN], size_t *ret_at)
+{
+    struct trust_pin_slot *slot = trust_table_find(&trust->saved, kind, name);
+    char key[PUBLIC_KEY_TEXT_CAP];
+
+    if (trust->is_damaged || trust->is_dirty || slot == NULL || !slot->is_unsaved ||
+        trust->unsaved != 1)
+        return ERR_FULL;
+    int error =
+        state_room_add(&trust->room, ret_record, ret_at, LINE, KINDS[slot->kind], slot->name,
+                       public_key_format(&slot->key, key), ORIGINS[slot->origin], slot->since_s);
+    if (error != ERR_OK)
+        return error;
+    slot->is_unsaved = false;
+    trust->unsaved = 0;
+    return ERR_OK;
 }
 
 /* The index of word in words; count if it is not there. */

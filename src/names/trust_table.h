@@ -11,14 +11,17 @@ struct trust_pin_slot {
     enum trust_origin origin;
     struct public_key key;
     uint64_t since_s;
+    bool is_unsaved;
     char name[]; /* canonical */
 };
 
 struct trust {
     struct map saved;
     struct map configured;
-    size_t auto_count; /* of the saved ones, those that no user asked for */
-    bool is_dirty;
+    size_t auto_count;      /* of the saved ones, those that no user asked for */
+    size_t unsaved;         /* new pins that are in no file yet */
+    bool is_dirty;          /* something else has changed: no line can be added to the file */
+    struct state_room room; /* of the file that was saved last */
     bool is_damaged;
     char reason[STATE_MESSAGE_CAP]; /* of the damage */
 };

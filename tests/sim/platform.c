@@ -237,6 +237,37 @@ int state_save_trust(struct host *host)
     return trust_save(host->trust, &machine->trust_text, &machine->trust_len);
 }
 
+/* Into the text, as into a file. */
+static bool add_record(char *text, size_t len, const char record[STATE_RECORD_LEN], size_t at)
+{
+    if (text == NULL || at > len || STATE_RECORD_LEN > len - at)
+        abort();
+    memcpy(text + at, record, STATE_RECORD_LEN);
+    return true;
+}
+
+int state_save_address(struct host *host, const char *name)
+{
+    struct machine *machine = machine_current();
+    char record[STATE_RECORD_LEN];
+    size_t at;
+    return pool_save_new(host->pool, name, record, &at) == ERR_OK &&
+                   add_record(machine->pool_text, machine->pool_len, record, at)
+               ? ERR_OK
+               : state_save_pool(host);
+}
+
+int state_save_pin(struct host *host, enum trust_kind kind, const char *name)
+{
+    struct machine *machine = machine_current();
+    char record[STATE_RECORD_LEN];
+    size_t at;
+    return trust_save_new(host->trust, kind, name, record, &at) == ERR_OK &&
+                   add_record(machine->trust_text, machine->trust_len, record, at)
+               ? ERR_OK
+               : state_save_trust(host);
+}
+
 void state_keep(struct host *host)
 {
 }

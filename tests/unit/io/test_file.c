@@ -116,6 +116,34 @@ static void atomic_write_replaces_a_link_and_cleans_up(void **state)
     assert_int_equal(file_write_atomic(at("no/f"), "x", 1, 0600), ERR_NOT_FOUND);
 }
 
+/* Only in the very file that was written, and nowhere but inside of it. */
+static void inside_is_written_where_it_was_marked(void **state)
+{
+    struct file_mark mark = {0}, other = {0};
+    char *data;
+
+    assert_int_equal(file_write_marked(at("f"), "0123456789", 10, 0600, &mark), ERR_OK);
+    assert_int_equal(file_write_inside(at("f"), &mark, 4, "xyz", 3), ERR_OK);
+    assert_int_equal(file_write_inside(at("f"), &mark, 7, "end", 3), ERR_OK);
+    assert_int_equal(file_write_inside(at("f"), &mark, 8, "end", 3), ERR_INVALID);
+    assert_int_equal(file_write_inside(at("f"), &mark, SIZE_MAX, "end", 3), ERR_INVALID);
+    assert_int_equal(file_read(at("f"), 10, &data, NULL), ERR_OK);
+    assert_string_equal(data, "0123xyzend");
+    free(data);
+
+    /* Replaced by somebody, linked to, cut, gone. */
+    assert_int_equal(file_write_marked(at("f"), "0123456789", 10, 0600, &other), ERR_OK);
+    assert_int_equal(file_write_inside(at("f"), &mark, 0, "x", 1), ERR_STATE);
+    assert_int_equal(symlink(at("f"), at("link")), 0);
+    assert_int_equal(file_write_inside(at("link"), &other, 0, "x", 1), ERR_STATE);
+    assert_int_equal(truncate(at("f"), 9), 0);
+    assert_int_equal(file_write_inside(at("f"), &other, 0, "x", 1), ERR_STATE);
+    assert_int_equal(file_read(at("f"), 10, &data, NULL), ERR_OK);
+    assert_string_equal(data, "012345678");
+    free(data);
+    assert_int_equal(file_write_inside(at("none"), &other, 0, "x", 1), ERR_STATE);
+}
+
 static void secrets_are_created_once(void **state)
 {
     char *data;
@@ -179,6 +207,8 @@ int main(void)
                                         remove_directory),
         cmocka_unit_test_setup_teardown(refuses_what_is_no_file, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(atomic_write_replaces_a_link_and_cleans_up, make_directory,
+                                        remove_directory),
+        cmocka_unit_test_setup_teardown(inside_is_written_where_it_was_marked, make_directory,
                                         remove_directory),
         cmocka_unit_test_setup_teardown(secrets_are_created_once, make_directory, remove_directory),
         cmocka_unit_test_setup_teardown(open_secrets_are_refused, make_directory, remove_directory),

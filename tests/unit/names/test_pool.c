@@ -270,6 +270,69 @@ static void test_never_reissued(void **state)
     pool_free(pool);
 }
 
+/* As the owner does: one line more in the file where that is enough, else all of it. True: it was.
+ */
+static bool save(struct pool *pool, const char *name, char **text, size_t *len)
+{
+    char record[STATE_RECORD_LEN];
+    size_t at = 0;
+
+    if (pool_save_new(pool, name, record, &at) == ERR_OK) {
+        assert_true(at <= *len && *len - at >= sizeof record);
+        memcpy(*text + at, record, sizeof record);
+        return true;
+    }
+    free(*text);
+    assert_int_equal(pool_save(pool, text, len), ERR_OK);
+    return false;
+}
+
+static void test_added_lines(void **state)
+{
+    enum { NAMES = 2000 };
+    struct pool *pool = new_pool("10.1.0.0/16");
+    struct state_damage damage;
+    char *text = NULL;
+    size_t len = 0, wholes = 0;
+    uint32_t addresses[NAMES];
+
+    for (unsigned i = 0; i < NAMES; i++) {
+        addresses[i] = get(pool, name_number(i), NOW_S);
+        assert_true(pool_is_dirty(pool));
+        wholes += !save(pool, name_number(i), &text, &len);
+        assert_false(pool_is_dirty(pool));
+        if (i % 97 != 0)
+            continue;
+        /* The end of the daemon at this moment: nothing that was told is lost. */
+        pool_free(pool);
+        pool = new_pool("10.1.0.0/16");
+        assert_int_equal(pool_load(pool, text, len, &damage), ERR_OK);
+        assert_false(pool_is_dirty(pool));
+        assert_int_equal(pool_count(pool), i + 1);
+        for (unsigned j = 0; j <= i; j++)
+            assert_int_equal(get(pool, name_number(j), NOW_S), addresses[j]);
+    }
+    assert_true(wholes < 2 + 2 * NAMES / 97); /* once after each start, and where room ends */
+
+    /* More has changed than one line can say. */
+    assert_int_equal(pool_release(pool, name_number(5), NOW_S), ERR_OK);
+    get(pool, "another.example.net", NOW_S);
+    assert_false(save(pool, "another.example.net", &text, &len));
+    get(pool, name_number(5), NOW_S);
+    assert_false(save(pool, name_number(5), &text, &len));
+    get(pool, "one.example.net", NOW_S);
+    get(pool, "two.example.net", NOW_S);
+    assert_false(save(pool, "two.example.net", &text, &len));
+    get(pool, "three.example.net", NOW_S);
+    assert_true(save(pool, "three.example.net", &text, &len));
+    pool_save_failed(pool);
+    assert_true(pool_is_dirty(pool));
+    get(pool, "four.example.net", NOW_S);
+    assert_false(save(pool, "four.example.net", &text, &len));
+    free(text);
+    pool_free(pool);
+}
+
 static void test_one_domain_cannot_fill_it(void **state)
 {
     struct pool *pool = new_pool("0.0.0.0/8");
@@ -408,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_released_comes_back),
         cmocka_unit_test(test_recycles_least_recently_used),
         cmocka_unit_test(test_never_reissued),
+        cmocka_unit_test(test_added_lines),
         cmocka_unit_test(test_one_domain_cannot_fill_it),
         cmocka_unit_test(test_damaged_file),
         cmocka_unit_test(test_wrong_lines),

@@ -336,6 +336,46 @@ static void test_wrong_lines(void **state)
     trust_free(trust);
 }
 
+/* A new pin is one line more in the file; whatever else changes has it written anew. */
+static void test_added_lines(void **state)
+{
+    struct trust *trust = new_trust(), *fresh = new_trust();
+    struct trust_verdict verdict;
+    struct state_damage damage;
+    struct public_key key;
+    enum trust_origin origin;
+    char record[STATE_RECORD_LEN], name[64];
+    char *text = NULL;
+    size_t len = 0, at = 0;
+    bool is_new = false;
+
+    assert_int_equal(trust_save(trust, &text, &len), ERR_OK);
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "h%u.example.net", i);
+        assert_int_equal(trust_pin(trust, TRUST_HOST, name, &KEY_A, TRUST_LEVEL_CONNECTOR,
+                                   TRUST_LEVEL_CONNECTOR, NOW_S, &verdict, &is_new),
+                         ERR_OK);
+        assert_true(is_new && trust_is_dirty(trust));
+        assert_int_equal(trust_save_new(trust, TRUST_HOST, name, record, &at), ERR_OK);
+        assert_false(trust_is_dirty(trust));
+        memcpy(text + at, record, sizeof record);
+    }
+    assert_int_equal(trust_load(fresh, text, len, &damage), ERR_OK);
+    assert_int_equal(trust_count(fresh), 20);
+    assert_int_equal(trust_find(fresh, TRUST_HOST, "h19.example.net", &key, &origin), ERR_OK);
+    assert_true(public_key_is_equal(&key, &KEY_A) && origin == TRUST_ORIGIN_CONNECTOR);
+
+    assert_int_equal(trust_remove(trust, TRUST_HOST, "h3.example.net"), ERR_OK);
+    assert_int_equal(pin(trust, TRUST_HOST, &KEY_B, &is_new), ERR_OK);
+    assert_int_equal(trust_save_new(trust, TRUST_HOST, NAME, record, &at), ERR_FULL);
+    /* One that has no file of its own to go on in. */
+    assert_int_equal(pin(fresh, TRUST_HOST, &KEY_B, &is_new), ERR_OK);
+    assert_int_equal(trust_save_new(fresh, TRUST_HOST, NAME, record, &at), ERR_FULL);
+    free(text);
+    trust_free(trust);
+    trust_free(fresh);
+}
+
 static void test_strangers_cannot_fill_it(void **state)
 {
     struct trust *trust = new_trust();
@@ -375,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_reload),
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_wrong_lines),
+        cmocka_unit_test(test_added_lines),
         cmocka_unit_test(test_strangers_cannot_fill_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
