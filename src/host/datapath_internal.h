@@ -5,19 +5,12 @@
 
 #include "host/datapath.h"
 #include "host/datapath_share.h"
+#include "tunnel/ahead.h"
 #include "tunnel/coalesce.h"
 #include "tunnel/sput_batch.h"
 #include <pthread.h>
 
 #define BATCH_MAX 64
-
-/* Of the packet before in the same batch: which tunnel it was for (NULL: none), and the endpoint
- * that it came from, or the address that it went to. */
-struct recent {
-    struct tunnel *tunnel;
-    struct endpoint from;
-    struct address to;
-};
 
 /* One thread, with all that is its own. The control thread knows the first; to that one goes what
  * any of them could do. */
@@ -46,12 +39,12 @@ struct datapath {
     struct sput_batch *tags;    /* that are made, or foreseen, together */
     struct coalescer coalescer; /* packets for the TUN, until the end of the round */
     struct drop_counters drops;
-    struct recent *recent; /* while a batch is being worked off */
-    uint64_t now_us;       /* of this round */
+    uint64_t now_us; /* of this round */
     _Atomic uint64_t expects_until_us;
-    uint64_t elsewhere_us; /* when data from elsewhere was last told */
-    struct tunnel_run run; /* of the super-packet that is being taken apart; or over */
-    _Alignas(16) uint8_t super[TUN_ROOM + OFFLOAD_LEN_MAX]; /* itself */
+    uint64_t elsewhere_us;          /* when data from elsewhere was last told */
+    struct look_ahead gathered;     /* packets from the TUN that are to be sealed */
+    struct tunnel_run run;          /* of the super-packet that is being taken apart; or over */
+    uint8_t super[OFFLOAD_LEN_MAX]; /* itself */
 };
 
 /* One packet or super-packet from local applications, if there is any: how many packets it was. 0:
@@ -63,6 +56,10 @@ void datapath_flush_tun(struct datapath *dp);
 /* Into this device queue; its packets stay the caller's. */
 void datapath_write_bundle(struct datapath *dp, const struct tun *tun, const struct bundle *bundle);
 
+/* An ordinary packet from the TUN, which gather_flush() will take, before any other. False: it is
+ * to be taken at once. */
+bool gather_add(struct datapath *dp, struct packet *packet);
+void gather_flush(struct datapath *dp);
 /* A packet from a local application; consumed, as in all of these. */
 void outbound(struct datapath *dp, struct packet *packet);
 /* The same for those of a super-packet, in one read section. False: its like would fare no better.

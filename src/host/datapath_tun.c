@@ -8,6 +8,9 @@ static bool take_segment(struct datapath *dp, struct segmenter *segmenter, struc
 {
     if (dp->run.tunnel != NULL)
         return outbound_next(dp, packet);
+    if (segmenter->offload.kind == OFFLOAD_NONE && gather_add(dp, packet))
+        return true;
+    gather_flush(dp); /* what came before goes before */
     if (!outbound_first(dp, packet))
         return false;
     if (dp->run.tunnel != NULL && dp->run.header_len > 0)
@@ -21,10 +24,9 @@ unsigned datapath_read_tun(struct datapath *dp)
     struct offload offload;
     uint32_t len;
     unsigned count = 0;
-    uint8_t *const bytes = dp->super + TUN_ROOM;
-    int error = tun_read_super(dp->config.tun, bytes, &len, &offload);
+    int error = tun_read_super(dp->config.tun, dp->super, &len, &offload);
     if (error == ERR_OK)
-        error = segment_begin(&segmenter, bytes, len, &offload);
+        error = segment_begin(&segmenter, dp->super, len, &offload);
     if (error == ERR_INVALID) {
         drop_count(&dp->drops, DROP_MALFORMED);
         return 1;
@@ -36,16 +38,18 @@ unsigned datapath_read_tun(struct datapath *dp)
             count++;
             break;
         }
-        count++;
         error = segment_next(&segmenter, packet);
         if (error == ERR_OK) {
-            if (!take_segment(dp, &segmenter, packet))
+            count++;
+            if (!take_segment(dp, &segmenter, packet) || offload.kind == OFFLOAD_NONE)
                 break;
             continue;
         }
         packet_give_back(&dp->pool, packet);
-        if (error != ERR_NOT_FOUND)
-            drop_count(&dp->drops, error == ERR_FULL ? DROP_TOO_BIG : DROP_MALFORMED);
+        if (error == ERR_NOT_FOUND)
+            break;
+        drop_count(&dp->drops, error == ERR_FULL ? DROP_TOO_BIG : DROP_MALFORMED);
+        count++;
     }
     outbound_end(dp);
     return count;

@@ -1,29 +1,25 @@
-/* Looking ahead: with thousands of tunnels what a packet needs is not in the processor's caches,
- * and each step to it waits for memory. For a batch the steps are taken together, each for all of
- * its packets, so that the waiting is done once. Only hints: nothing is changed, and what is
- * guessed wrong is found later. */
+/* Each step reads what the step before has asked for, and asks for the next; between them the other
+ * packets take theirs. */
+#include "tunnel/ahead.h"
 #include "crypto/aead.h"
 #include "tunnel/bytes.h"
 #include "tunnel/tunnel_internal.h"
-#include "wire/ip.h"
 
 #define FEW_TUNNELS 64 /* they stay in the caches anyway */
 #define LINE        64
 
 /* What is touched of each, from its start. */
-#define TUNNEL_LEN (offsetof(struct tunnel, local) + sizeof(struct view))
-#define COUNTS_LEN offsetof(struct tunnel, local) /* on the way in */
-#define SET_LEN    offsetof(struct child_set, inbound[1])
+#define TUNNEL_LEN    (offsetof(struct tunnel, local) + sizeof(struct view))
+#define TUNNEL_IN_LEN offsetof(struct tunnel, local)
+#define SET_LEN       offsetof(struct child_set, inbound[1])
+#define CHILD_LEN     offsetof(struct child, sput)
+#define CHILD_OUT_LEN (offsetof(struct child, sput) + offsetof(struct sput_sender, keys.key))
+#define RECEIVER_AT   offsetof(struct child, sput.receiver)
+#define RECEIVER_END  offsetof(struct child, sput.receiver.replay.seen)
 
-/* One batch on its way. */
-struct ahead {
-    unsigned count;
-    uint64_t hashes[LOOK_AHEAD_MAX];
-    const struct path *paths[LOOK_AHEAD_MAX];
-    const struct tunnel *tunnels[LOOK_AHEAD_MAX];
-    const struct child *children[LOOK_AHEAD_MAX];
-    const struct aead *keys[LOOK_AHEAD_MAX];
-};
+_Static_assert(offsetof(struct child, esp.receiver) >= RECEIVER_AT - LINE &&
+                   offsetof(struct child, esp.receiver.replay.seen) <= RECEIVER_END + LINE,
+               "both protocols' lie alike");
 
 static void fetch(const void *from, size_t len)
 {
@@ -45,83 +41,85 @@ static bool has_aead(const struct child *child)
                          : child->suite != SPUT_PAPER;
 }
 
-static void fetch_keys(const struct ahead *a, struct packet *const *packets)
+static const struct child *fetch_children(const struct tunnel *tunnel)
 {
-    for (unsigned i = 0; i < a->count; i++) {
-        if (a->keys[i] != NULL)
-            aead_look_ahead(a->keys[i], packets[i]->len);
-    }
+    const struct child_set *set = atomic_load_explicit(&tunnel->children, memory_order_acquire);
+    if (set != NULL)
+        fetch(set, SET_LEN);
+    return atomic_load_explicit(&tunnel->likely, memory_order_acquire);
 }
 
 /* ---- in ---- */
 
-/* Where its number is marked, which the datagram says itself. */
+static void in_slot(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
+{
+    a->hashes[i] = table_hash_endpoint(table, &a->packets[i]->peer);
+    hash_index_look_ahead(&table->by_endpoint, a->hashes[i]);
+}
+
+static void in_path(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
+{
+    a->paths[i] = (const struct path *)hash_index_guess(&table->by_endpoint, a->hashes[i]);
+    if (a->paths[i] != NULL)
+        __builtin_prefetch(a->paths[i]);
+}
+
+static void in_tunnel(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
+{
+    a->tunnels[i] = a->paths[i] != NULL ? a->paths[i]->tunnel : NULL;
+    if (a->tunnels[i] != NULL)
+        fetch(a->tunnels[i], TUNNEL_IN_LEN);
+}
+
+static void in_child(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
+{
+    a->children[i] = a->tunnels[i] != NULL ? fetch_children(a->tunnels[i]) : NULL;
+    if (a->children[i] == NULL)
+        return;
+    fetch(a->children[i], CHILD_LEN);
+    fetch((const uint8_t *)a->children[i] + RECEIVER_AT, RECEIVER_END - RECEIVER_AT);
+}
+
+/* Where its number is marked: the datagram says it itself. */
 static void fetch_mark(const struct child *child, const struct packet *packet)
 {
-    const struct replay *replay =
-        child->is_esp ? &child->esp.receiver.replay : &child->sput.receiver.replay;
     if (packet->len < ESP_HEADER_LEN)
         return;
-    const uint64_t number =
-        child->is_esp ? get32(packet->data + 4) : sput_number_read(packet->data);
-    __builtin_prefetch(replay_place(replay, number));
+    __builtin_prefetch(
+        child->is_esp ? replay_place(&child->esp.receiver.replay, get32(packet->data + 4))
+                      : replay_place(&child->sput.receiver.replay, sput_number_read(packet->data)));
 }
 
-static void find_children_in(struct ahead *a)
+static void in_keys(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
 {
-    for (unsigned i = 0; i < a->count; i++) {
-        const struct tunnel *tunnel = a->tunnels[i];
-        a->children[i] = NULL;
-        if (tunnel == NULL)
-            continue;
-        fetch(atomic_load_explicit(&tunnel->children, memory_order_acquire), SET_LEN);
-        const struct child *child = atomic_load_explicit(&tunnel->likely, memory_order_acquire);
-        a->children[i] = child;
-        if (child == NULL)
-            continue;
-        fetch(child, offsetof(struct child, sput));
-        fetch(&child->sput.receiver, offsetof(struct sput_receiver, replay.seen));
-    }
+    const struct child *child = a->children[i];
+    if (child == NULL)
+        return;
+    fetch_mark(child, a->packets[i]);
+    if (!has_aead(child))
+        return;
+    const struct contexts *contexts =
+        child->is_esp ? &child->esp.receiver.keys.contexts : &child->sput.receiver.keys.contexts;
+    aead_look_ahead((const struct aead *)contexts->first, a->packets[i]->len);
 }
 
-static void find_keys_in(struct ahead *a, struct packet *const *packets)
-{
-    for (unsigned i = 0; i < a->count; i++) {
-        const struct child *child = a->children[i];
-        a->keys[i] = NULL;
-        if (child == NULL)
-            continue;
-        fetch_mark(child, packets[i]);
-        if (has_aead(child))
-            a->keys[i] =
-                (const struct aead *)(child->is_esp ? child->esp.receiver.keys.contexts.first
-                                                    : child->sput.receiver.keys.contexts.first);
-    }
-}
+typedef void (*step)(const struct tunnel_table *table, struct look_ahead *a, unsigned i);
+
+#define STEPS(list) (sizeof(list) / sizeof((list)[0]))
 
 void tunnel_look_ahead_in(struct tunnel_table *table, struct packet *const *packets, unsigned count)
 {
-    struct ahead a;
+    static const step steps[] = {in_slot, in_path, in_tunnel, in_child, in_keys};
+    struct look_ahead a;
 
     if (count < 2 || count > LOOK_AHEAD_MAX || !tunnel_table_is_large(table))
         return;
-    a.count = count;
-    for (unsigned i = 0; i < count; i++) {
-        a.hashes[i] = table_hash_endpoint(table, &packets[i]->peer);
-        hash_index_look_ahead(&table->by_endpoint, a.hashes[i]);
+    for (unsigned i = 0; i < count; i++)
+        a.packets[i] = packets[i];
+    for (unsigned s = 0; s < STEPS(steps); s++) {
+        for (unsigned i = 0; i < count; i++)
+            steps[s](table, &a, i);
     }
-    for (unsigned i = 0; i < count; i++) {
-        a.paths[i] = (const struct path *)hash_index_guess(&table->by_endpoint, a.hashes[i]);
-        __builtin_prefetch(a.paths[i]);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        a.tunnels[i] = a.paths[i] != NULL ? a.paths[i]->tunnel : NULL;
-        if (a.tunnels[i] != NULL)
-            fetch(a.tunnels[i], COUNTS_LEN);
-    }
-    find_children_in(&a);
-    find_keys_in(&a, packets);
-    fetch_keys(&a, packets);
 }
 
 /* ---- out ---- */
@@ -136,53 +134,65 @@ static struct address destination_of(const struct packet *packet)
     return (struct address){0};
 }
 
-static void find_children_out(struct ahead *a)
+static void out_slot(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
 {
-    for (unsigned i = 0; i < a->count; i++) {
-        const struct tunnel *tunnel = a->tunnels[i];
-        a->children[i] = NULL;
-        if (tunnel == NULL)
-            continue;
-        __builtin_prefetch(atomic_load_explicit(&tunnel->path, memory_order_acquire));
-        fetch(atomic_load_explicit(&tunnel->children, memory_order_acquire), SET_LEN);
-        const struct child *child = atomic_load_explicit(&tunnel->likely, memory_order_acquire);
-        a->children[i] = child;
-        if (child != NULL)
-            fetch(child, offsetof(struct child, sput) + offsetof(struct sput_sender, keys.key));
-    }
+    const struct address to = destination_of(a->packets[i]);
+    a->hashes[i] = table_hash_address(table, &to);
+    hash_index_look_ahead(&table->by_peer, a->hashes[i]);
 }
 
-static void find_keys_out(struct ahead *a)
+static void out_tunnel(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
 {
-    for (unsigned i = 0; i < a->count; i++) {
-        const struct child *child = a->children[i];
-        a->keys[i] = NULL;
-        if (child != NULL && has_aead(child))
-            a->keys[i] =
-                (const struct aead *)(child->is_esp ? child->esp.sender.keys.contexts.first
-                                                    : child->sput.sender.keys.contexts.first);
-    }
+    a->tunnels[i] = (const struct tunnel *)hash_index_guess(&table->by_peer, a->hashes[i]);
+    if (a->tunnels[i] != NULL)
+        fetch(a->tunnels[i], TUNNEL_LEN);
 }
 
-void tunnel_look_ahead_out(struct tunnel_table *table, struct packet *const *packets,
-                           unsigned count)
+static void out_child(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
 {
-    struct ahead a;
-
-    if (count < 2 || count > LOOK_AHEAD_MAX || !tunnel_table_is_large(table))
+    a->children[i] = NULL;
+    if (a->tunnels[i] == NULL)
         return;
-    a.count = count;
-    for (unsigned i = 0; i < count; i++) {
-        const struct address to = destination_of(packets[i]);
-        a.hashes[i] = table_hash_address(table, &to);
-        hash_index_look_ahead(&table->by_peer, a.hashes[i]);
+    __builtin_prefetch(atomic_load_explicit(&a->tunnels[i]->path, memory_order_acquire));
+    a->children[i] = fetch_children(a->tunnels[i]);
+    if (a->children[i] != NULL)
+        fetch(a->children[i], CHILD_OUT_LEN);
+}
+
+static void out_keys(const struct tunnel_table *table, struct look_ahead *a, unsigned i)
+{
+    const struct child *child = a->children[i];
+    if (child == NULL || !has_aead(child))
+        return;
+    const struct contexts *contexts =
+        child->is_esp ? &child->esp.sender.keys.contexts : &child->sput.sender.keys.contexts;
+    aead_look_ahead((const struct aead *)contexts->first, a->packets[i]->len);
+}
+
+static const step out_steps[] = {out_slot, out_tunnel, out_child, out_keys};
+
+/* Of the packets up to this one, all that are at one of the steps from `first` on. */
+static void take_steps(const struct tunnel_table *table, struct look_ahead *a, unsigned last,
+                       unsigned first)
+{
+    for (unsigned s = STEPS(out_steps); s-- > first;) {
+        if (last >= s && last - s < a->count)
+            out_steps[s](table, a, last - s);
     }
-    for (unsigned i = 0; i < count; i++) {
-        a.tunnels[i] = (const struct tunnel *)hash_index_guess(&table->by_peer, a.hashes[i]);
-        if (a.tunnels[i] != NULL)
-            fetch(a.tunnels[i], TUNNEL_LEN);
-    }
-    find_children_out(&a);
-    find_keys_out(&a);
-    fetch_keys(&a, packets);
+}
+
+void tunnel_look_ahead_out(struct tunnel_table *table, struct look_ahead *ahead,
+                           struct packet *packet)
+{
+    ahead->packets[ahead->count] = packet;
+    ahead->count++;
+    take_steps(table, ahead, ahead->count - 1, 0);
+}
+
+void tunnel_look_ahead_end(struct tunnel_table *table, struct look_ahead *ahead)
+{
+    if (ahead->count < 2) /* nothing to do meanwhile */
+        return;
+    for (unsigned s = 1; s < STEPS(out_steps); s++)
+        take_steps(table, ahead, ahead->count - 1 + s, s);
 }

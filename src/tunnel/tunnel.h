@@ -171,11 +171,9 @@ struct tunnel_run {
     uint64_t more;        /* packets behind the first */
     uint64_t bytes;
 };
-/* ip: as ip_parse() sees the packet. ret_run: only with DROP_NONE; tunnel_run_end() then, sooner or
- * later. */
+/* ret_run: only with DROP_NONE; tunnel_run_end() then, sooner or later. */
 MUST_USE enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet,
-                                           const struct ip_view *ip, uint64_t now_us,
-                                           struct tunnel_run *ret_run);
+                                           uint64_t now_us, struct tunnel_run *ret_run);
 /* One more, without the first header_len bytes. */
 MUST_USE enum drop_reason tunnel_run_seal(struct tunnel_run *run, struct packet *packet);
 /* Counts what was sealed. */
@@ -210,17 +208,6 @@ struct tunnel_message {
     bool is_elsewhere; /* by its SPI, from packet->peer, which is no endpoint of the tunnel's */
 };
 
-/* So many tunnels that what a packet needs is not in the processor's caches: then it pays to look
- * ahead. */
-bool tunnel_table_is_large(const struct tunnel_table *table);
-/* Before a batch of datagrams (at most LOOK_AHEAD_MAX) is opened: has what they need on its way
- * from memory, where there are many tunnels. */
-#define LOOK_AHEAD_MAX 64
-void tunnel_look_ahead_in(struct tunnel_table *table, struct packet *const *packets,
-                          unsigned int count);
-/* The same before local packets are sealed, by their destinations. */
-void tunnel_look_ahead_out(struct tunnel_table *table, struct packet *const *packets,
-                           unsigned int count);
 /* A datagram from the tunnel's endpoint (packet->tos as received): tries the children newest first,
  * and translates data. Drops are counted. */
 MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,
@@ -231,11 +218,5 @@ MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *pack
 MUST_USE enum drop_reason tunnel_open_any(struct tunnel_table *table, struct packet *packet,
                                           uint64_t now_us, struct tunnel **ret_tunnel,
                                           struct tunnel_message *ret_message);
-/* The same where a datagram before it from the same endpoint was for that tunnel: it is tried
- * first, and as a rule nothing has to be looked up. */
-MUST_USE enum drop_reason tunnel_open_next(struct tunnel_table *table, struct tunnel *likely,
-                                           struct packet *packet, uint64_t now_us,
-                                           struct tunnel **ret_tunnel,
-                                           struct tunnel_message *ret_message);
 
 #endif

@@ -1,10 +1,13 @@
 /* What ten thousand tunnels cost beside one: the daemon's own data path between a TUN device and a
  * socket, in a network namespace of this process, with 64-byte UDP packets to and from peers chosen
- * at random. This program plays the peers; printed is the processor time of the data path alone,
- * and the memory of an idle tunnel. Run as root: tunnel_scale [TUNNELS [no-udp-offload]]. */
+ * at random. This program plays the applications and, behind a second TUN device, the network, so
+ * that what others' ends cost is not counted: printed is the processor time of the data path alone,
+ * one tunnel and many in turns, medians, and the memory of an idle tunnel. Twice: packet by packet,
+ * where one tunnel and many make the same system calls, and as it is, where packets of one tunnel
+ * share some. Run as root: tunnel_scale [TUNNELS]. */
 #include "host/datapath.h"
+#include "tunnel/ahead.h"
 #include <arpa/inet.h>
-#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
@@ -16,9 +19,12 @@
 #include <unistd.h>
 
 #define TUNNELS_MAX 16384
-#define PACKETS     (1 << 16) /* of one measurement, in bursts that are over before the next begins */
+#define ROUNDS      7
+#define PACKETS     (1 << 15) /* of one measurement, in bursts that are over before the next begins */
 #define BURST       256
 #define PAYLOAD     64
+#define IP_LEN      20
+#define UDP_LEN     8
 #define POOL        0x0a090000u /* 10.9.0.0/16: peers, as applications here know them */
 #define FAR_POOL    0x0a080000u /* 10.8.0.0/16: what they call us */
 #define OUTSIDE     0x0a400000u /* 10.64.0.0/16: their addresses on the network */
@@ -26,16 +32,22 @@
 #define PEER_PORT   7000
 #define SINK_PORT   9
 
-struct scale {
+/* One tunnel, or many. */
+struct side {
     uint32_t count;
     struct tunnel_table *ours, *theirs;
     struct tunnel *peers[TUNNELS_MAX];
+    double out[ROUNDS], in[ROUNDS]; /* ns a packet */
+};
+
+struct scale {
+    struct side sides[2];
+    struct side *side; /* that is being measured */
     struct tun tun;
     struct udp udp;
-    struct datapath *datapath;
-    int sink;    /* what comes out of the TUN device */
-    int network; /* what the peers send and receive by */
-    int local;   /* an application's */
+    struct tun network;
+    int sink;  /* what comes out of the TUN device */
+    int local; /* an application's */
     uint64_t seed;
 };
 
@@ -57,7 +69,7 @@ static uint32_t draw(struct scale *s)
     s->seed ^= s->seed << 13;
     s->seed ^= s->seed >> 7;
     s->seed ^= s->seed << 17;
-    return (uint32_t)(s->seed >> 20) % s->count;
+    return (uint32_t)(s->seed >> 20) % s->side->count;
 }
 
 /* ---- tunnels ---- */
@@ -90,23 +102,32 @@ static struct endpoint outside(uint32_t number, uint16_t port)
     return (struct endpoint){.address = address_from_ipv4(OUTSIDE | number), .port = port};
 }
 
+static long resident(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    check(file != NULL && fscanf(file, "%*d %ld", &pages) == 1, "statm");
+    (void)fclose(file);
+    return pages * sysconf(_SC_PAGESIZE);
+}
+
 /* Bytes of an idle tunnel. */
-static size_t make_tunnels(struct scale *s)
+static long make_tunnels(struct side *side)
 {
     static const uint8_t seed[16] = {1};
-    const struct endpoint us = outside(OWN, s->udp.port);
-    check(tunnel_table_new(seed, &s->ours) == ERR_OK &&
-              tunnel_table_new(seed, &s->theirs) == ERR_OK,
+    const struct endpoint us = outside(OWN, 1);
+    check(tunnel_table_new(seed, &side->ours) == ERR_OK &&
+              tunnel_table_new(seed, &side->theirs) == ERR_OK,
           "tables");
-    const size_t before = mallinfo2().uordblks;
-    for (uint32_t i = 0; i < s->count; i++) {
+    const long before = resident();
+    for (uint32_t i = 0; i < side->count; i++) {
         struct tunnel *tunnel;
         const struct endpoint peer = outside(i, PEER_PORT);
-        add_tunnel(s->ours, i, true, &peer, &tunnel);
+        add_tunnel(side->ours, i, true, &peer, &tunnel);
     }
-    const size_t bytes = (mallinfo2().uordblks - before) / s->count;
-    for (uint32_t i = 0; i < s->count; i++)
-        add_tunnel(s->theirs, i, false, &us, &s->peers[i]);
+    const long bytes = (resident() - before) / (long)side->count;
+    for (uint32_t i = 0; i < side->count; i++)
+        add_tunnel(side->theirs, i, false, &us, &side->peers[i]);
     return bytes;
 }
 
@@ -130,35 +151,55 @@ static int open_socket(uint16_t port)
     return fd;
 }
 
-static void enter_network(struct scale *s, bool has_udp_offload)
+static void enter_network(struct scale *s)
 {
-    const struct udp_options options = {.is_probing = true, .has_offload = has_udp_offload};
     check(unshare(CLONE_NEWNET) == 0, "a network namespace");
-    check(tun_open("scale0", TUN_OFFLOAD, &s->tun) == ERR_OK, "TUN");
-    command(
-        "ip link set lo up && ip route add local 10.64.0.0/16 dev lo && ip addr add "
-        "10.9.255.254/32 dev scale0 && "
-        "ip link set scale0 mtu 1400 txqueuelen 2000 up && ip route add 10.9.0.0/16 dev scale0");
-    check(udp_open(&options, &s->udp) == ERR_OK, "UDP");
+    check(tun_open("network0", 0, &s->network) == ERR_OK, "TUN");
+    command("ip link set lo up && ip addr add 10.9.255.254/32 dev lo && "
+            "ip addr add 10.64.255.254/32 dev network0 && "
+            "ip link set network0 mtu 1500 txqueuelen 2000 up && "
+            "ip route add 10.64.0.0/16 dev network0");
     s->sink = open_socket(SINK_PORT);
-    s->network = open_socket(PEER_PORT);
     s->local = open_socket(0);
 }
 
-/* Waits for so many datagrams; what does not come within a second has been lost. */
-static uint32_t drain(int fd, uint32_t count)
+static void open_daemon(struct scale *s, bool has_offload)
+{
+    const struct udp_options options = {.is_probing = true, .has_offload = has_offload};
+    check(tun_open("scale0", has_offload ? TUN_OFFLOAD : 0, &s->tun) == ERR_OK, "TUN");
+    command("ip link set scale0 mtu 1400 txqueuelen 2000 up && "
+            "ip route add 10.9.0.0/16 dev scale0 src 10.9.255.254");
+    check(udp_open(&options, &s->udp) == ERR_OK, "UDP");
+}
+
+static void close_daemon(struct scale *s)
+{
+    udp_close(&s->udp);
+    tun_close(&s->tun);
+}
+
+/* One or more datagrams, or -1. */
+static int take_some(const struct scale *s, bool is_out, uint32_t count)
 {
     static uint8_t bytes[BURST][256];
     static struct iovec parts[BURST];
     static struct mmsghdr headers[BURST];
-    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-    uint32_t got = 0;
-    for (unsigned i = 0; i < BURST; i++) {
+    if (is_out)
+        return read(s->network.fd, bytes, sizeof(bytes)) > 0 ? 1 : -1;
+    for (unsigned i = 0; i < count; i++) {
         parts[i] = (struct iovec){bytes[i], sizeof(bytes[i])};
         headers[i].msg_hdr = (struct msghdr){.msg_iov = &parts[i], .msg_iovlen = 1};
     }
-    while (got < count && poll(&poll_fd, 1, 1000) == 1) {
-        const int more = recvmmsg(fd, headers, count - got, MSG_DONTWAIT, NULL);
+    return recvmmsg(s->sink, headers, count, MSG_DONTWAIT, NULL);
+}
+
+/* Waits for a burst on the other side; what does not come within a second has been lost. */
+static uint32_t drain(const struct scale *s, bool is_out)
+{
+    struct pollfd poll_fd = {.fd = is_out ? s->network.fd : s->sink, .events = POLLIN};
+    uint32_t got = 0;
+    while (got < BURST && poll(&poll_fd, 1, 1000) == 1) {
+        const int more = take_some(s, is_out, BURST - got);
         got += more > 0 ? (uint32_t)more : 0;
     }
     return got;
@@ -180,63 +221,59 @@ static void burst_out(struct scale *s)
     check(sendmmsg(s->local, headers, BURST, 0) == BURST, "sending to peers");
 }
 
-/* An IPv4 UDP packet whose checksum need not be computed: it has none. */
-static void fill(struct packet *packet, uint32_t number)
+static void checksum(uint8_t *header)
 {
-    const uint32_t from = htonl(FAR_POOL | OWN), to = htonl(FAR_POOL | number);
-    static const uint8_t start[] = {0x45, 0, 0, 28 + PAYLOAD, 0, 0, 0x40, 0, 64, 17, 0, 0};
-    static const uint8_t udp[] = {0, 9, 0, SINK_PORT, 0, 8 + PAYLOAD, 0, 0};
-    packet_reset(packet);
-    memcpy(packet->data, start, sizeof(start));
-    memcpy(packet->data + 12, &from, 4);
-    memcpy(packet->data + 16, &to, 4);
-    memcpy(packet->data + 20, udp, sizeof(udp));
-    memset(packet->data + 28, 7, PAYLOAD);
-    packet->len = 28 + PAYLOAD;
     uint32_t sum = 0;
-    for (unsigned i = 0; i < 20; i += 2)
-        sum += (uint32_t)packet->data[i] << 8 | packet->data[i + 1];
+    header[10] = header[11] = 0;
+    for (unsigned i = 0; i < IP_LEN; i += 2)
+        sum += (uint32_t)header[i] << 8 | header[i + 1];
     sum = (sum & 0xffff) + (sum >> 16);
     sum = ~((sum & 0xffff) + (sum >> 16));
-    packet->data[10] = (uint8_t)(sum >> 8);
-    packet->data[11] = (uint8_t)sum;
+    header[10] = (uint8_t)(sum >> 8);
+    header[11] = (uint8_t)sum;
 }
 
-struct source {
-    _Alignas(struct cmsghdr) uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
-};
-
-static void set_source(struct msghdr *header, struct source *source, uint32_t address)
+/* An IPv4 and a UDP header before the packet; the latter's checksum need not be computed: it has
+ * none. */
+static void put_headers(struct packet *packet, uint32_t from, uint32_t to, uint16_t from_port,
+                        uint16_t to_port)
 {
-    const struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(address)};
-    header->msg_control = source;
-    header->msg_controllen = sizeof(*source);
-    struct cmsghdr *control = CMSG_FIRSTHDR(header);
-    control->cmsg_len = CMSG_LEN(sizeof(info));
-    control->cmsg_level = IPPROTO_IP;
-    control->cmsg_type = IP_PKTINFO;
-    memcpy(CMSG_DATA(control), &info, sizeof(info));
+    const uint16_t len = (uint16_t)(packet->len + UDP_LEN);
+    uint8_t *header = packet_push(packet, IP_LEN + UDP_LEN);
+    const struct sockaddr_in ends[2] = {socket_address(from, from_port),
+                                        socket_address(to, to_port)};
+    memcpy(header, (const uint8_t[IP_LEN]){0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 17}, IP_LEN);
+    header[2] = (uint8_t)((len + IP_LEN) >> 8);
+    header[3] = (uint8_t)(len + IP_LEN);
+    for (int i = 0; i < 2; i++) {
+        memcpy(header + 12 + 4 * i, &ends[i].sin_addr, 4);
+        memcpy(header + IP_LEN + 2 * i, &ends[i].sin_port, 2);
+    }
+    memcpy(header + IP_LEN + 4, (const uint8_t[4]){(uint8_t)(len >> 8), (uint8_t)len}, 4);
+    checksum(header);
+}
+
+static void fill(struct packet *packet, uint32_t number)
+{
+    packet_reset(packet);
+    memset(packet->data, 7, PAYLOAD);
+    packet->len = PAYLOAD;
+    put_headers(packet, FAR_POOL | OWN, FAR_POOL | number, SINK_PORT, SINK_PORT);
 }
 
 static void burst_in(struct scale *s)
 {
     static struct packet packets[BURST];
-    static struct source sources[BURST];
-    struct iovec parts[BURST];
-    struct mmsghdr headers[BURST] = {0};
-    struct sockaddr_in us = socket_address(OUTSIDE | OWN, s->udp.port);
     for (unsigned i = 0; i < BURST; i++) {
         const uint32_t number = draw(s);
         fill(&packets[i], number);
         tunnel_read_begin();
-        check(tunnel_seal(s->peers[number], &packets[i], 1) == DROP_NONE, "sealing");
+        check(tunnel_seal(s->side->peers[number], &packets[i], 1) == DROP_NONE, "sealing");
         tunnel_read_end();
-        parts[i] = (struct iovec){packets[i].data, packets[i].len};
-        headers[i].msg_hdr = (struct msghdr){
-            .msg_name = &us, .msg_namelen = sizeof(us), .msg_iov = &parts[i], .msg_iovlen = 1};
-        set_source(&headers[i].msg_hdr, &sources[i], OUTSIDE | number);
+        put_headers(&packets[i], OUTSIDE | number, OUTSIDE | OWN, PEER_PORT, s->udp.port);
     }
-    check(sendmmsg(s->network, headers, BURST, 0) == BURST, "sending as peers");
+    for (unsigned i = 0; i < BURST; i++)
+        check(tun_write(&s->network, &packets[i]) == ERR_OK, "sending as peers");
 }
 
 /* Processor time of the other threads. */
@@ -255,17 +292,18 @@ static double others_ns(void)
     return ns;
 }
 
-static double measure(struct scale *s, void (*burst)(struct scale *), int fd)
+static double measure(struct scale *s, bool is_out)
 {
+    void (*const burst)(struct scale *) = is_out ? burst_out : burst_in;
     uint32_t got = 0;
     for (int i = 0; i < 16; i++) { /* warms up */
         burst(s);
-        (void)drain(fd, BURST);
+        (void)drain(s, is_out);
     }
     const double before = others_ns();
     for (int i = 0; i < PACKETS / BURST; i++) {
         burst(s);
-        got += drain(fd, BURST);
+        got += drain(s, is_out);
     }
     const double took = others_ns() - before;
     if (got < PACKETS)
@@ -296,6 +334,7 @@ static double own_ns(void)
 static void measure_alone(struct scale *s, double *ret_seal, double *ret_open)
 {
     static struct packet packets[BATCH];
+    static struct look_ahead ahead;
     static double seal[BATCHES], open[BATCHES];
     struct packet *list[BATCH];
     uint32_t numbers[BATCH];
@@ -307,21 +346,25 @@ static void measure_alone(struct scale *s, double *ret_seal, double *ret_open)
         }
         tunnel_read_begin();
         double before = own_ns();
-        tunnel_look_ahead_out(s->theirs, list, BATCH);
+        ahead.count = 0;
+        for (unsigned i = 0; i < BATCH; i++)
+            tunnel_look_ahead_out(s->side->theirs, &ahead, list[i]);
+        tunnel_look_ahead_end(s->side->theirs, &ahead);
         for (unsigned i = 0; i < BATCH; i++) {
             const struct address to = address_from_ipv4(FAR_POOL | numbers[i]);
-            check(tunnel_seal(tunnel_find_by_peer(s->theirs, &to), &packets[i], 1) == DROP_NONE,
+            check(tunnel_seal(tunnel_find_by_peer(s->side->theirs, &to), &packets[i], 1) ==
+                      DROP_NONE,
                   "sealing");
         }
         seal[n] = (own_ns() - before) / BATCH;
         for (unsigned i = 0; i < BATCH; i++)
             packets[i].peer = outside(numbers[i], PEER_PORT);
         before = own_ns();
-        tunnel_look_ahead_in(s->ours, list, BATCH);
+        tunnel_look_ahead_in(s->side->ours, list, BATCH);
         for (unsigned i = 0; i < BATCH; i++) {
             struct tunnel *tunnel;
             struct tunnel_message message;
-            check(tunnel_open_any(s->ours, &packets[i], 1, &tunnel, &message) == DROP_NONE,
+            check(tunnel_open_any(s->side->ours, &packets[i], 1, &tunnel, &message) == DROP_NONE,
                   "opening");
         }
         open[n] = (own_ns() - before) / BATCH;
@@ -333,42 +376,72 @@ static void measure_alone(struct scale *s, double *ret_seal, double *ret_open)
     *ret_open = open[BATCHES / 4];
 }
 
-static void run(struct scale *s, uint32_t count, double *ret_out, double *ret_in)
+static double median(double *values)
 {
-    s->count = count;
-    s->seed = 88172645463325252u;
-    const size_t bytes = make_tunnels(s);
-    double seal, open;
-    measure_alone(s, &seal, &open);
+    qsort(values, ROUNDS, sizeof(values[0]), compare);
+    return values[ROUNDS / 2];
+}
+
+static void run_side(struct scale *s, unsigned which, unsigned round)
+{
+    struct datapath *datapath;
+    s->side = &s->sides[which];
     const struct datapath_config config = {.threads = 1,
                                            .tun = &s->tun,
                                            .udp = &s->udp,
-                                           .tunnels = s->ours,
+                                           .tunnels = s->side->ours,
                                            .pool = {.address = address_from_ipv4(POOL), .bits = 16},
                                            .own = address_from_ipv4(POOL | OWN)};
-    check(datapath_start(&config, &s->datapath) == ERR_OK, "data path");
-    *ret_out = measure(s, burst_out, s->network);
-    *ret_in = measure(s, burst_in, s->sink);
-    datapath_stop(s->datapath);
-    tunnel_table_free(s->ours);
-    tunnel_table_free(s->theirs);
-    printf("%5u tunnels: out %4.0f ns a packet, in %4.0f ns; without the kernel %3.0f and %3.0f "
-           "ns; %zu bytes each\n",
-           count, *ret_out, *ret_in, seal, open, bytes);
+    check(datapath_start(&config, &datapath) == ERR_OK, "data path");
+    s->side->out[round] = measure(s, true);
+    s->side->in[round] = measure(s, false);
+    datapath_stop(datapath);
+}
+
+static void run_rounds(struct scale *s, bool has_offload, const char *what)
+{
+    double out[2], in[2];
+    open_daemon(s, has_offload);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < 2; i++)
+            run_side(s, i, round);
+    }
+    close_daemon(s);
+    for (unsigned i = 0; i < 2; i++) {
+        out[i] = median(s->sides[i].out);
+        in[i] = median(s->sides[i].in);
+    }
+    printf("%s: out %4.0f and %4.0f ns a packet, in %4.0f and %4.0f\n", what, out[0], out[1], in[0],
+           in[1]);
+    printf("  %u tunnels cost, a packet, times one: out %.2f, in %.2f\n", s->sides[1].count,
+           out[1] / out[0], in[1] / in[0]);
 }
 
 int main(int argc, char **argv)
 {
     struct scale *s = calloc(1, sizeof(*s));
     const uint32_t count = argc > 1 ? (uint32_t)atoi(argv[1]) : 10000;
-    double out[2], in[2];
+    double seal, open;
     check(s != NULL && count > 0 && count <= TUNNELS_MAX, "tunnels: 1 to 16384");
-    enter_network(s, argc <= 2);
+    s->seed = 88172645463325252u;
+    s->sides[0].count = 1;
+    s->sides[1].count = count;
+    enter_network(s);
     tunnel_thread_register();
-    run(s, 1, &out[0], &in[0]);
-    run(s, count, &out[1], &in[1]);
-    printf("%u tunnels / one: out %.2f, in %.2f times the time a packet\n", count, out[1] / out[0],
-           in[1] / in[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        s->side = &s->sides[i];
+        const long bytes = make_tunnels(s->side);
+        measure_alone(s, &seal, &open);
+        printf("%5u tunnels: without the kernel %3.0f ns to seal, %3.0f to open", s->side->count,
+               seal, open);
+        printf(i > 0 ? "; %ld bytes of memory each\n" : "\n", bytes);
+    }
+    run_rounds(s, false, "packet by packet");
+    run_rounds(s, true, "as it is");
+    for (unsigned i = 0; i < 2; i++) {
+        tunnel_table_free(s->sides[i].ours);
+        tunnel_table_free(s->sides[i].theirs);
+    }
     tunnel_thread_unregister();
     return 0;
 }

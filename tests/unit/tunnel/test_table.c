@@ -12,6 +12,7 @@
 #include <signal.h>
 
 #include "samples.h"
+#include "tunnel/ahead.h"
 #include "tunnel/tunnel.h"
 
 #define COUNT    10000
@@ -138,6 +139,7 @@ static void *look(void *argument)
 {
     struct looker *looker = argument;
     static struct packet packets[2];
+    static struct look_ahead ahead;
     struct packet *list[2] = {&packets[0], &packets[1]};
     const struct address peer = peer_ipv4(0);
     fill_ip(&packets[0], &peer);
@@ -154,7 +156,10 @@ static void *look(void *argument)
             tunnel_find_by_endpoint(looker->table, &packets[0].peer) == NULL)
             atomic_fetch_add(&looker->lost, 1);
         tunnel_look_ahead_in(looker->table, list, 2);
-        tunnel_look_ahead_out(looker->table, list, 2);
+        ahead.count = 0;
+        for (unsigned k = 0; k <= i % LOOK_AHEAD_MAX; k++)
+            tunnel_look_ahead_out(looker->table, &ahead, &packets[k % 2]);
+        tunnel_look_ahead_end(looker->table, &ahead);
         tunnel_read_end();
         atomic_fetch_add(&looker->looks, 1);
     }
