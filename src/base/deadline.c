@@ -1,43 +1,50 @@
-/* Binary min-heap of deadlines. slots[0] is heap place 1, so that a zeroed deadline is not in it.
- */
+/* Min-heap of deadlines. A deadline knows its place, counted from 1, so that a zeroed one is not in
+ * it. */
 #include "base/deadline.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define FIRST_CAP 16
+#define BRANCHES  4 /* half the levels of two, and their keys lie in one cache line */
 
-static void put(struct deadline_heap *heap, size_t place, struct deadline *d)
+static void put(struct deadline_heap *heap, size_t at, struct deadline_slot slot)
 {
-    heap->slots[place - 1] = d;
-    d->index = place;
+    heap->slots[at] = slot;
+    slot.deadline->index = at + 1;
 }
 
-static void sift_up(struct deadline_heap *heap, size_t place)
+static void sift_up(struct deadline_heap *heap, size_t at)
 {
-    struct deadline *d = heap->slots[place - 1];
-    while (place > 1 && heap->slots[place / 2 - 1]->at_us > d->at_us) {
-        put(heap, place, heap->slots[place / 2 - 1]);
-        place /= 2;
+    const struct deadline_slot slot = heap->slots[at];
+    while (at > 0 && heap->slots[(at - 1) / BRANCHES].at_us > slot.at_us) {
+        put(heap, at, heap->slots[(at - 1) / BRANCHES]);
+        at = (at - 1) / BRANCHES;
     }
-    put(heap, place, d);
+    put(heap, at, slot);
 }
 
-static void sift_down(struct deadline_heap *heap, size_t place)
+/* The earliest below; count if there is none. */
+static size_t first_below(const struct deadline_heap *heap, size_t at)
 {
-    struct deadline *d = heap->slots[place - 1];
-    for (;;) {
-        size_t child = place * 2;
-        if (child > heap->count)
-            break;
-        if (child < heap->count && heap->slots[child]->at_us < heap->slots[child - 1]->at_us)
-            child++;
-        if (heap->slots[child - 1]->at_us >= d->at_us)
-            break;
-        put(heap, place, heap->slots[child - 1]);
-        place = child;
+    const size_t first = at * BRANCHES + 1;
+    size_t best = first < heap->count ? first : heap->count;
+    for (size_t i = first + 1; i < first + BRANCHES && i < heap->count; i++) {
+        if (heap->slots[i].at_us < heap->slots[best].at_us)
+            best = i;
     }
-    put(heap, place, d);
+    return best;
+}
+
+static void sift_down(struct deadline_heap *heap, size_t at)
+{
+    const struct deadline_slot slot = heap->slots[at];
+    for (size_t below; (below = first_below(heap, at)) < heap->count; at = below) {
+        if (heap->slots[below].at_us >= slot.at_us)
+            break;
+        put(heap, at, heap->slots[below]);
+    }
+    put(heap, at, slot);
 }
 
 static int make_room(struct deadline_heap *heap)
@@ -45,7 +52,7 @@ static int make_room(struct deadline_heap *heap)
     if (heap->count < heap->cap)
         return ERR_OK;
     size_t cap = heap->cap > 0 ? heap->cap * 2 : FIRST_CAP;
-    struct deadline **slots = reallocarray(heap->slots, cap, sizeof(struct deadline *));
+    struct deadline_slot *slots = reallocarray(heap->slots, cap, sizeof(*slots));
     if (slots == NULL)
         return ERR_NOMEM;
     heap->slots = slots;
@@ -63,7 +70,7 @@ void deadline_heap_done(struct deadline_heap *heap)
     if (heap == NULL)
         return;
     for (size_t i = 0; i < heap->count; i++)
-        heap->slots[i]->index = 0;
+        heap->slots[i].deadline->index = 0;
     free(heap->slots);
     memset(heap, 0, sizeof *heap);
 }
@@ -79,12 +86,14 @@ int deadline_set(struct deadline_heap *heap, struct deadline *d, uint64_t at_us)
         int error = make_room(heap);
         if (error != ERR_OK)
             return error;
-        heap->count++;
-        put(heap, heap->count, d);
+        put(heap, heap->count++, (struct deadline_slot){at_us, d});
+    } else if (d->at_us == at_us) {
+        return ERR_OK;
     }
     d->at_us = at_us;
-    sift_up(heap, d->index);
-    sift_down(heap, d->index);
+    heap->slots[d->index - 1].at_us = at_us;
+    sift_up(heap, d->index - 1);
+    sift_down(heap, d->index - 1);
     return ERR_OK;
 }
 
@@ -93,26 +102,25 @@ void deadline_clear(struct deadline_heap *heap, struct deadline *d)
     size_t place = d->index;
     if (place == 0)
         return;
-    struct deadline *last = heap->slots[heap->count - 1];
-    heap->count--;
+    const struct deadline_slot last = heap->slots[--heap->count];
     d->index = 0;
-    if (last == d)
+    if (last.deadline == d)
         return;
-    put(heap, place, last);
-    sift_up(heap, place);
-    sift_down(heap, last->index);
+    put(heap, place - 1, last);
+    sift_up(heap, place - 1);
+    sift_down(heap, last.deadline->index - 1);
 }
 
 uint64_t deadline_heap_next(const struct deadline_heap *heap)
 {
-    return heap->count > 0 ? heap->slots[0]->at_us : DEADLINE_NEVER;
+    return heap->count > 0 ? heap->slots[0].at_us : DEADLINE_NEVER;
 }
 
 struct deadline *deadline_heap_pop(struct deadline_heap *heap, uint64_t now_us)
 {
-    if (heap->count == 0 || heap->slots[0]->at_us > now_us)
+    if (heap->count == 0 || heap->slots[0].at_us > now_us)
         return NULL;
-    struct deadline *d = heap->slots[0];
+    struct deadline *d = heap->slots[0].deadline;
     deadline_clear(heap, d);
     return d;
 }

@@ -1,4 +1,4 @@
-/* Deadlines of engines in a binary heap: the earliest is known in O(1). Times are microseconds of
+/* Deadlines of engines in a heap: the earliest is known in O(1). Times are microseconds of
  * the caller's monotonic clock; engines are told the time and never read it. */
 #ifndef BASE_DEADLINE_H
 #define BASE_DEADLINE_H
@@ -17,8 +17,13 @@ struct deadline {
     size_t index; /* 1-based place in the heap; 0: not in it. Zero-initialised is right. */
 };
 
+struct deadline_slot {
+    uint64_t at_us; /* beside the pointer: to compare is not to fetch thousands of owners */
+    struct deadline *deadline;
+};
+
 struct deadline_heap {
-    struct deadline **slots;
+    struct deadline_slot *slots;
     size_t count;
     size_t cap;
 };

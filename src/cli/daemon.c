@@ -136,28 +136,59 @@ struct lines {
     void *context;
 };
 
+/* A long list comes in several lines, which are one to whoever asks. True: this is such a line, and
+ * not the last. */
+static bool keep_part(const json_t *line, json_t **parts)
+{
+    json_t *list = json_object_get(line, "peers");
+    if (!json_is_array(list) || format_get_bool(line, "done"))
+        return false;
+    if (*parts == NULL)
+        *parts = json_array();
+    (void)json_array_extend(*parts, list);
+    return true;
+}
+
+/* Takes over parts. */
+static void join_parts(json_t *line, json_t *parts)
+{
+    const json_t *last = json_object_get(line, "peers");
+    if (parts == NULL)
+        return;
+    if (json_is_array(last))
+        (void)json_array_extend(parts, (json_t *)(uintptr_t)last);
+    (void)json_object_set_new(line, "peers", parts);
+}
+
 /* Reads lines until the one that is "done". */
 static int read_answer(struct cli *cli, struct channel *channel, uint64_t timeout_us,
                        const struct lines *lines, json_t **ret_answer)
 {
+    json_t *parts = NULL;
     for (;;) {
         char *text = NULL;
-        const int error = channel_read(channel, timeout_us, &text);
-        if (error != ERR_OK)
-            return error;
-        json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object(line)) {
+        int error = channel_read(channel, timeout_us, &text);
+        json_t *line = error == ERR_OK ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        if (error == ERR_OK && !json_is_object(line))
+            error = ERR_INVALID;
+        if (error != ERR_OK) {
             json_decref(line);
-            return ERR_INVALID;
+            json_decref(parts);
+            return error;
         }
-        if (lines->is_printed)
-            print_json(cli, line);
-        if (format_get_bool(line, "done")) {
+        const bool is_last = format_get_bool(line, "done");
+        if (is_last)
+            join_parts(line, parts);
+        if (is_last || !keep_part(line, &parts)) {
+            if (lines->is_printed)
+                print_json(cli, line);
+            else if (!is_last && lines->on_line != NULL)
+                lines->on_line(lines->context, line);
+        }
+        if (is_last) {
             *ret_answer = line;
             return ERR_OK;
         }
-        if (!lines->is_printed && lines->on_line != NULL)
-            lines->on_line(lines->context, line);
         json_decref(line);
     }
 }

@@ -250,12 +250,10 @@ static void close_handles(struct host *host)
 static void on_stop_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, stop_task);
-    bool are_tunnels_down = true;
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;)
-        are_tunnels_down =
-            are_tunnels_down && CONTAINER_OF(node, struct peer, by_name)->tunnel == NULL;
-    if (now_us < host->stop_us &&
-        !(are_tunnels_down && sessions_are_closed(host) && portmap_is_stopped(host->portmap))) {
+    if (host->closing.is_under_way)
+        host->stop_us = now_us + STOP_WAIT_US;
+    if (now_us < host->stop_us && !(host->tunnel_count == 0 && sessions_are_closed(host) &&
+                                    portmap_is_stopped(host->portmap))) {
         task_set(&host->tasks, &host->stop_task, now_us + 20 * MS_US);
         return;
     }
@@ -296,6 +294,22 @@ static void stop(struct host *host)
     task_set(&host->tasks, &host->stop_task, now_us);
 }
 
+static void allow_anew(struct sweep *sweep, struct peer *peer, uint64_t now_us)
+{
+    if (peer->tunnel != NULL &&
+        access_open(sweep->host, peer->name, peer->is_static, &peer->address) != ERR_OK)
+        peer_down(peer, "what it may do here could not be set", true, now_us);
+}
+
+static bool tell_allowed(struct sweep *sweep, bool is_over, uint64_t now_us)
+{
+    if (!is_over)
+        return true;
+    access_release(sweep->host);
+    log_info("[allow] and [peer] reloaded; other changes need a restart");
+    return true;
+}
+
 /* [allow] and [peer] can change under way; the rest needs a restart. */
 static void reload(struct host *host)
 {
@@ -313,13 +327,9 @@ static void reload(struct host *host)
     host_config_done(config);
     free(config);
     (void)!access_networks(host); /* on failure those before stay */
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL &&
-            access_open(host, peer->name, peer->is_static, &peer->address) != ERR_OK)
-            peer_down(peer, "what it may do here could not be set", true, clock_now_us());
-    }
-    log_info("[allow] and [peer] reloaded; other changes need a restart");
+    host->allowing.visit = allow_anew;
+    host->allowing.pause = tell_allowed;
+    sweep_start(host, &host->allowing, clock_now_us());
 }
 
 static void on_signal(uv_signal_t *handle, int number)

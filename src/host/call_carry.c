@@ -62,7 +62,7 @@ void call_carry_begin(struct call *call, struct notify_ike *ret_ike, uint64_t no
         ike_sa_initiate(host->ike, call->profile, &journey, now_us, &call->sa) != ERR_OK)
         return; /* the keys begin when a path is found */
     call->is_carried = true;
-    ike_sa_set_user(call->sa, call->peer);
+    peer_take_sa(call->peer, call->sa);
     writer_init(&w, ret_ike->data, sizeof(ret_ike->data));
     if (ike_sa_transmit(call->sa, &w, &to, now_us) != ERR_OK) {
         drop(call);
@@ -118,7 +118,7 @@ void call_carry_respond(struct call *call, const struct notify_ike *ike, struct 
         ike_table_receive(host->ike, call->profile, ike->data, ike->len, &journey, now_us, &sa);
     writer_init(&w, ret_ike->data, sizeof(ret_ike->data));
     if (error == ERR_OK && sa != NULL && ike_sa_user(sa) == NULL) {
-        ike_sa_set_user(sa, call->peer);
+        peer_take_sa(call->peer, sa);
         call->half = sa;
         datapath_expect(host->datapath, now_us + host->config.attempt_us + EARLY_US);
         error = ike_sa_transmit(sa, &w, &to, now_us);

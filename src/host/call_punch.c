@@ -166,7 +166,7 @@ void call_begin_early(struct call *call, const struct endpoint *likeliest, uint6
     if ((call->profile == NULL && call_make_profile(call) != ERR_OK) ||
         ike_sa_initiate(call->host->ike, call->profile, likeliest, now_us, &call->sa) != ERR_OK)
         return;
-    ike_sa_set_user(call->sa, call->peer);
+    peer_take_sa(call->peer, call->sa);
     datapath_expect(call->host->datapath, now_us + call->host->config.attempt_us + EARLY_US);
     host_pump_ike(call->host, call->sa, now_us);
 }
@@ -185,7 +185,7 @@ void call_begin_keys(struct call *call, const struct endpoint *path, uint64_t no
         call_attempt_failed(call, error_text(error), now_us);
         return;
     }
-    ike_sa_set_user(call->sa, call->peer);
+    peer_take_sa(call->peer, call->sa);
     datapath_expect(host->datapath, now_us + host->config.attempt_us + EARLY_US);
     host_pump_ike(host, call->sa, now_us);
 }

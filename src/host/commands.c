@@ -53,9 +53,66 @@ static void run_status(struct control_client *client, json_t *request)
                    json_pack("{s:o*}", "status", report_status(control_client_host(client))));
 }
 
+/* ---- peers: some at a time, so that nobody waits for thousands of them ---- */
+
+#define BACKLOG_WAIT_US (20 * MS_US)
+
+struct peers_request {
+    struct sweep sweep;
+    struct control_client *client;
+    json_t *list; /* not sent yet */
+};
+
+static void add_peer(struct sweep *sweep, struct peer *peer, uint64_t now_us)
+{
+    struct peers_request *asked = CONTAINER_OF(sweep, struct peers_request, sweep);
+    if (report_has_peer(peer))
+        json_array_append_new(asked->list, report_peer(peer));
+}
+
+static void on_peers_gone(void *context)
+{
+    struct peers_request *asked = context;
+    sweep_stop(&asked->sweep);
+    json_decref(asked->list);
+    free(asked);
+}
+
+/* Waits where the client does not read. */
+static bool send_peers(struct sweep *sweep, bool is_over, uint64_t now_us)
+{
+    struct peers_request *asked = CONTAINER_OF(sweep, struct peers_request, sweep);
+    struct control_client *client = asked->client;
+    if (is_over) {
+        control_finish(client, json_pack("{s:O}", "peers", asked->list));
+        on_peers_gone(asked);
+        return false;
+    }
+    if (control_is_backed_up(client)) {
+        task_set(&sweep->host->tasks, &sweep->task, now_us + BACKLOG_WAIT_US);
+        return false;
+    }
+    if (json_array_size(asked->list) > 0) {
+        control_send(client, json_pack("{s:O}", "peers", asked->list));
+        json_array_clear(asked->list);
+    }
+    return true;
+}
+
 static void run_peers(struct control_client *client, json_t *request)
 {
-    control_finish(client, json_pack("{s:o*}", "peers", report_peers(control_client_host(client))));
+    struct host *host = control_client_host(client);
+    struct peers_request *asked = calloc(1, sizeof(*asked));
+    if (asked == NULL || (asked->list = json_array()) == NULL) {
+        free(asked);
+        control_fail(client, "out of memory");
+        return;
+    }
+    asked->client = client;
+    asked->sweep.visit = add_peer;
+    asked->sweep.pause = send_peers;
+    control_on_gone(client, on_peers_gone, asked);
+    sweep_start(host, &asked->sweep, clock_now_us());
 }
 
 /* ---- call ---- */

@@ -11,7 +11,8 @@ void commands_run(struct control_client *client, json_t *request);
 
 /* report.c: NULL only without memory. */
 json_t *report_status(struct host *host);
-json_t *report_peers(struct host *host);
+/* Is there anything to tell of it? */
+bool report_has_peer(const struct peer *peer);
 json_t *report_peer(struct peer *peer);
 
 #endif

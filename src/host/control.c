@@ -104,6 +104,11 @@ void control_send(struct control_client *client, json_t *object)
         free(outgoing);
 }
 
+bool control_is_backed_up(const struct control_client *client)
+{
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&client->pipe) > OUTPUT_MAX;
+}
+
 void control_finish(struct control_client *client, json_t *object)
 {
     if (object == NULL)
@@ -154,8 +159,7 @@ static void take_request(struct control_client *client, const char *line)
 static void take_line(struct task *task, uint64_t now_us)
 {
     struct control_client *client = CONTAINER_OF(task, struct control_client, task);
-    if (client->is_busy || client->is_closing ||
-        uv_stream_get_write_queue_size((uv_stream_t *)&client->pipe) > OUTPUT_MAX)
+    if (client->is_busy || client->is_closing || control_is_backed_up(client))
         return;
     char *end = memchr(client->line, '\n', client->len);
     if (end == NULL && client->len == LINE_CAP) {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 struct host;
 struct control;
@@ -16,6 +17,8 @@ void control_free(struct control *control);
 
 /* For the commands (commands.c): a line of an answer that is not the last. Consumes object. */
 void control_send(struct control_client *client, json_t *object);
+/* Does the client read more slowly than it is answered? */
+bool control_is_backed_up(const struct control_client *client);
 /* The last line: adds "done". Consumes object (NULL: an empty one). */
 void control_finish(struct control_client *client, json_t *object);
 /* The last line of a failed request. */

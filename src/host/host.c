@@ -27,6 +27,7 @@
 
 #define REFLEXIVE_MAX      8
 #define MAPPED_MAX         1
+#define IKE_EXPIRE_MAX     32 /* SAs at once */
 #define OPENER_TTL         2
 #define OPENER_SUBNET_BITS 16
 
@@ -108,7 +109,10 @@ static void on_ike_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, ike_task);
     struct ike_sa *sa;
-    while ((sa = ike_table_expire(host->ike, now_us)) != NULL)
+    /* Where thousands are due, what they bring in is read meanwhile: the queue of the data path is
+     * short. */
+    for (unsigned i = 0; i < IKE_EXPIRE_MAX && (sa = ike_table_expire(host->ike, now_us)) != NULL;
+         i++)
         peer_pump_sa(host, sa, now_us);
     task_set(&host->tasks, &host->ike_task, ike_table_deadline(host->ike));
 }
@@ -199,8 +203,8 @@ void host_take_ike(struct host *host, const uint8_t *message, size_t len,
     if (error == ERR_OK && sa != NULL) {
         /* Whose it is was decided by the endpoint of its first message, and by nothing later. */
         if (ike_table_count(host->ike) > count && ike_sa_user(sa) == NULL &&
-            ike_sa_state(sa) == IKE_STATE_CONNECTING)
-            ike_sa_set_user(sa, peer);
+            ike_sa_state(sa) == IKE_STATE_CONNECTING && peer != NULL)
+            peer_take_sa(peer, sa);
         call_carry_on_ike(sa, from);
         plain_on_message(sa, ike_sa_user(sa));
         wake_on_ike(sa, from, now_us);

@@ -14,6 +14,7 @@
 #include "host/nat64.h"
 #include "host/netcheck.h"
 #include "host/sockets.h"
+#include "host/sweep.h"
 #include "host/task.h"
 #include "host/vouch.h"
 #include "ike/table.h"
@@ -122,6 +123,7 @@ struct host {
     struct nat64 nat64;      /* the way to IPv4 from a network without it */
     struct portmap *portmap; /* NULL: switched off */
     struct policy *policy;
+    struct task release_task; /* of connections that peers may not have any more */
     struct resolver *resolver;
     struct watchdog watchdog; /* of the DNS capture */
     struct datapath *datapath;
@@ -160,6 +162,15 @@ struct host {
     size_t relay_count;
     struct map peers_by_name;
     struct map peers_by_address;
+    struct peer *peers;    /* the newest first */
+    size_t tunnel_count;   /* of them */
+    struct sweep *sweeps;  /* under way */
+    struct sweep closing;  /* peers_close() */
+    struct sweep allowing; /* [allow] has been reloaded */
+    struct sweep moving;   /* our addresses or routes have changed */
+    bool tells_all_moved;  /* … or something of which only others know */
+    struct peer *resting;  /* host/wake.h */
+    size_t resting_count;
     struct map calls_by_number;
     size_t call_count;
     struct claim *claims;
@@ -224,6 +235,8 @@ void state_keep(struct host *host);
 MUST_USE int access_open(struct host *host, const char *name, bool is_static,
                          const struct address *peer);
 void access_close(struct host *host, const struct address *peer);
+/* Connections that peers may not have any more end now, and not in a moment. */
+void access_release(struct host *host);
 /* The same for the networks behind plain peers, and those of ours that they meet. */
 MUST_USE int access_networks(struct host *host);
 /* May this name call at all? */

@@ -190,7 +190,7 @@ static void begin(struct task *task, uint64_t now_us)
         return;
     }
     call->met_us = now_us;
-    ike_sa_set_user(call->met_sa, call->peer);
+    peer_take_sa(call->peer, call->met_sa);
     datapath_expect(host->datapath, now_us + host->config.attempt_us + EARLY_US);
     log_debug("call %s: no connector answers yet; asking at its last %u addresses",
               call->peer->name, (unsigned)call->met_count);

@@ -76,25 +76,29 @@ static void renew_elsewhere(struct peer *peer, uint64_t now_us)
         call_renew(peer, now_us);
 }
 
+static void announce_one(struct sweep *sweep, struct peer *peer, uint64_t now_us)
+{
+    struct host *host = sweep->host;
+    struct address source;
+    if (peer->tunnel == NULL || peer->is_closing || host->is_stopping)
+        return;
+    bool has_source = find_source(host, &peer->path, &source);
+    bool has_moved = has_source && !address_is_equal(&source, &peer->source);
+    if (has_source)
+        peer->source = source;
+    if (has_moved || host->tells_all_moved)
+        announce(peer, now_us);
+    else if (!has_source && !relay_is_endpoint(&peer->path) &&
+             !nat64_has_route(host, &peer->path.address))
+        renew_elsewhere(peer, now_us);
+}
+
+/* Where one sweep has not come to its end, the next one does its work as well. */
 static void announce_all(struct host *host, bool only_moved, uint64_t now_us)
 {
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&host->peers_by_name, NULL); node != NULL; node = next) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        struct address source;
-        next = map_walk(&host->peers_by_name, node);
-        if (peer->tunnel == NULL || peer->is_closing)
-            continue;
-        bool has_source = find_source(host, &peer->path, &source);
-        bool has_moved = has_source && !address_is_equal(&source, &peer->source);
-        if (has_source)
-            peer->source = source;
-        if (has_moved || !only_moved)
-            announce(peer, now_us);
-        else if (!has_source && !relay_is_endpoint(&peer->path) &&
-                 !nat64_has_route(host, &peer->path.address))
-            renew_elsewhere(peer, now_us);
-    }
+    host->tells_all_moved = !only_moved || (host->moving.is_under_way && host->tells_all_moved);
+    host->moving.visit = announce_one;
+    sweep_start(host, &host->moving, now_us);
 }
 
 static void on_move_task(struct task *task, uint64_t now_us)

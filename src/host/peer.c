@@ -49,15 +49,20 @@ static bool is_held(const struct peer *peer)
     return is_busy(peer) || peer->rest != NULL || peer->plain != NULL;
 }
 
+void peer_take_sa(struct peer *peer, struct ike_sa *sa)
+{
+    ike_sa_give_to(sa, peer, &peer->sas);
+}
+
 static void free_peer(struct peer *peer)
 {
     struct host *host = peer->host;
-    struct ike_sa *sa = NULL;
     wake_forget(peer);
-    while ((sa = ike_table_walk(host->ike, sa)) != NULL) {
-        if (ike_sa_user(sa) == peer)
-            ike_sa_set_user(sa, NULL);
-    }
+    ike_sa_list_clear(&peer->sas);
+    sweeps_forget(host, peer);
+    *peer->link = peer->next;
+    if (peer->next != NULL)
+        peer->next->link = peer->link;
     task_clear(&host->tasks, &peer->task);
     task_clear(&host->tasks, &peer->probe_task);
     map_remove(&host->peers_by_name, &peer->by_name);
@@ -105,6 +110,11 @@ static int add_peer(struct host *host, const char *name, const struct address *a
         free(peer);
         return error;
     }
+    peer->next = host->peers;
+    peer->link = &host->peers;
+    if (host->peers != NULL)
+        host->peers->link = &peer->next;
+    host->peers = peer;
     *ret_peer = peer;
     return ERR_OK;
 }
@@ -134,29 +144,30 @@ int peer_get(struct host *host, const char *name, struct peer **ret_peer)
 
 void peers_free(struct host *host)
 {
-    struct map_node *node;
+    struct peer *peer;
     claims_free(host);
-    while ((node = map_walk(&host->peers_by_name, NULL)) != NULL) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
+    while ((peer = host->peers) != NULL) {
         if (peer->call != NULL)
             call_cancel(peer->call);
         kernel_esp_down(peer);
         if (peer->tunnel != NULL)
-            tunnel_remove(host->tunnels, peer->tunnel);
-        peer->tunnel = NULL;
+            peer_drop_tunnel(peer);
         free_peer(peer);
     }
 }
 
+static void say_goodbye(struct sweep *sweep, struct peer *peer, uint64_t now_us)
+{
+    if (peer->call != NULL)
+        call_cancel(peer->call);
+    if (peer->tunnel != NULL)
+        peer_down(peer, "this host stops", true, now_us);
+}
+
 void peers_close(struct host *host, uint64_t now_us)
 {
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->call != NULL)
-            call_cancel(peer->call);
-        if (peer->tunnel != NULL)
-            peer_down(peer, "this host stops", true, now_us);
-    }
+    host->closing.visit = say_goodbye;
+    sweep_start(host, &host->closing, now_us);
 }
 
 /* ---- packets that wait ---- */

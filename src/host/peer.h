@@ -32,20 +32,22 @@ struct call_watcher {
 struct peer {
     struct map_node by_name;
     struct map_node by_address;
+    struct peer *next, **link; /* host->peers: the newest first */
+    struct ike_sa_list sas;    /* whose user it is */
     struct host *host;
     char name[NAME_TEXT_CAP];
     struct address address; /* in the pool */
     struct public_key key;
     bool has_key;
-    bool is_static;            /* its connector says that the name is bound in its database */
-    bool is_caller;            /* it called us */
-    struct tunnel *tunnel;     /* NULL while there is none */
-    bool is_closing;           /* the tunnel goes as soon as its close command is on the way */
-    struct ike_sa *sa;         /* the one the tunnel lives by */
-    struct ike_sa *rest;       /* of a tunnel that was closed, at rest (host/wake.h) */
-    uint64_t rest_us;          /* since when */
-    bool rest_way;             /* it wakes, and the way to the peer is known */
-    struct endpoint rest_also; /* where its data may come from, beside that */
+    bool is_static;        /* its connector says that the name is bound in its database */
+    bool is_caller;        /* it called us */
+    struct tunnel *tunnel; /* NULL while there is none */
+    bool is_closing;       /* the tunnel goes as soon as its close command is on the way */
+    struct ike_sa *sa;     /* the one the tunnel lives by */
+    struct ike_sa *rest;   /* of a tunnel that was closed, at rest (host/wake.h) */
+    struct peer *rest_next, **rest_link; /* host->resting: the newest first */
+    bool rest_way;                       /* it wakes, and the way to the peer is known */
+    struct endpoint rest_also;           /* where its data may come from, beside that */
     struct endpoint path;
     struct call *call;
     struct plain_peer *plain;     /* it is one of host/plain.h; NULL: a Detec host */
@@ -88,15 +90,19 @@ struct peer *peer_find_by_address(struct host *host, const struct address *addre
 MUST_USE int peer_get(struct host *host, const char *name, struct peer **ret_peer);
 /* Forgets the peer, a little later, if nothing holds it then. */
 void peer_release(struct peer *peer);
+/* The peer is the user of this SA from now on. */
+void peer_take_sa(struct peer *peer, struct ike_sa *sa);
 /* Frees all, without telling anyone. */
 void peers_free(struct host *host);
-/* Says goodbye to all (SPUT close, IKE DELETE). */
+/* Says goodbye to all (SPUT close, IKE DELETE), a few at a time: over once host->closing is. */
 void peers_close(struct host *host, uint64_t now_us);
 
 /* Makes and configures the tunnel from a new child (IKE_EVENT_CHILD_READY), or adds it to the one
  * there. Takes over sa as the peer's own where it is not yet. */
 MUST_USE int peer_install_child(struct peer *peer, struct ike_sa *sa,
                                 const struct ike_event_child_ready *child, uint64_t now_us);
+/* The tunnel itself goes, and nothing else happens. */
+void peer_drop_tunnel(struct peer *peer);
 /* The tunnel goes away; the next packet may start a call. tell: say goodbye to the other side. */
 void peer_down(struct peer *peer, const char *why, bool tell, uint64_t now_us);
 /* The same where the peer may want it again: the SA is kept at rest. */

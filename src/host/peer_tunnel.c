@@ -29,6 +29,13 @@
 #define QUIET_US       (5 * SECOND_US)
 #define CLOSE_WAIT_US  (200 * MS_US) /* for the close command to get on its way */
 
+void peer_drop_tunnel(struct peer *peer)
+{
+    tunnel_remove(peer->host->tunnels, peer->tunnel);
+    peer->tunnel = NULL;
+    peer->host->tunnel_count--;
+}
+
 static void take_down(struct peer *peer, uint64_t now_us)
 {
     struct host *host = peer->host;
@@ -36,8 +43,7 @@ static void take_down(struct peer *peer, uint64_t now_us)
     met_on_path(peer, now_us); /* until now */
     path_probe_stop(peer);
     kernel_esp_down(peer);
-    tunnel_remove(host->tunnels, peer->tunnel);
-    peer->tunnel = NULL;
+    peer_drop_tunnel(peer);
     access_close(host, &peer->address);
     call_on_tunnel_down(peer);
     if (peer->plain != NULL)
@@ -143,8 +149,7 @@ static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
     struct ike_sa *before = peer->sa;
     peer->sa = sa;
     if (peer->rest == sa) {
-        peer->rest = NULL;
-        peer->rest_way = false;
+        wake_leave(peer);
     } else {
         wake_forget(peer);
     }
@@ -153,8 +158,7 @@ static void adopt_sa(struct peer *peer, struct ike_sa *sa, uint64_t now_us)
         if (!relay_is_endpoint(&peer->path))
             keeper_doubt(peer->host);
         kernel_esp_down(peer);
-        tunnel_remove(peer->host->tunnels, peer->tunnel);
-        peer->tunnel = NULL;
+        peer_drop_tunnel(peer);
         pool_drop(peer->host->pool, &peer->address, (uint64_t)clock_wall_seconds());
     }
     if (before != NULL) {
@@ -177,6 +181,7 @@ static int make_tunnel(struct peer *peer, uint64_t now_us)
         error = tunnel_add(host->tunnels, &local, peer, &peer->tunnel);
     if (error != ERR_OK)
         return error;
+    host->tunnel_count++;
     if (pool_hold(host->pool, &peer->address, (uint64_t)clock_wall_seconds()) != ERR_OK)
         log_debug("%s: its address is not in the pool any more", peer->name);
     peer->path = peer->sa != NULL ? *ike_sa_remote(peer->sa) : *plain_ikev1_remote(peer->plain);
@@ -308,7 +313,7 @@ static void on_sa_closed(struct peer *peer, struct ike_sa *sa,
                          const struct ike_event_closed *closed, uint64_t now_us)
 {
     if (peer->rest == sa)
-        peer->rest = NULL;
+        wake_leave(peer);
     if (peer->sa == sa) {
         peer->sa = NULL;
         snprintf(peer->last_error, sizeof(peer->last_error), "%s", closed->text);

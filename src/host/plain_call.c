@@ -177,7 +177,7 @@ void plain_call_negotiate(struct plain_peer *plain, uint64_t now_us)
         plain_call_failed(plain, error_text(error), now_us);
         return;
     }
-    ike_sa_set_user(plain->sa, plain->peer);
+    peer_take_sa(plain->peer, plain->sa);
     host_pump_ike(host, plain->sa, now_us);
 }
 

@@ -384,6 +384,6 @@ struct peer *plain_adopt(struct host *host, struct ike_sa *sa,
     struct plain_peer *plain = established->entry != NULL ? established->entry->user : NULL;
     if (plain == NULL || plain->peer == NULL)
         return NULL; /* its section has gone meanwhile */
-    ike_sa_set_user(sa, plain->peer);
+    peer_take_sa(plain->peer, sa);
     return plain->peer;
 }

@@ -58,13 +58,11 @@ static struct relay *find_channel(const struct session *session, uint32_t channe
 
 static bool is_used(struct host *host, const struct relay *relay)
 {
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL && (endpoint_is_equal(&peer->path, &relay->endpoint) ||
-                                     endpoint_is_equal(&peer->fallback, &relay->endpoint)))
-            return true;
-    }
-    return call_uses_relay(host, &relay->endpoint);
+    const struct peer *peer = peer_find_by_address(host, &relay->peer);
+    return (peer != NULL && peer->tunnel != NULL &&
+            (endpoint_is_equal(&peer->path, &relay->endpoint) ||
+             endpoint_is_equal(&peer->fallback, &relay->endpoint))) ||
+           call_uses_relay(host, &relay->endpoint);
 }
 
 static void unlink_relay(struct host *host, struct relay *relay)
@@ -116,17 +114,16 @@ int relay_add(struct session *session, const struct notify_relay *notify,
 static void end_relay(struct host *host, struct relay *relay, const char *why, uint64_t now_us)
 {
     const struct endpoint endpoint = relay->endpoint;
+    const struct address whom = relay->peer;
     unlink_relay(host, relay);
     call_on_relay_gone(host, &endpoint, why, now_us);
-    struct map_node *next;
-    for (struct map_node *node = map_walk(&host->peers_by_name, NULL); node != NULL; node = next) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        next = map_walk(&host->peers_by_name, node);
-        if (endpoint_is_equal(&peer->fallback, &endpoint))
-            peer->fallback = (struct endpoint){.port = 0};
-        if (peer->tunnel != NULL && endpoint_is_equal(&peer->path, &endpoint))
-            mobility_on_relay_closed(peer, why, now_us);
-    }
+    struct peer *peer = peer_find_by_address(host, &whom);
+    if (peer == NULL)
+        return;
+    if (endpoint_is_equal(&peer->fallback, &endpoint))
+        peer->fallback = (struct endpoint){.port = 0};
+    if (peer->tunnel != NULL && endpoint_is_equal(&peer->path, &endpoint))
+        mobility_on_relay_closed(peer, why, now_us);
 }
 
 void relay_remove(struct session *session, uint32_t channel, uint64_t now_us)

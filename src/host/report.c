@@ -174,14 +174,6 @@ static json_t *report_refused(struct host *host, uint64_t now_us)
     return list;
 }
 
-static size_t count_tunnels(struct host *host)
-{
-    size_t count = 0;
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;)
-        count += CONTAINER_OF(node, struct peer, by_name)->tunnel != NULL;
-    return count;
-}
-
 /* Both versions. */
 static json_t *report_ike(const struct host *host)
 {
@@ -215,7 +207,7 @@ json_t *report_status(struct host *host)
                         json_pack("{s:b, s:I}", "is_intact", is_intact, "restored",
                                   (json_int_t)host->guard_restored));
     json_object_set_new(status, "esp_offload", kernel_esp_report(host));
-    json_object_set_new(status, "tunnels", json_integer((json_int_t)count_tunnels(host)));
+    json_object_set_new(status, "tunnels", json_integer((json_int_t)host->tunnel_count));
     json_object_set_new(status, "calls", json_integer((json_int_t)host->call_count));
     json_object_set_new(status, "resting", json_integer((json_int_t)wake_count(host)));
     json_object_set_new(status, "ike", report_ike(host));
@@ -319,14 +311,8 @@ json_t *report_peer(struct peer *peer)
     return report;
 }
 
-json_t *report_peers(struct host *host)
+bool report_has_peer(const struct peer *peer)
 {
-    json_t *list = json_array();
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL || peer->call != NULL || peer->plain != NULL ||
-            peer->last_error[0] != '\0')
-            json_array_append_new(list, report_peer(peer));
-    }
-    return list;
+    return peer->tunnel != NULL || peer->call != NULL || peer->plain != NULL ||
+           peer->last_error[0] != '\0';
 }

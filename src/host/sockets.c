@@ -185,14 +185,18 @@ unsigned sockets_open(struct host *host, struct call *call, unsigned count, uint
 
 /* ---- keeping ---- */
 
-static bool is_used(struct host *host, uint16_t number)
+/* Those that tunnels use, in one look at all of them. */
+static void note_use(struct host *host, uint64_t now_us)
 {
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        const struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->tunnel != NULL && peer->path.socket == number)
-            return true;
+    struct sockets *sockets = &host->sockets;
+    for (const struct peer *peer = host->peers; peer != NULL; peer = peer->next) {
+        if (peer->tunnel == NULL || peer->path.socket == 0)
+            continue;
+        for (size_t i = 0; i < sockets->count; i++) {
+            if (sockets->all[i]->number == peer->path.socket)
+                sockets->all[i]->used_us = now_us;
+        }
     }
-    return false;
 }
 
 /* From now on the data path reads it, and sends from it. False: it has no room for the news; later.
@@ -212,11 +216,13 @@ static void look_after(struct host *host, uint64_t now_us)
 {
     struct sockets *sockets = &host->sockets;
     bool are_handed_over = true;
+    if (sockets->kept > 0)
+        note_use(host, now_us);
     for (size_t i = sockets->count; i-- > 0;) {
         struct path_socket *socket = sockets->all[i];
         if (socket->call != NULL || socket->number == 0)
             continue;
-        if (socket->number >= HOST_SOCKET_FIXED || is_used(host, socket->number))
+        if (socket->number >= HOST_SOCKET_FIXED)
             socket->used_us = now_us;
         else if (now_us - socket->used_us >= UNUSED_US && close_socket(host, &sockets->all[i]))
             continue;

@@ -6,13 +6,17 @@
 #include "io/clock.h"
 #include <stdlib.h>
 
+#define RUN_MAX 32 /* tasks that are due are run in a row */
+
 static void run_due(struct task_queue *queue)
 {
     uint64_t now_us = clock_now_us();
     struct deadline *due;
+    unsigned count = 0;
     if (queue->on_late != NULL && now_us > queue->expected_us + TASK_LATE_US)
         queue->on_late(queue, now_us - queue->expected_us, now_us);
-    while ((due = deadline_heap_pop(&queue->heap, now_us)) != NULL) {
+    /* The others in a moment, once what has come in meanwhile has been read. */
+    while (count++ < RUN_MAX && (due = deadline_heap_pop(&queue->heap, now_us)) != NULL) {
         struct task *task = CONTAINER_OF(due, struct task, deadline);
         task->run(task, now_us);
     }

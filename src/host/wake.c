@@ -21,30 +21,44 @@ static bool is_direct(const struct endpoint *path)
     return path->address.family != ADDRESS_NONE && !relay_is_endpoint(path) && path->socket == 0;
 }
 
+void wake_leave(struct peer *peer)
+{
+    peer->rest = NULL;
+    peer->rest_way = false;
+    *peer->rest_link = peer->rest_next;
+    if (peer->rest_next != NULL)
+        peer->rest_next->rest_link = peer->rest_link;
+    peer->host->resting_count--;
+}
+
+static void join(struct peer *peer, struct ike_sa *sa)
+{
+    struct host *host = peer->host;
+    peer->rest = sa;
+    peer->rest_next = host->resting;
+    peer->rest_link = &host->resting;
+    if (host->resting != NULL)
+        host->resting->rest_link = &peer->rest_next;
+    host->resting = peer;
+    host->resting_count++;
+}
+
 /* The oldest goes where there are too many. */
 static void make_room(struct host *host)
 {
-    struct peer *oldest = NULL;
-    size_t count = 0;
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        struct peer *peer = CONTAINER_OF(node, struct peer, by_name);
-        if (peer->rest == NULL)
-            continue;
-        count++;
-        if (oldest == NULL || peer->rest_us < oldest->rest_us)
-            oldest = peer;
-    }
-    if (count >= WAKE_PEERS_MAX)
-        wake_forget(oldest);
+    struct peer *oldest = host->resting;
+    if (host->resting_count < WAKE_PEERS_MAX)
+        return;
+    while (oldest->rest_next != NULL)
+        oldest = oldest->rest_next;
+    wake_forget(oldest);
 }
 
 size_t wake_count(const struct host *host)
 {
     size_t count = 0;
-    for (struct map_node *node = NULL; (node = map_walk(&host->peers_by_name, node)) != NULL;) {
-        const struct ike_sa *sa = CONTAINER_OF(node, struct peer, by_name)->rest;
-        count += sa != NULL && ike_sa_can_wake(sa);
-    }
+    for (const struct peer *peer = host->resting; peer != NULL; peer = peer->rest_next)
+        count += ike_sa_can_wake(peer->rest);
     return count;
 }
 
@@ -58,9 +72,7 @@ bool wake_keep(struct peer *peer, struct ike_sa *sa, bool tells, uint64_t now_us
     make_room(host);
     /* Over a relay's channel, or a socket of its own, nobody is reached any more. The closing
      * itself has to go there yet. */
-    peer->rest = sa;
-    peer->rest_us = now_us;
-    peer->rest_way = false;
+    join(peer, sa);
     peer->rest_also = nowhere;
     return true;
 }
@@ -70,8 +82,7 @@ void wake_forget(struct peer *peer)
     struct ike_sa *sa = peer->rest;
     if (sa == NULL)
         return;
-    peer->rest = NULL;
-    peer->rest_way = false;
+    wake_leave(peer);
     ike_sa_set_user(sa, NULL);
     if (peer->call != NULL && peer->call->sa == sa)
         peer->call->sa = NULL;

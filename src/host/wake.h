@@ -24,6 +24,8 @@ struct peer;
 /* The tunnel goes: keeps its SA at rest. tells: the other side does not know yet. False: it is not
  * in a state to; the caller closes it. */
 bool wake_keep(struct peer *peer, struct ike_sa *sa, bool tells, uint64_t now_us);
+/* It rests no more, whatever becomes of it. */
+void wake_leave(struct peer *peer);
 /* Wipes it, without a word. */
 void wake_forget(struct peer *peer);
 /* The SA is awake, but no way to the peer is known yet: its events have to wait. */

@@ -87,6 +87,7 @@ void ike_sa_free(struct ike_sa *sa)
     if (sa == NULL)
         return;
     struct ike_table *table = sa->table;
+    ike_sa_leave_list(sa);
     while (sa->generations != NULL)
         ike_generation_free(sa->generations);
     ike_children_free(sa);

@@ -8,6 +8,8 @@
 MUST_USE int ike_sa_new(struct ike_table *table, struct ike_profile *profile,
                         const struct endpoint *remote, bool is_initiator, uint64_t now_us,
                         struct ike_sa **ret_sa);
+/* It is in no struct ike_sa_list any more. */
+void ike_sa_leave_list(struct ike_sa *sa);
 /* Ends it at once; notify: the peer's error notify behind it, or 0. The first reason stays. */
 void ike_sa_fail(struct ike_sa *sa, enum ike_reason reason, uint16_t notify);
 /* Ends it with a DELETE where it is established, else at once. */

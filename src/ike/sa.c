@@ -1,6 +1,7 @@
 /* What an owner can see of an SA; see ike/sa.h. */
 #include "ike/sa.h"
 #include "ike/child.h"
+#include "ike/life.h"
 #include "ike/profile.h"
 
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote)
@@ -17,9 +18,37 @@ void ike_sa_set_profile(struct ike_sa *sa, struct ike_profile *profile)
     ike_profile_free(before);
 }
 
+void ike_sa_leave_list(struct ike_sa *sa)
+{
+    if (sa->listed_by == NULL)
+        return;
+    *sa->listed_by = sa->listed_next;
+    if (sa->listed_next != NULL)
+        sa->listed_next->listed_by = sa->listed_by;
+    sa->listed_by = NULL;
+    sa->listed_next = NULL;
+}
+
 void ike_sa_set_user(struct ike_sa *sa, void *user)
 {
+    ike_sa_leave_list(sa);
     sa->user = user;
+}
+
+void ike_sa_give_to(struct ike_sa *sa, void *user, struct ike_sa_list *list)
+{
+    ike_sa_set_user(sa, user);
+    sa->listed_next = list->first;
+    sa->listed_by = &list->first;
+    if (list->first != NULL)
+        list->first->listed_by = &sa->listed_next;
+    list->first = sa;
+}
+
+void ike_sa_list_clear(struct ike_sa_list *list)
+{
+    while (list->first != NULL)
+        ike_sa_set_user(list->first, NULL);
 }
 
 void *ike_sa_user(const struct ike_sa *sa)

@@ -125,6 +125,16 @@ uint64_t ike_sa_unanswered_us(const struct ike_sa *sa, uint64_t now_us);
 void ike_sa_set_remote(struct ike_sa *sa, const struct endpoint *remote);
 
 void ike_sa_set_user(struct ike_sa *sa, void *user);
+/* All SAs that have one user, so that it can let go of them without a look at all the others.
+ * Zeroed: none. */
+struct ike_sa_list {
+    struct ike_sa *first;
+};
+/* As ike_sa_set_user(), and the SA is in the list of that user until it gets another one, or goes.
+ */
+void ike_sa_give_to(struct ike_sa *sa, void *user, struct ike_sa_list *list);
+/* Those in the list have no user any more. */
+void ike_sa_list_clear(struct ike_sa_list *list);
 void *ike_sa_user(const struct ike_sa *sa);
 /* Another profile from now on, for an initiator that learns only later whose key to expect: before
  * the answer to its IKE_SA_INIT is taken. */

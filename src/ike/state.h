@@ -202,6 +202,7 @@ struct ike_sa {
     struct ike_sa *previous, *next;
     struct ike_profile *profile;
     void *user;
+    struct ike_sa *listed_next, **listed_by; /* struct ike_sa_list; NULL: in none */
     struct endpoint remote;
     struct map_node init_node; /* responders, by the IKE_SA_INIT request they sprang from */
     bool has_init_node;

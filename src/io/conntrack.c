@@ -220,12 +220,14 @@ int conntrack_original_tcp(int fd, struct endpoint *ret_server)
 /* Deletions of one pass; the kernel's table must not be changed while it is being dumped. */
 #define PASS_CAP   128
 #define TUPLE_CAP  128 /* an IPv6 tuple takes 76 bytes */
-#define PASS_LIMIT 64
+#define PASS_LIMIT 256
 
 struct selection {
     bool (*is_wanted)(const struct entry *entry, const struct selection *selection);
     uint16_t port;
     struct address source;
+    bool (*is_source)(const struct address *source, const void *context);
+    const void *context;
     struct {
         uint8_t family;
         uint16_t zone;
@@ -256,6 +258,11 @@ static bool is_direct_to_port(const struct entry *entry, const struct selection 
 static bool is_from_source(const struct entry *entry, const struct selection *selection)
 {
     return address_is_equal(&entry->original.source.address, &selection->source);
+}
+
+static bool is_from_sources(const struct entry *entry, const struct selection *selection)
+{
+    return selection->is_source(&entry->original.source.address, selection->context);
 }
 
 static int take_selected(const struct nlmsghdr *message, void *context)
@@ -346,4 +353,14 @@ int conntrack_release_source(struct netlink *nl, const struct address *source, u
     struct selection selection = {.is_wanted = is_from_source, .source = *source};
 
     return release(nl, attribute_family(source), &selection, ret_count);
+}
+
+int conntrack_release_sources(struct netlink *nl,
+                              bool (*is_wanted)(const struct address *source, const void *context),
+                              const void *context)
+{
+    struct selection selection = {
+        .is_wanted = is_from_sources, .is_source = is_wanted, .context = context};
+
+    return release(nl, AF_UNSPEC, &selection, NULL);
 }

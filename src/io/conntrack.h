@@ -5,6 +5,7 @@
 
 #include "base/address.h"
 #include "io/netlink.h"
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The destination that the client's socket was given, for a datagram that reached the listener
@@ -26,5 +27,11 @@ MUST_USE int conntrack_release_direct(struct netlink *nl, uint16_t port, unsigne
  * one. */
 MUST_USE int conntrack_release_source(struct netlink *nl, const struct address *source,
                                       unsigned *ret_count);
+
+/* The same for any number of sources, of either family, in one look at all connections. */
+MUST_USE int conntrack_release_sources(struct netlink *nl,
+                                       bool (*is_wanted)(const struct address *source,
+                                                         const void *context),
+                                       const void *context);
 
 #endif

@@ -274,6 +274,9 @@ int policy_open(struct policy *policy, const struct policy_options *options)
     error = map_init(&policy->peers, seed);
     if (error < 0)
         return error;
+    error = map_init(&policy->releases, seed);
+    if (error < 0)
+        goto free_peers;
     error = nft_open(nft, options->table);
     if (error < 0)
         goto free_map;
@@ -289,6 +292,8 @@ int policy_open(struct policy *policy, const struct policy_options *options)
         return ERR_OK;
     nft_close(nft);
 free_map:
+    map_done(&policy->releases);
+free_peers:
     map_done(&policy->peers);
     return error;
 }
@@ -316,8 +321,10 @@ void policy_close(struct policy *policy)
 {
     if (policy->nft.batch == NULL)
         return;
+    (void)!policy_release(policy);
     nft_close(&policy->nft);
     policy_peers_free(policy);
+    map_done(&policy->releases);
     map_done(&policy->peers);
 }
 

@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/map.h"
 #include "io/nft.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -39,6 +40,7 @@ struct policy {
     struct nft nft;
     struct policy_options options;
     struct map peers;
+    struct map releases; /* addresses whose connections are to be forgotten */
 };
 
 /* Before the TUN is brought up. ERR_EXISTS: another daemon has a table of that name;
@@ -46,13 +48,19 @@ struct policy {
 MUST_USE int policy_open(struct policy *policy, const struct policy_options *options);
 /* Replaces what the peer (its pool or ORCHID address) may do, atomically; no rules: nothing. A peer
  * with any rule may also ping (ICMP echo): it learns no more than an open port tells. Connections
- * of the peer that the new rules do not allow end with their next packet. ERR_LIMIT: too many
+ * of the peer that the new rules do not allow end with policy_release(). ERR_LIMIT: too many
  * rules; ERR_INVALID: a rule with a port that its protocol does not have; on failure the old rules
  * stay. */
 MUST_USE int policy_peer_set(struct policy *policy, const struct address *peer,
                              const struct policy_rule *rules, size_t count);
 /* The peer may do nothing any more. One that is not known is ERR_OK. */
 MUST_USE int policy_peer_clear(struct policy *policy, const struct address *peer);
+
+/* To forget connections takes a look at all that there are, so it is done for many peers at once: a
+ * little later, and before such an address gets rules again. Their next packet is looked at as a
+ * new connection's. */
+bool policy_is_release_due(const struct policy *policy);
+MUST_USE int policy_release(struct policy *policy);
 
 /* A network behind a peer, whose packets keep their own addresses. */
 struct policy_network {

@@ -163,14 +163,91 @@ static bool is_narrower(const struct policy_peer *old, const struct policy_peer 
     return false;
 }
 
+/* ---- connections of before ---- */
+
+struct policy_due {
+    struct map_node node;
+    struct address address;
+};
+
+static struct policy_due *find_due(const struct policy *policy, const struct address *address)
+{
+    uint64_t hash = map_hash(&policy->releases, address, sizeof *address);
+    struct map_node *node;
+
+    for (node = map_first(&policy->releases, hash); node != NULL; node = map_next(node)) {
+        struct policy_due *due = CONTAINER_OF(node, struct policy_due, node);
+
+        if (address_is_equal(&due->address, address))
+            return due;
+    }
+    return NULL;
+}
+
+static bool is_due(const struct address *source, const void *context)
+{
+    return find_due(context, source) != NULL;
+}
+
+bool policy_is_release_due(const struct policy *policy)
+{
+    return policy->releases.count > 0;
+}
+
+static void forget_due(struct policy *policy)
+{
+    struct map_node *node;
+
+    while ((node = map_walk(&policy->releases, NULL)) != NULL) {
+        map_remove(&policy->releases, node);
+        free(CONTAINER_OF(node, struct policy_due, node));
+    }
+}
+
+int policy_release(struct policy *policy)
+{
+    int error;
+
+    if (policy->releases.count == 0)
+        return ERR_OK;
+    error = conntrack_release_sources(&policy->nft.netlink, is_due, policy);
+    if (error == ERR_OK)
+        forget_due(policy);
+    return error;
+}
+
+/* Where it cannot be noted for later it is done now. */
+static int note_due(struct policy *policy, const struct address *address)
+{
+    struct policy_due *due;
+
+    if (find_due(policy, address) != NULL)
+        return ERR_OK;
+    due = calloc(1, sizeof *due);
+    if (due != NULL) {
+        due->address = *address;
+        if (map_insert(&policy->releases, &due->node,
+                       map_hash(&policy->releases, address, sizeof *address)) == ERR_OK)
+            return ERR_OK;
+        free(due);
+    }
+    return conntrack_release_source(&policy->nft.netlink, address, NULL);
+}
+
+/* ---- peers ---- */
+
 int policy_peer_set(struct policy *policy, const struct address *address,
                     const struct policy_rule *rules, size_t count)
 {
     struct policy_peer *old = find(policy, address);
-    struct policy_peer *young;
+    struct policy_peer *young = NULL;
     bool is_release_due;
-    int error = make_peer(address, rules, count, &young);
+    int error = ERR_OK;
 
+    if (count > 0 && old == NULL && find_due(policy, address) != NULL)
+        error = policy_release(policy);
+    if (error == ERR_OK)
+        error = make_peer(address, rules, count, &young);
     if (error < 0)
         return error;
     /* First what can fail without trace. */
@@ -199,7 +276,7 @@ int policy_peer_set(struct policy *policy, const struct address *address,
         map_remove(&policy->peers, &young->node);
         free(young);
     }
-    return is_release_due ? conntrack_release_source(&policy->nft.netlink, address, NULL) : ERR_OK;
+    return is_release_due ? note_due(policy, address) : ERR_OK;
 }
 
 int policy_peer_clear(struct policy *policy, const struct address *peer)
@@ -213,6 +290,7 @@ void policy_peers_free(struct policy *policy)
 {
     struct map_node *node = map_walk(&policy->peers, NULL);
 
+    forget_due(policy);
     while (node != NULL) {
         struct map_node *next = map_walk(&policy->peers, node);
 

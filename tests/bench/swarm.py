@@ -122,6 +122,15 @@ def timed(function):
     return result, time.monotonic() - begin
 
 
+def settled(swarm):
+    """Until the questions of whoever has just sent something, and hears nothing more, are over."""
+    def is_quiet():
+        before = swarm.stats()["questions"]
+        time.sleep(1)
+        return swarm.stats()["questions"] - before <= swarm.count / 10
+    labs.wait_until(is_quiet, 60, "the tunnels are idle")
+
+
 def measure(swarm, count, idle_s):
     """A row: up to `count` tunnels from as many as there are, then idle for a while, then asked about."""
     before_up, before_rss, before_cpu = swarm.stats()["up"], swarm.rss_bytes(), sum(swarm.cpu_seconds())
@@ -130,6 +139,7 @@ def measure(swarm, count, idle_s):
     row = {"tunnels": count, "up_s": seconds, "failures": failures, "up_cpu_ms": (sum(swarm.cpu_seconds()) - before_cpu) * 1000 / (count - before_up),
            "up_stall_ms": prober.longest * 1000}
     row["echoed"], row["echo_s"] = timed(swarm.echo)
+    settled(swarm)
     row["bytes"] = (swarm.rss_bytes() - before_rss) // (count - before_up)
     row["rss"] = swarm.rss_bytes()
     control, others = swarm.cpu_seconds()

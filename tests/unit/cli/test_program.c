@@ -226,6 +226,25 @@ static void test_status_and_json(void **state)
     assert_int_equal(run("status >/dev/full"), 0); /* run() redirects again, behind */
 }
 
+/* A long list comes in several lines, and is one. */
+static void test_many_peers(void **state)
+{
+    static const struct exchange exchanges[] = {
+        {"peers", "{\"peers\":[{\"name\":\"a.z.example\"}]}\n"
+                  "{\"peers\":[{\"name\":\"b.z.example\"}]}\n"
+                  "{\"done\":true,\"peers\":[{\"name\":\"c.z.example\"}]}\n"},
+        {NULL, NULL},
+    };
+    start_daemon(exchanges);
+    assert_int_equal(run("peers --json"), 0);
+    assert_string_equal(out, "[{\"name\":\"a.z.example\"},{\"name\":\"b.z.example\"},"
+                             "{\"name\":\"c.z.example\"}]\n");
+    assert_int_equal(run("peers"), 0);
+    expect(out, "a.z.example");
+    expect(out, "b.z.example");
+    expect(out, "c.z.example");
+}
+
 static void test_call_up(void **state)
 {
     static const struct exchange exchanges[] = {
@@ -376,6 +395,7 @@ int main(int argc, char **argv)
         TEST(test_keys),
         TEST(test_usage),
         TEST(test_not_running),
+        TEST(test_many_peers),
         TEST(test_write_errors),
         TEST(test_status_and_json),
         TEST(test_call_up),

@@ -127,6 +127,28 @@ static void test_sleep(void **state)
     assert_string_equal(fixture->ran, "aLab");
 }
 
+static void count_only(struct task *task, uint64_t now_us)
+{
+    fixture->count++;
+}
+
+/* Thousands that are due at once do not keep what else waits from its turn. */
+static void test_by_turns(void **state)
+{
+    static struct task many[1000];
+    size_t turns = 0;
+    memset(many, 0, sizeof(many));
+    for (size_t i = 0; i < 1000; i++) {
+        many[i].run = count_only;
+        task_set(&fixture->queue, &many[i], 1);
+    }
+    for (size_t before = 0; fixture->count < 1000; before = fixture->count, turns++) {
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+        assert_true(fixture->count - before <= 100);
+    }
+    assert_true(turns >= 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +156,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_set_while_running, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clear_one_that_is_due, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sleep, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_by_turns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

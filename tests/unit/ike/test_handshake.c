@@ -381,6 +381,43 @@ static void test_many_at_once(void **state)
     (void)state;
 }
 
+/* Who goes lets go of its SAs, and of no others. */
+static void test_lists(void **state)
+{
+    const struct endpoint remote = {address_from_ipv4(0xc6336401), 32589};
+    struct ike_table_limits limits;
+    struct ike_sa_list first = {NULL}, second = {NULL};
+    struct ike_sa *sas[4];
+    struct identity *identity;
+    struct ike_profile *profile;
+    struct ike_config config;
+    struct ike_table *table;
+    int one, other;
+
+    ike_table_limits_init(&limits);
+    assert_int_equal(identity_generate(&identity), ERR_OK);
+    ike_config_init(&config, identity);
+    assert_int_equal(ike_profile_new(&config, &profile), ERR_OK);
+    assert_int_equal(ike_table_new(&limits, 1, &table), ERR_OK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(ike_sa_initiate(table, profile, &remote, 1, &sas[i]), ERR_OK);
+        ike_sa_give_to(sas[i], &one, &first);
+    }
+    ike_sa_give_to(sas[1], &other, &second);
+    ike_sa_set_user(sas[2], &other); /* in no list */
+    ike_sa_free(sas[3]);
+    ike_sa_list_clear(&first);
+    assert_null(ike_sa_user(sas[0]));
+    assert_ptr_equal(ike_sa_user(sas[1]), &other);
+    assert_ptr_equal(ike_sa_user(sas[2]), &other);
+    assert_ptr_equal(second.first, sas[1]);
+    ike_sa_free(sas[1]);
+    assert_null(second.first);
+    ike_table_free(table);
+    ike_profile_free(profile);
+    identity_free(identity);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_nat_detection),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

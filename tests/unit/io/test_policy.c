@@ -180,6 +180,8 @@ static void set(const char *peer, const struct policy_rule *rules, size_t count)
     struct address address = testnet_address(peer);
 
     assert_int_equal(policy_peer_set(&policy, &address, rules, count), ERR_OK);
+    assert_int_equal(policy_release(&policy), ERR_OK);
+    assert_false(policy_is_release_due(&policy));
 }
 
 static void clear(const char *peer)
@@ -187,6 +189,7 @@ static void clear(const char *peer)
     struct address address = testnet_address(peer);
 
     assert_int_equal(policy_peer_clear(&policy, &address), ERR_OK);
+    assert_int_equal(policy_release(&policy), ERR_OK);
 }
 
 static void without_a_policy_all_comes_in(void **state)
