@@ -49,11 +49,6 @@ int address_compare(const struct address *a, const struct address *b)
                   a->family == ADDRESS_RELAY ? sizeof(a->bytes) : address_len(a));
 }
 
-bool address_is_equal(const struct address *a, const struct address *b)
-{
-    return address_compare(a, b) == 0;
-}
-
 int address_parse(const char *text, struct address *ret_address)
 {
     uint8_t bytes[16];
@@ -129,12 +124,6 @@ bool address_is_orchid(const struct address *a)
 {
     static const uint8_t start[4] = {0x20, 0x01, 0x00, 0x20};
     return starts_with(a, ADDRESS_IPV6, start, 28);
-}
-
-bool endpoint_is_equal(const struct endpoint *a, const struct endpoint *b)
-{
-    return a->port == b->port && a->socket == b->socket &&
-           address_is_equal(&a->address, &b->address);
 }
 
 /* Digits only, so that "+1", " 1" and "0x1" are none. */

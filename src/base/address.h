@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* ADDRESS_RELAY: no address of the network, but a relay channel that stands where one would
  * (host/relay.h); its 16 bytes are its owner's. */
@@ -50,7 +51,12 @@ uint32_t address_to_ipv4(const struct address *a);
 struct address address_from_bytes(enum address_family family, const uint8_t *bytes);
 /* On the wire: 4, 16, or 0 for ADDRESS_NONE and ADDRESS_RELAY. */
 size_t address_len(const struct address *a);
-bool address_is_equal(const struct address *a, const struct address *b);
+static inline bool address_is_equal(const struct address *a, const struct address *b)
+{
+    return a->family == b->family &&
+           (a->family == ADDRESS_NONE || memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0);
+}
+
 /* Total order, as memcmp. */
 int address_compare(const struct address *a, const struct address *b);
 /* ERR_INVALID unless text is exactly one IPv4 or IPv6 address. */
@@ -68,7 +74,12 @@ bool address_is_private(const struct address *a);
 /* ORCHIDv2 2001:20::/28 (RFC 7343). */
 bool address_is_orchid(const struct address *a);
 
-bool endpoint_is_equal(const struct endpoint *a, const struct endpoint *b);
+static inline bool endpoint_is_equal(const struct endpoint *a, const struct endpoint *b)
+{
+    return a->port == b->port && a->socket == b->socket &&
+           address_is_equal(&a->address, &b->address);
+}
+
 /* "192.0.2.1:4500" or "[2001:db8::1]:4500". default_port 0 makes the port required. */
 MUST_USE int endpoint_parse(const char *text, uint16_t default_port, struct endpoint *ret_endpoint);
 const char *endpoint_format(const struct endpoint *e, char *buffer, size_t cap);

@@ -178,19 +178,20 @@ void datapath_queue(struct datapath *dp, struct packet *packet)
 /* False: nothing more waits. */
 static bool read_tun(struct datapath *dp)
 {
-    bool is_empty = false;
-    for (unsigned count = 0; count < BATCH_MAX && !is_empty;) {
-        unsigned got = datapath_read_tun(dp);
-        count += got;
-        is_empty = got == 0;
-    }
+    struct recent recent = {.tunnel = NULL};
+    unsigned count = 0, got = 1;
+    dp->recent = &recent;
+    for (; count < BATCH_MAX && got > 0; count += got)
+        got = datapath_read_tun(dp);
     gather_flush(dp);
-    return !is_empty;
+    dp->recent = NULL;
+    return got > 0;
 }
 
 static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
 {
     struct packet *packets[BATCH_MAX];
+    struct recent recent = {.tunnel = NULL};
     const unsigned room = share_room(dp);
     unsigned count = 0, got = 0;
     if (!udp_has_waiting(udp))
@@ -206,8 +207,10 @@ static bool read_udp(struct datapath *dp, struct udp *udp, uint16_t number)
         packets[i]->peer.socket = number;
     tunnel_look_ahead_in(dp->config.tunnels, packets, got);
     sput_batch_foresee(dp->tags, dp->config.tunnels, packets, got);
+    dp->recent = &recent;
     for (unsigned i = 0; i < got; i++)
         inbound(dp, packets[i]);
+    dp->recent = NULL;
     return got == room && room > 0;
 }
 

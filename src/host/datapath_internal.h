@@ -12,6 +12,14 @@
 
 #define BATCH_MAX 64
 
+/* Of the packet before in the same batch: which tunnel it was for (NULL: none), and the endpoint
+ * that it came from, or the address that it went to. */
+struct recent {
+    struct tunnel *tunnel;
+    struct endpoint from;
+    struct address to;
+};
+
 /* One thread, with all that is its own. The control thread knows the first; to that one goes what
  * any of them could do. */
 struct datapath {
@@ -39,12 +47,13 @@ struct datapath {
     struct sput_batch *tags;    /* that are made, or foreseen, together */
     struct coalescer coalescer; /* packets for the TUN, until the end of the round */
     struct drop_counters drops;
-    uint64_t now_us; /* of this round */
+    struct recent *recent; /* while a batch is being worked off */
+    uint64_t now_us;       /* of this round */
     _Atomic uint64_t expects_until_us;
-    uint64_t elsewhere_us;          /* when data from elsewhere was last told */
-    struct look_ahead gathered;     /* packets from the TUN that are to be sealed */
-    struct tunnel_run run;          /* of the super-packet that is being taken apart; or over */
-    uint8_t super[OFFLOAD_LEN_MAX]; /* itself */
+    uint64_t elsewhere_us;      /* when data from elsewhere was last told */
+    struct look_ahead gathered; /* packets from the TUN that are to be sealed */
+    struct tunnel_run run;      /* of the super-packet that is being taken apart; or over */
+    _Alignas(16) uint8_t super[TUN_ROOM + OFFLOAD_LEN_MAX]; /* itself */
 };
 
 /* One packet or super-packet from local applications, if there is any: how many packets it was. 0:

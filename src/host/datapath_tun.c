@@ -24,9 +24,10 @@ unsigned datapath_read_tun(struct datapath *dp)
     struct offload offload;
     uint32_t len;
     unsigned count = 0;
-    int error = tun_read_super(dp->config.tun, dp->super, &len, &offload);
+    uint8_t *const bytes = dp->super + TUN_ROOM;
+    int error = tun_read_super(dp->config.tun, bytes, &len, &offload);
     if (error == ERR_OK)
-        error = segment_begin(&segmenter, dp->super, len, &offload);
+        error = segment_begin(&segmenter, bytes, len, &offload);
     if (error == ERR_INVALID) {
         drop_count(&dp->drops, DROP_MALFORMED);
         return 1;

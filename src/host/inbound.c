@@ -39,13 +39,27 @@ static void tell_elsewhere(struct datapath *dp, const struct packet *packet,
     dp->woke_network = true;
 }
 
+/* Behind what was none of it, the endpoint is looked up anew. */
+static void remember(struct recent *recent, enum drop_reason drop, struct tunnel *tunnel,
+                     const struct tunnel_message *message, const struct packet *packet)
+{
+    recent->tunnel = drop == DROP_NONE && !message->is_elsewhere ? tunnel : NULL;
+    recent->from = packet->peer;
+}
+
 /* False: it was no message of any tunnel at that endpoint. Consumes the packet if true. */
 static bool open_message(struct datapath *dp, struct packet *packet)
 {
     struct tunnel *tunnel = NULL;
     struct tunnel_message message;
-    enum drop_reason drop =
-        tunnel_open_any(dp->config.tunnels, packet, dp->now_us, &tunnel, &message);
+    const bool is_likely = dp->recent != NULL && dp->recent->tunnel != NULL &&
+                           endpoint_is_equal(&dp->recent->from, &packet->peer);
+    const enum drop_reason drop =
+        is_likely ? tunnel_open_next(dp->config.tunnels, dp->recent->tunnel, packet, dp->now_us,
+                                     &tunnel, &message)
+                  : tunnel_open_any(dp->config.tunnels, packet, dp->now_us, &tunnel, &message);
+    if (dp->recent != NULL)
+        remember(dp->recent, drop, tunnel, &message, packet);
     /* None of these says that a tunnel's peer has sent it: it may be STUN yet. */
     if (drop == DROP_NO_TUNNEL || drop == DROP_NOT_AUTHENTIC || drop == DROP_LENGTH ||
         drop == DROP_REPLAY || drop == DROP_NO_CHILD)

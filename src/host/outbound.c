@@ -81,6 +81,22 @@ static bool may_call(const struct datapath *dp, const struct ip_view *ip)
             !pool_ipv6_to_ipv4(&ip->dst, &twin));
 }
 
+/* Most packets go where the one before went. */
+static struct tunnel *find_tunnel(struct datapath *dp, const struct address *to)
+{
+    struct recent *recent = dp->recent;
+    if (recent != NULL && recent->tunnel != NULL && address_is_equal(&recent->to, to))
+        return recent->tunnel;
+    struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, to);
+    if (tunnel == NULL)
+        tunnel = tunnel_find_by_selector(dp->config.tunnels, to);
+    if (recent != NULL) {
+        recent->tunnel = tunnel;
+        recent->to = *to;
+    }
+    return tunnel;
+}
+
 bool outbound_first(struct datapath *dp, struct packet *packet)
 {
     struct ip_view ip;
@@ -90,11 +106,9 @@ bool outbound_first(struct datapath *dp, struct packet *packet)
         return false;
     }
     tunnel_read_begin();
-    struct tunnel *tunnel = tunnel_find_by_peer(dp->config.tunnels, &ip.dst);
-    if (tunnel == NULL)
-        tunnel = tunnel_find_by_selector(dp->config.tunnels, &ip.dst);
+    struct tunnel *tunnel = find_tunnel(dp, &ip.dst);
     if (tunnel != NULL) {
-        enum drop_reason drop = tunnel_run_begin(tunnel, packet, dp->now_us, &dp->run);
+        enum drop_reason drop = tunnel_run_begin(tunnel, packet, &ip, dp->now_us, &dp->run);
         uint32_t mtu = drop == DROP_TOO_BIG ? tunnel_mtu(tunnel) : 0;
         bool is_divided = drop == DROP_TOO_BIG && divide(dp, tunnel, packet, mtu);
         if (tunnel_take_wake(tunnel))

@@ -19,6 +19,8 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
+_Static_assert(sizeof(struct virtio_net_hdr) <= TUN_ROOM, "the header fits before the packet");
+
 #define TCP_OFFLOADS (TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN)
 
 static int error_of_errno(void)
@@ -151,12 +153,18 @@ int tun_read_super(const struct tun *tun, uint8_t *buffer, uint32_t *ret_len,
 {
     struct virtio_net_hdr header = {0};
     size_t header_len = tun->has_offload ? sizeof header : 0;
-    struct iovec parts[2] = {{&header, header_len}, {buffer, OFFLOAD_LEN_MAX}};
-    ssize_t got = read_parts(tun, parts);
+    ssize_t got;
 
+    /* In one piece: of many small packets the kernel's work on a list of pieces shows. */
+    do {
+        got = read(tun->fd, buffer - header_len, header_len + OFFLOAD_LEN_MAX);
+    } while (got < 0 && errno == EINTR);
     if (got < 0)
         return errno == EAGAIN ? ERR_AGAIN : ERR_IO;
-    if ((size_t)got < header_len || offload_of(&header, ret_offload) != ERR_OK)
+    if ((size_t)got < header_len)
+        return ERR_INVALID;
+    memcpy(&header, buffer - header_len, header_len);
+    if (offload_of(&header, ret_offload) != ERR_OK)
         return ERR_INVALID;
     *ret_len = (uint32_t)((size_t)got - header_len);
     return ERR_OK;

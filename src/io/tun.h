@@ -16,6 +16,7 @@ enum tun_flag {
 };
 
 #define TUN_PARTS_MAX 65 /* of one tun_write_parts() */
+#define TUN_ROOM      16
 
 struct tun {
     int fd; /* non-blocking; -1 while closed */
@@ -37,8 +38,9 @@ bool tun_is_there(const struct tun *tun);
 /* Reads one packet behind packet->data (its len before does not count). ERR_AGAIN: none is waiting.
  * One that is longer than the packet's room is cut: its IP header tells. */
 MUST_USE int tun_read(const struct tun *tun, struct packet *packet);
-/* Reads one packet, or super-packet, into a buffer of OFFLOAD_LEN_MAX bytes. ERR_AGAIN: none is
- * waiting; ERR_INVALID: one of a kind that was not asked for, or cut; it is lost. */
+/* Reads one packet, or super-packet, into a buffer of OFFLOAD_LEN_MAX bytes, with TUN_ROOM bytes
+ * before it that are overwritten, too. ERR_AGAIN: none is waiting; ERR_INVALID: one of a kind that
+ * was not asked for, or cut; it is lost. */
 MUST_USE int tun_read_super(const struct tun *tun, uint8_t *buffer, uint32_t *ret_len,
                             struct offload *ret_offload);
 /* Hands one packet to the stack that lies in up to TUN_PARTS_MAX parts. Other kinds than

@@ -154,6 +154,20 @@ static enum drop_reason open_by_spi(struct child *child, struct packet *packet, 
     return reason;
 }
 
+enum drop_reason tunnel_open_next(struct tunnel_table *table, struct tunnel *likely,
+                                  struct packet *packet, uint64_t now_us,
+                                  struct tunnel **ret_tunnel, struct tunnel_message *ret_message)
+{
+    const enum drop_reason reason = open_message(likely, packet, now_us, ret_message);
+    if (may_be_anothers(reason))
+        return tunnel_open_any(table, packet, now_us, ret_tunnel, ret_message);
+    if (reason == DROP_NONE)
+        *ret_tunnel = likely;
+    else
+        drop_count(&likely->drops, reason);
+    return reason;
+}
+
 enum drop_reason tunnel_open_any(struct tunnel_table *table, struct packet *packet, uint64_t now_us,
                                  struct tunnel **ret_tunnel, struct tunnel_message *ret_message)
 {

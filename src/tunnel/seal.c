@@ -65,8 +65,9 @@ static enum drop_reason seal_by(struct tunnel_run *run, struct packet *packet, b
     return DROP_NONE;
 }
 
-static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, bool may_defer,
-                                  uint64_t now_us, struct tunnel_run *ret_run)
+static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet,
+                                  const struct ip_view *ip, bool may_defer, uint64_t now_us,
+                                  struct tunnel_run *ret_run)
 {
     struct tunnel_run run = {.tunnel = tunnel};
     enum drop_reason reason = select_way(tunnel, &run.path, &run.child);
@@ -75,7 +76,7 @@ static enum drop_reason seal_data(struct tunnel *tunnel, struct packet *packet, 
 
     uint8_t *const data = packet->data;
     const uint32_t len = packet->len;
-    reason = translate_out(&run.child->translation, packet, &run.inner);
+    reason = translate_parsed_out(&run.child->translation, ip, packet, &run.inner);
     if (reason != DROP_NONE)
         return reason;
     run.header_len = (uint32_t)(packet->data - data);
@@ -110,7 +111,10 @@ static enum drop_reason seal_one(struct tunnel *tunnel, struct packet *packet, b
                                  uint64_t now_us)
 {
     struct tunnel_run run;
-    const enum drop_reason reason = seal_data(tunnel, packet, may_defer, now_us, &run);
+    struct ip_view ip;
+    enum drop_reason reason = DROP_MALFORMED;
+    if (ip_parse(packet->data, packet->len, &ip) == ERR_OK)
+        reason = seal_data(tunnel, packet, &ip, may_defer, now_us, &run);
     if (reason == DROP_NONE)
         tunnel_run_end(&run);
     return finish(tunnel, reason, now_us);
@@ -127,10 +131,11 @@ enum drop_reason tunnel_seal_deferring(struct tunnel *tunnel, struct packet *pac
     return seal_one(tunnel, packet, true, now_us);
 }
 
-enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet, uint64_t now_us,
+enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet,
+                                  const struct ip_view *ip, uint64_t now_us,
                                   struct tunnel_run *ret_run)
 {
-    return finish(tunnel, seal_data(tunnel, packet, true, now_us, ret_run), now_us);
+    return finish(tunnel, seal_data(tunnel, packet, ip, true, now_us, ret_run), now_us);
 }
 
 enum drop_reason tunnel_run_seal(struct tunnel_run *run, struct packet *packet)

@@ -86,14 +86,17 @@ static void finish_foreseeing(struct sput_batch *batch)
     batch->count = 0;
 }
 
-/* The keys that most likely open it: the newest of the tunnel at that endpoint. NULL: of a suite
- * without HMAC, or nothing that could be one. */
-static const struct sput_keys *guess_keys(struct tunnel_table *table, const struct packet *packet)
+static bool may_be_message(const struct packet *packet)
 {
-    if (datagram_classify(packet->data, packet->len) != DATAGRAM_DATA ||
-        !sput_len_is_valid(packet->len, SPUT_MAC_LEN))
-        return NULL;
-    const struct tunnel *tunnel = tunnel_find_by_endpoint(table, &packet->peer);
+    return sput_len_is_valid(packet->len, SPUT_MAC_LEN) &&
+           datagram_classify(packet->data, packet->len) == DATAGRAM_DATA;
+}
+
+/* Those that most likely open what comes from there: the newest of the tunnel at that endpoint.
+ * NULL: of a suite without HMAC. */
+static const struct sput_keys *find_keys(struct tunnel_table *table, const struct endpoint *peer)
+{
+    const struct tunnel *tunnel = tunnel_find_by_endpoint(table, peer);
     if (tunnel == NULL)
         return NULL;
     const struct child_set *set = atomic_load_explicit(&tunnel->children, memory_order_acquire);
@@ -105,11 +108,14 @@ static const struct sput_keys *guess_keys(struct tunnel_table *table, const stru
 void sput_batch_foresee(struct sput_batch *batch, struct tunnel_table *table,
                         struct packet *const *packets, unsigned count)
 {
+    const struct sput_keys *likely = NULL;
     if (batch->macs == NULL || count < MAC_BATCH_MIN)
         return;
     for (unsigned i = 0; i < count; i++) {
         struct packet *packet = packets[i];
-        const struct sput_keys *keys = guess_keys(table, packet);
+        if (i == 0 || !endpoint_is_equal(&packet->peer, &packets[i - 1]->peer))
+            likely = find_keys(table, &packet->peer);
+        const struct sput_keys *keys = may_be_message(packet) ? likely : NULL;
         packet->tag_keys = keys;
         if (keys == NULL)
             continue;

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct ip_view;
+
 /* The addresses that packets of one end carry: its own, and the one by which it knows the other
  * end. ADDRESS_NONE (both) where a family is not used. */
 struct view {
@@ -60,6 +62,10 @@ struct inner {
  * unchanged when dropped. */
 MUST_USE enum drop_reason translate_out(const struct translation *t, struct packet *packet,
                                         struct inner *ret_inner);
+/* The same for one that ip_parse() has been called for. */
+MUST_USE enum drop_reason translate_parsed_out(const struct translation *t,
+                                               const struct ip_view *ip, struct packet *packet,
+                                               struct inner *ret_inner);
 
 /* After translate_out(), once its size is fine: gives it the addresses that it is to carry on the
  * wire, or only their checksums where it has no header. Its content is undefined when dropped. */

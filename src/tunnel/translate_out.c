@@ -116,36 +116,42 @@ static enum drop_reason check_own(const struct translation *t, const struct ip_v
     return selectors_cover(&t->selectors->own, &wire, true) ? DROP_NONE : DROP_SOURCE;
 }
 
+enum drop_reason translate_parsed_out(const struct translation *t, const struct ip_view *v,
+                                      struct packet *packet, struct inner *ret_inner)
+{
+    if (v->has_source_route)
+        return DROP_SOURCE_ROUTE;
+    if (!passes(t, v)) {
+        const enum drop_reason reason = check_own(t, v);
+        if (reason != DROP_NONE)
+            return reason;
+    }
+    if (t->form == TRANSLATE_BARE && (v->is_fragment || v->has_options))
+        return DROP_NEEDS_HEADER;
+    if (t->form == TRANSLATE_BARE && (v->version == 6) != translate_bare_is_ipv6(t))
+        return DROP_FAMILY;
+
+    ret_inner->is_ipv6 = v->version == 6;
+    ret_inner->tos = v->tos;
+    ret_inner->protocol = v->protocol;
+    packet->len = v->total_len;
+    if (goes_whole(t, v)) {
+        ret_inner->next_header = v->version == 6 ? IP_IPV6 : IP_IPV4;
+    } else {
+        ret_inner->next_header = v->protocol;
+        (void)packet_pull(packet, v->header_len);
+    }
+    return DROP_NONE;
+}
+
 enum drop_reason translate_out(const struct translation *t, struct packet *packet,
                                struct inner *ret_inner)
 {
     struct ip_view v;
 
-    if (ip_parse(packet->data, packet->len, &v) != ERR_OK)
-        return DROP_MALFORMED;
-    if (v.has_source_route)
-        return DROP_SOURCE_ROUTE;
-    if (!passes(t, &v)) {
-        const enum drop_reason reason = check_own(t, &v);
-        if (reason != DROP_NONE)
-            return reason;
-    }
-    if (t->form == TRANSLATE_BARE && (v.is_fragment || v.has_options))
-        return DROP_NEEDS_HEADER;
-    if (t->form == TRANSLATE_BARE && (v.version == 6) != translate_bare_is_ipv6(t))
-        return DROP_FAMILY;
-
-    ret_inner->is_ipv6 = v.version == 6;
-    ret_inner->tos = v.tos;
-    ret_inner->protocol = v.protocol;
-    packet->len = v.total_len;
-    if (goes_whole(t, &v)) {
-        ret_inner->next_header = v.version == 6 ? IP_IPV6 : IP_IPV4;
-    } else {
-        ret_inner->next_header = v.protocol;
-        (void)packet_pull(packet, v.header_len);
-    }
-    return DROP_NONE;
+    return ip_parse(packet->data, packet->len, &v) == ERR_OK
+               ? translate_parsed_out(t, &v, packet, ret_inner)
+               : DROP_MALFORMED;
 }
 
 static enum drop_reason whole_to_wire(const struct translation *t, struct packet *packet)

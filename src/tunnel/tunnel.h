@@ -171,9 +171,11 @@ struct tunnel_run {
     uint64_t more;        /* packets behind the first */
     uint64_t bytes;
 };
-/* ret_run: only with DROP_NONE; tunnel_run_end() then, sooner or later. */
+/* ip: as ip_parse() sees the packet. ret_run: only with DROP_NONE; tunnel_run_end() then, sooner or
+ * later. */
 MUST_USE enum drop_reason tunnel_run_begin(struct tunnel *tunnel, struct packet *packet,
-                                           uint64_t now_us, struct tunnel_run *ret_run);
+                                           const struct ip_view *ip, uint64_t now_us,
+                                           struct tunnel_run *ret_run);
 /* One more, without the first header_len bytes. */
 MUST_USE enum drop_reason tunnel_run_seal(struct tunnel_run *run, struct packet *packet);
 /* Counts what was sealed. */
@@ -218,5 +220,11 @@ MUST_USE enum drop_reason tunnel_open(struct tunnel *tunnel, struct packet *pack
 MUST_USE enum drop_reason tunnel_open_any(struct tunnel_table *table, struct packet *packet,
                                           uint64_t now_us, struct tunnel **ret_tunnel,
                                           struct tunnel_message *ret_message);
+/* The same where a datagram before it from the same endpoint was for that tunnel: it is tried
+ * first, and as a rule nothing has to be looked up. */
+MUST_USE enum drop_reason tunnel_open_next(struct tunnel_table *table, struct tunnel *likely,
+                                           struct packet *packet, uint64_t now_us,
+                                           struct tunnel **ret_tunnel,
+                                           struct tunnel_message *ret_message);
 
 #endif

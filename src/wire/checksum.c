@@ -128,6 +128,25 @@ static uint16_t never_zero(uint8_t protocol, uint16_t checksum)
     return is_udp && checksum == 0 ? 0xffff : checksum;
 }
 
+/* Of an address, in the machine's own order; what an IPv4 one leaves of it is zero. */
+static uint64_t native_sum(const struct address *address)
+{
+    uint64_t halves[2];
+    memcpy(halves, address->bytes, sizeof halves);
+    return (halves[0] & 0xffffffff) + (halves[0] >> 32) + (halves[1] & 0xffffffff) +
+           (halves[1] >> 32);
+}
+
+/* As checksum_replace_address(), twice: this is done for every packet. */
+static uint16_t replace_both(uint16_t checksum, const struct address *old_src,
+                             const struct address *old_dst, const struct address *new_src,
+                             const struct address *new_dst)
+{
+    const uint16_t before = fold(native_sum(old_src) + native_sum(old_dst));
+    const uint16_t after = fold(native_sum(new_src) + native_sum(new_dst));
+    return checksum_replace_u16(checksum, from_native(before), from_native(after));
+}
+
 int checksum_fix_payload(uint8_t protocol, uint8_t *payload, size_t len,
                          const struct address *old_src, const struct address *old_dst,
                          const struct address *new_src, const struct address *new_dst)
@@ -140,8 +159,7 @@ int checksum_fix_payload(uint8_t protocol, uint8_t *payload, size_t len,
     uint16_t checksum = load_u16(payload + offset);
     if (protocol == IP_UDP && checksum == 0)
         return ERR_OK;
-    checksum = checksum_replace_address(checksum, old_src, new_src);
-    checksum = checksum_replace_address(checksum, old_dst, new_dst);
+    checksum = replace_both(checksum, old_src, old_dst, new_src, new_dst);
     store_u16(payload + offset, never_zero(protocol, checksum));
     return ERR_OK;
 }

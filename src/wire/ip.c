@@ -19,6 +19,11 @@
 #define IP4_ADDRESSES_AT 12
 #define IP6_ADDRESSES_AT 8
 
+static uint16_t load_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
+
 /* RFC 791, 3.1: one byte, or type, length (of all) and data. */
 static int parse_ip4_options(const uint8_t *options, size_t len, bool *ret_has_source_route)
 {
@@ -42,23 +47,23 @@ static int parse_ip4_options(const uint8_t *options, size_t len, bool *ret_has_s
 
 static int parse_ip4(struct reader *r, bool is_quoted, struct ip_view *v)
 {
-    const uint8_t first = reader_u8(r);
-    v->tos = reader_u8(r);
-    v->total_len = reader_u16(r);
-    v->id = reader_u16(r);
-    const uint16_t fragment = reader_u16(r);
-    v->ttl = reader_u8(r);
-    v->protocol = reader_u8(r);
-    reader_skip(r, 2);
-    const uint8_t *src = reader_bytes(r, 4), *dst = reader_bytes(r, 4);
-    if (src == NULL || dst == NULL)
+    const uint8_t *header =
+        reader_bytes(r, IP4_HEADER_LEN); /* checked once, for most packets come by */
+    if (header == NULL)
         return ERR_TRUNCATED;
+    v->tos = header[1];
+    v->total_len = load_u16(header + 2);
+    v->id = load_u16(header + 4);
+    const uint16_t fragment = load_u16(header + 6);
+    v->ttl = header[8];
+    v->protocol = header[9];
     v->version = 4;
-    v->header_len = (uint16_t)((first & 15) * 4);
+    v->header_len = (uint16_t)((header[0] & 15) * 4);
     if (v->header_len < IP4_HEADER_LEN || v->total_len < v->header_len)
         return ERR_INVALID;
-    v->src = address_from_bytes(ADDRESS_IPV4, src);
-    v->dst = address_from_bytes(ADDRESS_IPV4, dst);
+    v->src.family = v->dst.family = ADDRESS_IPV4; /* the rest is zero */
+    memcpy(v->src.bytes, header + IP4_ADDRESSES_AT, 4);
+    memcpy(v->dst.bytes, header + IP4_ADDRESSES_AT + 4, 4);
     v->dont_fragment = (fragment & IP4_FLAG_DF) != 0;
     v->more_fragments = (fragment & IP4_FLAG_MF) != 0;
     v->fragment_offset = (uint16_t)((fragment & IP4_OFFSET_MASK) * 8);
@@ -69,7 +74,8 @@ static int parse_ip4(struct reader *r, bool is_quoted, struct ip_view *v)
     const uint8_t *options = reader_bytes(r, options_len);
     if (options == NULL)
         return ERR_TRUNCATED;
-    int error = parse_ip4_options(options, options_len, &v->has_source_route);
+    int error =
+        v->has_options ? parse_ip4_options(options, options_len, &v->has_source_route) : ERR_OK;
     if (error != ERR_OK)
         return error;
     const size_t payload_len = v->total_len - v->header_len;

@@ -25,7 +25,7 @@ struct forwarder {
     struct packet *batch[BATCH];
     unsigned batch_count;
     struct coalescer coalescer;
-    uint8_t super[OFFLOAD_LEN_MAX];
+    uint8_t super[TUN_ROOM + OFFLOAD_LEN_MAX];
 };
 
 static void flush_udp(struct forwarder *f)
@@ -61,8 +61,9 @@ static unsigned read_tun(struct forwarder *f)
     struct offload offload;
     uint32_t len;
     unsigned count = 0;
-    if (tun_read_super(&f->tun, f->super, &len, &offload) != ERR_OK ||
-        segment_begin(&segmenter, f->super, len, &offload) != ERR_OK)
+    uint8_t *const bytes = f->super + TUN_ROOM;
+    if (tun_read_super(&f->tun, bytes, &len, &offload) != ERR_OK ||
+        segment_begin(&segmenter, bytes, len, &offload) != ERR_OK)
         return 0;
     for (;; count++) {
         struct packet *packet = packet_take(&f->pool);

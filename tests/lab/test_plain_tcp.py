@@ -7,6 +7,8 @@ import signal
 import socket
 import struct
 
+import pytest
+
 import hostile_ike
 import interop
 import lab as labs
@@ -96,15 +98,22 @@ def test_where_udp_does_not_get_through(lab):
 
 
 def test_tcp_at_once_and_not_at_all(lab):
-    """transport = tcp sends no datagram; strangers who do not read leave nothing behind; two peers in one place share a connection; a peer whose section says udp is not answered by TCP."""
+    """transport = tcp sends no datagram; strangers who do not read leave nothing behind, nor do many of them hold more than 48 connections; two peers in one place share a connection; a peer whose section says udp is not answered by TCP."""
     two = interop.Two(lab, ours={"transport": "tcp", "mode": "beet"}, theirs={"transport": "auto", "mode": "beet"})
     two.nat.nft(COUNT_UDP)
     unread = [never_reads(two.node_b) for _ in range(3)]
     labs.wait_until(lambda: not two.node_b.run("ss -Hnt state established sport = :4500").stdout, 4, "closed, read or not")
+    crowd = [two.node_b.socket(socket.SOCK_STREAM, bind=(f"127.0.1.{i}", 0), timeout=10) for i in range(1, 51)]
+    for sock in crowd:
+        sock.connect((two.node_b.address, 4500))
+    assert [sock.recv(10) for sock in crowd[:2]] == [b"", b""]  # 48 strangers of any number of addresses; the oldest made room
+    crowd[2].settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        crowd[2].recv(10)
     two.ours.call("theirs")
     assert two.ours.wait_peer(THEIRS)["path"].endswith("over TCP") and two.ping(3) == 3
     assert "packets 0" in two.nat.run("nft list table ip count").stdout
-    for sock in unread:
+    for sock in unread + crowd:
         sock.close()
     # Another [peer] at the same address and port: both go over the one connection.
     before = ends(two.node_b)

@@ -9,6 +9,7 @@
 
 #include "ends.h"
 #include "tunnel/sput_batch.h"
+#include "wire/ip.h"
 #include "wire/suite.h"
 
 #define COUNT  20
@@ -58,6 +59,13 @@ static void local_packet(const struct end *end, struct packet *packet, bool is_i
 
 /* ---- out ---- */
 
+static enum drop_reason begin(struct end *end, struct packet *packet, struct tunnel_run *run)
+{
+    struct ip_view ip;
+    assert_int_equal(ip_parse(packet->data, packet->len, &ip), ERR_OK);
+    return tunnel_run_begin(end->tunnel, packet, &ip, NOW, run);
+}
+
 static void check_run(enum suite suite, enum child_mode mode, bool is_ipv6)
 {
     static struct packet packets[COUNT], plain;
@@ -76,7 +84,7 @@ static void check_run(enum suite suite, enum child_mode mode, bool is_ipv6)
         all[i] = &packets[i];
         local_packet(&e.a, all[i], is_ipv6, i == COUNT - 1 ? 7 : 900);
         if (i == 0) {
-            assert_int_equal(tunnel_run_begin(e.a.tunnel, all[i], NOW, &run), DROP_NONE);
+            assert_int_equal(begin(&e.a, all[i], &run), DROP_NONE);
             assert_ptr_equal(run.tunnel, e.a.tunnel);
             continue;
         }
@@ -127,11 +135,11 @@ static void test_no_run(void **state)
     ends_init(&e);
     tunnel_read_begin();
     local_packet(&e.a, &packet, false, 100);
-    assert_int_equal(tunnel_run_begin(e.a.tunnel, &packet, NOW, &run), DROP_NO_CHILD);
+    assert_int_equal(begin(&e.a, &packet, &run), DROP_NO_CHILD);
     assert_null(run.tunnel);
     add_child(&e, SPUT_AES128_GCM, CHILD_BEET);
     local_packet(&e.a, &packet, false, 1700);
-    assert_int_equal(tunnel_run_begin(e.a.tunnel, &packet, NOW, &run), DROP_TOO_BIG);
+    assert_int_equal(begin(&e.a, &packet, &run), DROP_TOO_BIG);
     assert_int_equal(packet.len, 1728);
     assert_null(run.tunnel);
     tunnel_read_end();
@@ -199,12 +207,55 @@ static void test_lent(void **state)
     }
 }
 
+static uint64_t dropped(const struct tunnel *tunnel, enum drop_reason reason)
+{
+    struct tunnel_status status;
+    tunnel_get_status(tunnel, &status);
+    return status.drops[reason];
+}
+
+/* The tunnel that the one before was for is tried first; another one is found all the same, and
+ * what is none of both is refused once. */
+static void test_likely(void **state)
+{
+    static struct packet packet, again;
+    struct tunnel_message message;
+    struct tunnel *tunnel = NULL, *other;
+    struct ends e;
+    struct view view = {.own_ipv4 = address_of("10.9.0.5"), .peer_ipv4 = address_of("10.9.0.99")};
+    ends_init(&e);
+    add_child(&e, SPUT_AES128_GCM, CHILD_BEET);
+    assert_int_equal(tunnel_add(e.b.table, &view, NULL, &other), ERR_OK);
+    tunnel_read_begin();
+    for (unsigned i = 0; i < 3; i++) {
+        struct tunnel *likely = i % 2 == 0 ? e.b.tunnel : other;
+        local_packet(&e.a, &packet, false, 100);
+        assert_int_equal(tunnel_seal(e.a.tunnel, &packet, NOW), DROP_NONE);
+        packet.peer = e.a.endpoint;
+        packet.data[20] ^= i >= 2;
+        packet_fill(&again, packet.data, packet.len);
+        again.peer = packet.peer;
+        const enum drop_reason expected = i < 2 ? DROP_NONE : DROP_NOT_AUTHENTIC;
+        assert_int_equal(tunnel_open_next(e.b.table, likely, &packet, NOW, &tunnel, &message),
+                         expected);
+        assert_ptr_equal(tunnel, e.b.tunnel);
+        assert_int_equal(dropped(e.b.tunnel, DROP_NOT_AUTHENTIC), i < 2 ? 0 : i - 1);
+        assert_int_equal(tunnel_open_next(e.b.table, likely, &again, NOW, &tunnel, &message),
+                         i < 2 ? DROP_REPLAY : DROP_NOT_AUTHENTIC);
+        assert_int_equal(dropped(e.b.tunnel, DROP_REPLAY), i < 2 ? i + 1 : 2);
+    }
+    tunnel_read_end();
+    assert_int_equal(dropped(other, DROP_NOT_AUTHENTIC) + dropped(other, DROP_NO_CHILD), 0);
+    ends_done(&e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_no_run),
         cmocka_unit_test(test_lent),
+        cmocka_unit_test(test_likely),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
