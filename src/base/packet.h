@@ -21,6 +21,8 @@ struct packet {
     uint32_t lent_len;
     /* Of tunnel/sput_batch: the keys with which its tag is to be made, or has been foreseen. */
     const void *tag_keys;
+    bool tag_is_esp;        /* whose they are */
+    uint32_t foreseen_high; /* … for this high half of its number, which is not on the wire */
     uint8_t foreseen_tag[32];
     _Alignas(16) uint8_t storage[PACKET_CAP];
 };

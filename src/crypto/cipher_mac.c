@@ -11,7 +11,10 @@ struct cipher_mac {
     enum cipher_mode mode;
     EVP_CIPHER_CTX *encrypt, *decrypt; /* key schedules of both directions */
     EVP_MAC_CTX *mac;
+    struct mac_states states; /* constant */
 };
+
+_Static_assert(CIPHER_MAC_KEY_LEN == MAC_KEY_LEN, "the same HMAC");
 
 int cipher_mac_new(enum cipher_mode mode, const uint8_t *key, size_t key_len,
                    const uint8_t mac_key[CIPHER_MAC_KEY_LEN], struct cipher_mac **ret_context)
@@ -25,6 +28,7 @@ int cipher_mac_new(enum cipher_mode mode, const uint8_t *key, size_t key_len,
     if (context == NULL)
         return ERR_NOMEM;
     context->mode = mode;
+    mac_states_init(&context->states, mac_key);
     context->encrypt = keyed_cipher_new(name, key, true);
     context->decrypt = keyed_cipher_new(name, key, false);
     context->mac = keyed_hmac_new("SHA256", mac_key, CIPHER_MAC_KEY_LEN);
@@ -43,7 +47,13 @@ void cipher_mac_free(struct cipher_mac *context)
     EVP_CIPHER_CTX_free(context->encrypt); /* all three wipe their keys */
     EVP_CIPHER_CTX_free(context->decrypt);
     EVP_MAC_CTX_free(context->mac);
+    crypto_wipe(context, sizeof(*context));
     free(context);
+}
+
+const struct mac_states *cipher_mac_states(const struct cipher_mac *context)
+{
+    return &context->states;
 }
 
 static int crypt(const struct cipher_mac *context, EVP_CIPHER_CTX *ctx, const uint8_t *iv,

@@ -5,6 +5,7 @@
 #define CRYPTO_CIPHER_MAC_H
 
 #include "crypto/hash.h"
+#include "crypto/mac_batch.h"
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +31,8 @@ MUST_USE int cipher_mac_decrypt(struct cipher_mac *context, const uint8_t iv[CIP
                                 uint8_t *data, size_t len);
 MUST_USE int cipher_mac_compute(struct cipher_mac *context, const struct piece *pieces,
                                 size_t count, uint8_t ret_mac[CIPHER_MAC_LEN]);
+/* For MACs in batches; of 32 bytes, of which the first CIPHER_MAC_LEN count. Any thread. */
+const struct mac_states *cipher_mac_states(const struct cipher_mac *context);
 /* Constant time; ERR_AUTH if the MAC is wrong. */
 MUST_USE int cipher_mac_check(struct cipher_mac *context, const struct piece *pieces, size_t count,
                               const uint8_t mac[CIPHER_MAC_LEN]);

@@ -10,7 +10,7 @@
 #ifdef HAVE_IPSEC_MB
 #define BLOCK_LEN 64 /* SHA-256's */
 
-void stream_mac_prepare(struct stream_mac *context, const uint8_t mac_key[MAC_KEY_LEN])
+void mac_states_init(struct mac_states *states, const uint8_t mac_key[MAC_KEY_LEN])
 {
     uint8_t block[BLOCK_LEN];
     IMB_MGR *const manager = ipsec_mb_shared();
@@ -20,7 +20,7 @@ void stream_mac_prepare(struct stream_mac *context, const uint8_t mac_key[MAC_KE
         memset(block, outer ? 0x5c : 0x36, sizeof(block));
         for (size_t i = 0; i < MAC_KEY_LEN; i++)
             block[i] ^= mac_key[i];
-        IMB_SHA256_ONE_BLOCK(manager, block, outer ? context->outer : context->inner);
+        IMB_SHA256_ONE_BLOCK(manager, block, outer ? states->outer : states->inner);
     }
     crypto_wipe(block, sizeof(block));
 }
@@ -55,8 +55,8 @@ int mac_batch_compute(struct mac_batch *batch, const struct mac_message *message
         job->msg_len_to_hash_in_bytes = message->len;
         job->auth_tag_output = message->ret_mac;
         job->auth_tag_output_len_in_bytes = MAC_LEN;
-        job->u.HMAC._hashed_auth_key_xor_ipad = (const uint8_t *)message->context->inner;
-        job->u.HMAC._hashed_auth_key_xor_opad = (const uint8_t *)message->context->outer;
+        job->u.HMAC._hashed_auth_key_xor_ipad = (const uint8_t *)message->states->inner;
+        job->u.HMAC._hashed_auth_key_xor_opad = (const uint8_t *)message->states->outer;
     }
     if (IMB_SUBMIT_HASH_BURST(batch->manager, batch->jobs, count, IMB_AUTH_HMAC_SHA_256) != count)
         return ERR_CRYPTO;
@@ -81,7 +81,7 @@ static bool is_right(struct mac_batch *batch)
                        &context) != ERR_OK)
         return false;
     for (unsigned i = 0; i < MAC_BATCH_MIN; i++)
-        messages[i] = (struct mac_message){context, text, 8 + i * 27u, macs[i]};
+        messages[i] = (struct mac_message){&context->states, text, 8 + i * 27u, macs[i]};
     if (mac_batch_compute(batch, messages, MAC_BATCH_MIN) == ERR_OK) {
         result = true;
         for (unsigned i = 0; i < MAC_BATCH_MIN; i++)
@@ -112,7 +112,7 @@ int mac_batch_new(struct mac_batch **ret_batch)
     return ERR_OK;
 }
 #else
-void stream_mac_prepare(struct stream_mac *context, const uint8_t mac_key[MAC_KEY_LEN])
+void mac_states_init(struct mac_states *states, const uint8_t mac_key[MAC_KEY_LEN])
 {
 }
 

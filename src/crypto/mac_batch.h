@@ -12,8 +12,19 @@
 
 struct mac_batch;
 
+/* What HMAC-SHA-256 has come to once it knows its key (RFC 2104, 4): SHA-256's state after the
+ * block of the key XORed with the inner and with the outer pad. Constant, so for any thread. */
+struct mac_states {
+    _Alignas(16) uint32_t inner[8];
+    _Alignas(16) uint32_t outer[8];
+};
+
+/* Where batches can be computed at all. A secret like the key. */
+void mac_states_init(struct mac_states *states, const uint8_t mac_key[MAC_KEY_LEN]);
+const struct mac_states *stream_mac_states(const struct stream_mac *context);
+
 struct mac_message {
-    const struct stream_mac *context;
+    const struct mac_states *states;
     const uint8_t *data;
     size_t len;
     uint8_t *ret_mac; /* MAC_LEN bytes */

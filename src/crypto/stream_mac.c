@@ -18,7 +18,7 @@ int stream_mac_new(const uint8_t key[STREAM_KEY_LEN], const uint8_t mac_key[MAC_
     if (context == NULL)
         return ERR_NOMEM;
     memcpy(context->salt, salt, STREAM_SALT_LEN);
-    stream_mac_prepare(context, mac_key);
+    mac_states_init(&context->states, mac_key);
     context->cipher = keyed_cipher_new("AES-128-ECB", key, true);
     context->mac = keyed_hmac_new("SHA256", mac_key, MAC_KEY_LEN);
     if (context->cipher == NULL || context->mac == NULL) {
@@ -37,6 +37,11 @@ void stream_mac_free(struct stream_mac *context)
     EVP_MAC_CTX_free(context->mac);
     crypto_wipe(context, sizeof(*context));
     free(context);
+}
+
+const struct mac_states *stream_mac_states(const struct stream_mac *context)
+{
+    return &context->states;
 }
 
 /* Replaces the counter blocks first, first + 1, … by their key stream. They are written in halves

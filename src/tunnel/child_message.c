@@ -57,7 +57,7 @@ static int seal_sput(struct child *child, struct packet *packet,
 }
 
 static int seal_esp(struct child *child, struct packet *packet, const struct message_header *header,
-                    uint32_t *ret_number)
+                    bool may_defer, uint32_t *ret_number)
 {
     uint8_t next_header = header->next_header;
     uint64_t number = 0;
@@ -71,7 +71,8 @@ static int seal_esp(struct child *child, struct packet *packet, const struct mes
         put32(command, (uint32_t)header->command << 24);
         next_header = ESP_NEXT_COMMAND;
     }
-    int result = esp_seal(&child->esp.sender, packet, next_header, &number);
+    int result = (may_defer ? esp_seal_deferring : esp_seal)(&child->esp.sender, packet,
+                                                             next_header, &number);
     if (result == ERR_OK && ret_number != NULL)
         *ret_number = (uint32_t)number;
     return result;
@@ -80,7 +81,7 @@ static int seal_esp(struct child *child, struct packet *packet, const struct mes
 int child_seal(struct child *child, struct packet *packet, const struct message_header *header,
                bool may_defer, uint32_t *ret_number)
 {
-    return child->is_esp ? seal_esp(child, packet, header, ret_number)
+    return child->is_esp ? seal_esp(child, packet, header, may_defer, ret_number)
                          : seal_sput(child, packet, header, may_defer, ret_number);
 }
 

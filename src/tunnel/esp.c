@@ -155,7 +155,8 @@ struct frame {
     uint8_t *header, *iv, *text, *icv;
     size_t iv_len, text_len;
     uint64_t number;
-    void *context; /* while it is being sealed or opened */
+    void *context;           /* while it is being sealed or opened */
+    const uint8_t *foreseen; /* the ICV that it should have; NULL: not computed yet */
 };
 
 static struct frame frame_of(const struct esp_keys *keys, uint8_t *start, size_t len)
@@ -265,7 +266,7 @@ static size_t mac_pieces(const struct esp_keys *keys, const struct frame *f, uin
     return keys->has_esn ? 2 : 1;
 }
 
-static int seal_mac(const struct esp_keys *keys, struct frame *f)
+static int seal_mac(const struct esp_keys *keys, struct frame *f, bool has_icv)
 {
     struct piece pieces[2];
     uint8_t high[4];
@@ -273,16 +274,28 @@ static int seal_mac(const struct esp_keys *keys, struct frame *f)
 
     if (result != ERR_OK)
         return result;
+    if (!has_icv) {
+        put32(f->icv, (uint32_t)(f->number >> 32)); /* for whoever computes it */
+        return ERR_OK;
+    }
     const size_t count = mac_pieces(keys, f, high, pieces);
     return cipher_mac_compute(f->context, pieces, count, f->icv);
 }
 
-static int open_mac(const struct esp_keys *keys, struct frame *f)
+static int check_icv(const struct esp_keys *keys, const struct frame *f)
 {
     struct piece pieces[2];
     uint8_t high[4];
+
+    if (f->foreseen != NULL)
+        return crypto_is_equal(f->foreseen, f->icv, ESP_ICV_LEN) ? ERR_OK : ERR_AUTH;
     const size_t count = mac_pieces(keys, f, high, pieces);
-    int result = cipher_mac_check(f->context, pieces, count, f->icv);
+    return cipher_mac_check(f->context, pieces, count, f->icv);
+}
+
+static int open_mac(const struct esp_keys *keys, struct frame *f)
+{
+    int result = check_icv(keys, f);
 
     if (result != ERR_OK)
         return result;
@@ -291,8 +304,8 @@ static int open_mac(const struct esp_keys *keys, struct frame *f)
 
 /* ---- the way out ---- */
 
-int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
-             uint64_t *ret_number)
+static int seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header, bool has_icv,
+                uint64_t *ret_number)
 {
     struct esp_keys *keys = &sender->keys;
     const uint32_t front = ESP_HEADER_LEN + (uint32_t)suite_iv_len(keys->suite);
@@ -315,17 +328,30 @@ int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_head
 
     int result = take_context(keys, &f.context);
     if (result == ERR_OK) {
-        result = is_aead(keys->suite) ? seal_aead(keys, &f) : seal_mac(keys, &f);
+        result = is_aead(keys->suite) ? seal_aead(keys, &f) : seal_mac(keys, &f, has_icv);
         give_context(keys, f.context);
     }
     if (result != ERR_OK) {
         crypto_wipe(start, packet->len);
         return ERR_CRYPTO;
     }
-    packet->tag_keys = NULL;
+    packet->tag_keys = has_icv ? NULL : keys;
+    packet->tag_is_esp = true;
     if (ret_number != NULL)
         *ret_number = number;
     return ERR_OK;
+}
+
+int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
+             uint64_t *ret_number)
+{
+    return seal(sender, packet, next_header, true, ret_number);
+}
+
+int esp_seal_deferring(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
+                       uint64_t *ret_number)
+{
+    return seal(sender, packet, next_header, is_aead(sender->keys.suite), ret_number);
 }
 
 bool esp_sender_is_rekey_due(const struct esp_sender *sender)
@@ -372,13 +398,16 @@ static int mark(struct esp_receiver *receiver, const struct frame *f)
 }
 
 /* The window may move up meanwhile: the number is the one that has been authenticated. */
-static int open_new(struct esp_receiver *receiver, struct frame *f, uint32_t low)
+static int open_new(struct esp_receiver *receiver, struct frame *f, const struct packet *packet,
+                    uint32_t low)
 {
     struct esp_keys *keys = &receiver->keys;
 
     f->number = infer_number(receiver, low);
     if (!replay_is_new(&receiver->replay, f->number))
         return ERR_REPLAY;
+    if (packet->tag_keys == keys && packet->foreseen_high == (uint32_t)(f->number >> 32))
+        f->foreseen = packet->foreseen_tag;
     if (take_context(keys, &f->context) != ERR_OK)
         return ERR_CRYPTO;
     int result = is_aead(keys->suite) ? open_aead(keys, f) : open_mac(keys, f);
@@ -386,21 +415,29 @@ static int open_new(struct esp_receiver *receiver, struct frame *f, uint32_t low
     return result == ERR_OK ? mark(receiver, f) : result;
 }
 
+/* By its length and its SPI. */
+static bool is_for(const struct esp_keys *keys, const struct packet *packet,
+                   struct esp_header *ret_header)
+{
+    const size_t alignment = suite_alignment(keys->suite);
+    const size_t around = ESP_HEADER_LEN + suite_iv_len(keys->suite) + ESP_ICV_LEN;
+
+    if (packet->len < around + alignment || (packet->len - around) % alignment != 0)
+        return false;
+    esp_header_read(packet->data, ret_header);
+    return ret_header->spi == keys->spi;
+}
+
 int esp_open(struct esp_receiver *receiver, struct packet *packet, struct esp_message *ret_message)
 {
     struct esp_keys *keys = &receiver->keys;
-    const size_t alignment = suite_alignment(keys->suite);
-    const size_t around = ESP_HEADER_LEN + suite_iv_len(keys->suite) + ESP_ICV_LEN;
     struct esp_header header;
     size_t payload_len = 0;
 
-    if (packet->len < around + alignment || (packet->len - around) % alignment != 0)
-        return ERR_INVALID;
-    esp_header_read(packet->data, &header);
-    if (header.spi != keys->spi)
+    if (!is_for(keys, packet, &header))
         return ERR_INVALID;
     struct frame f = frame_of(keys, packet->data, packet->len);
-    int result = open_new(receiver, &f, header.sequence);
+    int result = open_new(receiver, &f, packet, header.sequence);
     if (result != ERR_OK)
         return result;
     struct esp_message message = {.number = f.number};
@@ -410,4 +447,40 @@ int esp_open(struct esp_receiver *receiver, struct packet *packet, struct esp_me
     packet->len = (uint32_t)payload_len;
     *ret_message = message;
     return ERR_OK;
+}
+
+/* ---- MACs in batches ---- */
+
+const struct mac_states *esp_keys_states(const struct esp_keys *keys)
+{
+    return is_aead(keys->suite) ? NULL : cipher_mac_states(keys->contexts.first);
+}
+
+uint32_t esp_keys_mac_len(const struct esp_keys *keys, const struct packet *packet)
+{
+    return packet->len - ESP_ICV_LEN + (keys->has_esn ? 4 : 0);
+}
+
+int esp_keys_mac(struct esp_keys *keys, const uint8_t *data, size_t len, uint8_t *ret_mac)
+{
+    const struct piece piece = {data, len};
+    void *context;
+    int result = take_context(keys, &context);
+
+    if (result != ERR_OK)
+        return result;
+    result = cipher_mac_compute(context, &piece, 1, ret_mac);
+    give_context(keys, context);
+    return result;
+}
+
+bool esp_receiver_guess(const struct esp_receiver *receiver, const struct packet *packet,
+                        uint32_t *ret_high)
+{
+    struct esp_header header;
+
+    if (is_aead(receiver->keys.suite) || !is_for(&receiver->keys, packet, &header))
+        return false;
+    *ret_high = (uint32_t)(infer_number(receiver, header.sequence) >> 32);
+    return true;
 }

@@ -74,6 +74,10 @@ void esp_receiver_done(struct esp_receiver *receiver);
 #define ESP_TAIL_MAX (ESP_PADDING_MAX + ESP_TRAILER_LEN + ESP_ICV_LEN)
 MUST_USE int esp_seal(struct esp_sender *sender, struct packet *packet, uint8_t next_header,
                       uint64_t *ret_number);
+/* The same, but the ICV of a suite with HMAC is left open: packet->tag_keys is this SA's then
+ * (tunnel/sput_batch.h). */
+MUST_USE int esp_seal_deferring(struct esp_sender *sender, struct packet *packet,
+                                uint8_t next_header, uint64_t *ret_number);
 /* Is it time for a new SA? */
 bool esp_sender_is_rekey_due(const struct esp_sender *sender);
 
@@ -88,5 +92,20 @@ struct esp_message {
  * its padding is longer than itself; ERR_CRYPTO: content lost, as with ERR_LIMIT. */
 MUST_USE int esp_open(struct esp_receiver *receiver, struct packet *packet,
                       struct esp_message *ret_message);
+
+/* ---- MACs in batches: sput_batch.c alone ---- */
+
+struct mac_states;
+/* NULL: of a suite without HMAC. */
+const struct mac_states *esp_keys_states(const struct esp_keys *keys);
+/* What a MAC is made of begins with the packet, and is so long: behind the message there may be the
+ * high half of its number, where the ICV belongs. */
+uint32_t esp_keys_mac_len(const struct esp_keys *keys, const struct packet *packet);
+/* ret_mac: ESP_ICV_LEN bytes. */
+MUST_USE int esp_keys_mac(struct esp_keys *keys, const uint8_t *data, size_t len, uint8_t *ret_mac);
+/* Is the packet a message of this SA, with HMAC? Then ret_high is what the high half of its number
+ * seems to be. */
+bool esp_receiver_guess(const struct esp_receiver *receiver, const struct packet *packet,
+                        uint32_t *ret_high);
 
 #endif

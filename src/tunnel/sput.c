@@ -224,6 +224,7 @@ static int seal(struct sput_sender *sender, struct packet *packet, const struct 
     }
     packet->len += (uint32_t)tag_len;
     packet->tag_keys = has_tag ? NULL : &sender->keys;
+    packet->tag_is_esp = false;
     if (ret_number != NULL)
         *ret_number = (uint32_t)number;
     return ERR_OK;

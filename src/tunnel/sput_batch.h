@@ -1,7 +1,8 @@
-/* Tags of many messages at once, for the suite that has an HMAC (crypto/mac_batch.h): the sender
- * leaves them open and makes them together before it sends, the receiver foresees them together
- * before it opens. The bytes are the same. Others' tags cost nothing here. One belongs to one
- * thread, and to one read section: what was sealed or foreseen in it is finished before it ends. */
+/* Tags of many messages at once, for the suites that have an HMAC, of SPUT and of ESP
+ * (crypto/mac_batch.h): the sender leaves them open and makes them together before it sends, the
+ * receiver foresees them together before it opens. The bytes are the same. Others' tags cost
+ * nothing here. One belongs to one thread, and to one read section: what was sealed or foreseen in
+ * it is finished before it ends. */
 #ifndef TUNNEL_SPUT_BATCH_H
 #define TUNNEL_SPUT_BATCH_H
 

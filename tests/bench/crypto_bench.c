@@ -87,7 +87,8 @@ static void bench_paper(int passes)
         struct bench stream = BENCH_NONE, single = BENCH_NONE, many = BENCH_NONE;
         int failures = 0;
         for (int i = 0; i < BATCH; i++)
-            messages[i] = (struct mac_message){context, texts[i], lens[l], macs[i]};
+            messages[i] =
+                (struct mac_message){stream_mac_states(context), texts[i], lens[l], macs[i]};
         for (int pass = 0; pass < passes; pass++) {
             bench_begin(&stream);
             for (int i = 0; i < BATCH; i++)
