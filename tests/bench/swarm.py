@@ -144,9 +144,10 @@ def measure(swarm, count, idle_s):
     row["rss"] = swarm.rss_bytes()
     control, others = swarm.cpu_seconds()
     stats = swarm.stats()
-    with Prober(swarm) as prober:
-        time.sleep(idle_s)
+    time.sleep(idle_s)
     after, after_stats = swarm.cpu_seconds(), swarm.stats()
+    with Prober(swarm) as prober:
+        time.sleep(min(idle_s, 3))
     row.update(idle_control_ms=(after[0] - control) * 1000 / idle_s, idle_others_ms=(after[1] - others) * 1000 / idle_s,
                idle_stall_ms=prober.longest * 1000, keepalives=(after_stats["keepalives"] - stats["keepalives"]) / idle_s,
                questions=(after_stats["questions"] - stats["questions"]) / idle_s, still_up=after_stats["up"])

@@ -324,6 +324,8 @@ static void take_data(struct swarm *swarm, struct member *member, const uint8_t 
     tunnel_read_begin();
     const enum drop_reason drop = tunnel_open(member->tunnel, &packet, now_us, &message);
     tunnel_read_end();
+    if (drop == DROP_NONE && message.kind == TUNNEL_CLOSE)
+        fail(swarm, member, "closed by the peer, in its tunnel");
     if (drop != DROP_NONE || message.kind != TUNNEL_DATA || packet.len != 28 + ECHO_PAYLOAD ||
         packet.data[20] != ICMP_ECHOREPLY || member->has_echo)
         return;
