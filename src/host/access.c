@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ALL_PORTS  65535
-#define RELEASE_US (100 * MS_US) /* for many tunnels at once */
+#define ALL_PORTS        65535
+#define RELEASE_US       (100 * MS_US) /* for many tunnels at once */
+#define RELEASE_AGAIN_US SECOND_US
 
 bool access_may_call(const struct host *host, const char *name, bool is_static)
 {
@@ -86,24 +87,27 @@ static bool has_twin(const struct host *host, const char *name)
            strcmp(name + len - zone_len, PLAIN_ZONE) == 0;
 }
 
-void access_release(struct host *host)
-{
-    task_clear(&host->tasks, &host->release_task);
-    if (policy_release(host->policy) != ERR_OK)
-        log_warn("policy: %s", policy_error(host->policy));
-}
-
 static void on_release(struct task *task, uint64_t now_us)
 {
     access_release(CONTAINER_OF(task, struct host, release_task));
 }
 
-static void release_soon(struct host *host)
+static void release_in(struct host *host, uint64_t wait_us)
 {
     if (!policy_is_release_due(host->policy) || host->release_task.deadline.index != 0)
         return;
     host->release_task.run = on_release;
-    task_set(&host->tasks, &host->release_task, clock_now_us() + RELEASE_US);
+    task_set(&host->tasks, &host->release_task, clock_now_us() + wait_us);
+}
+
+void access_release(struct host *host)
+{
+    task_clear(&host->tasks, &host->release_task);
+    if (policy_release(host->policy) == ERR_OK)
+        return;
+    log_warn("policy: connections that may be forbidden by now go on; trying again: %s",
+             policy_error(host->policy));
+    release_in(host, RELEASE_AGAIN_US);
 }
 
 int access_open(struct host *host, const char *name, bool is_static, const struct address *peer)
@@ -122,7 +126,7 @@ int access_open(struct host *host, const char *name, bool is_static, const struc
         log_error("%s: what it may do here cannot be set: %s", name, policy_error(host->policy));
         return ERR_REFUSED;
     }
-    release_soon(host);
+    release_in(host, RELEASE_US);
     return ERR_OK;
 }
 
@@ -174,5 +178,5 @@ void access_close(struct host *host, const struct address *peer)
     if (policy_peer_clear(host->policy, peer) != ERR_OK ||
         policy_peer_clear(host->policy, &twin) != ERR_OK)
         log_warn("policy: %s", policy_error(host->policy));
-    release_soon(host);
+    release_in(host, RELEASE_US);
 }

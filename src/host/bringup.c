@@ -250,8 +250,15 @@ static void close_handles(struct host *host)
 static void on_stop_task(struct task *task, uint64_t now_us)
 {
     struct host *host = CONTAINER_OF(task, struct host, stop_task);
-    if (host->closing.is_under_way)
+    if (host->closing.is_under_way) {
+        task_set(&host->tasks, &host->stop_task, now_us + MS_US);
+        return;
+    }
+    if (!host->is_leaving) { /* those who are reached by the relay have been told by now */
+        host->is_leaving = true;
         host->stop_us = now_us + STOP_WAIT_US;
+        sessions_close(host, now_us);
+    }
     if (now_us < host->stop_us && !(host->tunnel_count == 0 && sessions_are_closed(host) &&
                                     portmap_is_stopped(host->portmap))) {
         task_set(&host->tasks, &host->stop_task, now_us + 20 * MS_US);
@@ -285,11 +292,9 @@ static void stop(struct host *host)
         state_keep(host);
     plain_stop(host);
     peers_close(host, now_us);
-    sessions_close(host, now_us);
     keeper_stop(host);
     portmap_stop(host->portmap, now_us);
     nat64_stop(host);
-    host->stop_us = now_us + STOP_WAIT_US;
     host->stop_task.run = on_stop_task;
     task_set(&host->tasks, &host->stop_task, now_us);
 }

@@ -151,7 +151,7 @@ void call_on_relay_gone(struct host *host, const struct endpoint *relay, const c
     struct call *call = call_find_relayed(host, relay);
     if (call == NULL)
         return;
-    const bool was_needed = call->is_relaying;
+    const bool was_needed = call->is_relaying && call->nominated.port == 0;
     call->has_relay = call->is_relaying = false;
     if (was_needed)
         call_attempt_failed(call, why, now_us);

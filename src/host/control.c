@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "host/commands.h"
 #include "host/host.h"
+#include "io/clock.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,7 +72,7 @@ static void close_client(struct control_client *client)
 static void schedule(struct control_client *client)
 {
     if (!client->is_closing)
-        task_set(&client->control->host->tasks, &client->task, 0);
+        task_set(&client->control->host->tasks, &client->task, clock_now_us());
 }
 
 /* libuv reports what could not be written before it reports the end of the pipe: client is there.

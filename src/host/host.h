@@ -93,7 +93,8 @@ struct host {
     struct task_queue tasks;
     uv_signal_t signals[3];
     bool is_stopping;
-    int error; /* why it stops, unless it was told to */
+    bool is_leaving; /* the sessions, too */
+    int error;       /* why it stops, unless it was told to */
     struct task stop_task;
     uint64_t stop_us; /* not later than this */
 

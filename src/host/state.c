@@ -14,7 +14,8 @@
 #include <string.h>
 
 /* The file of thousands of names is written so much longer apart than it takes. */
-#define KEEP_PAUSE 50
+#define KEEP_PAUSE    50
+#define KEEP_AGAIN_US (60 * SECOND_US)
 
 static void state_path(const struct host *host, const char *file, char path[HOST_PATH_CAP + 16])
 {
@@ -94,10 +95,12 @@ int state_save_address(struct host *host, const char *name)
 {
     char record[STATE_RECORD_LEN];
     size_t at;
-    return pool_save_new(host->pool, name, record, &at) == ERR_OK &&
-                   add_record(host, "pool", &host->pool_file, record, at)
-               ? ERR_OK
-               : state_save_pool(host);
+    if (pool_save_new(host->pool, name, record, &at) == ERR_OK) {
+        if (add_record(host, "pool", &host->pool_file, record, at))
+            return ERR_OK;
+        pool_save_failed(host->pool);
+    }
+    return state_save_pool(host);
 }
 
 int state_save_pin(struct host *host, enum trust_kind kind, const char *name)
@@ -224,8 +227,8 @@ void state_keep(struct host *host)
     if (host->pool == NULL || !pool_is_dirty(host->pool) ||
         (now_us < host->keep_us && !host->is_stopping))
         return;
-    (void)!state_save_pool(host); /* which has said why not */
-    host->keep_us = now_us + KEEP_PAUSE * (clock_now_us() - now_us);
+    const bool is_kept = state_save_pool(host) == ERR_OK; /* else it has said why not */
+    host->keep_us = now_us + KEEP_PAUSE * (clock_now_us() - now_us) + (is_kept ? 0 : KEEP_AGAIN_US);
 }
 
 int state_load(struct host *host)

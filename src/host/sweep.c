@@ -7,11 +7,13 @@
 static void run(struct task *task, uint64_t now_us)
 {
     struct sweep *sweep = CONTAINER_OF(task, struct sweep, task);
+    sweep->is_running = true;
     for (unsigned i = 0; i < SWEEP_COUNT && sweep->next != NULL; i++) {
         struct peer *peer = sweep->next;
         sweep->next = peer->next;
         sweep->visit(sweep, peer, now_us);
     }
+    sweep->is_running = false;
     const bool is_over = sweep->next == NULL;
     struct host *host = sweep->host;
     if (is_over)
@@ -23,6 +25,10 @@ static void run(struct task *task, uint64_t now_us)
 
 void sweep_start(struct host *host, struct sweep *sweep, uint64_t now_us)
 {
+    if (sweep->is_running) {
+        sweep->next = host->peers;
+        return;
+    }
     sweep_stop(sweep);
     sweep->host = host;
     sweep->next = host->peers;

@@ -18,14 +18,15 @@ struct sweep {
     struct host *host;
     struct sweep *others; /* that are under way */
     struct peer *next;
-    bool is_under_way;
+    bool is_under_way, is_running;
     void (*visit)(struct sweep *sweep, struct peer *peer, uint64_t now_us);
     /* May be NULL. After some have been visited; false: not now, it has set the task for later.
      * Once it is over, the sweep may be freed here. */
     bool (*pause)(struct sweep *sweep, bool is_over, uint64_t now_us);
 };
 
-/* Begins, or begins anew; the first ones are visited before this returns. */
+/* Begins, or begins anew; the first ones are visited before this returns, unless it is a visit that
+ * calls. */
 void sweep_start(struct host *host, struct sweep *sweep, uint64_t now_us);
 /* It ends here. One that is not under way is fine. */
 void sweep_stop(struct sweep *sweep);

@@ -15,11 +15,13 @@ static void run_due(struct task_queue *queue)
     unsigned count = 0;
     if (queue->on_late != NULL && now_us > queue->expected_us + TASK_LATE_US)
         queue->on_late(queue, now_us - queue->expected_us, now_us);
+    queue->round_us = now_us;
     /* The others in a moment, once what has come in meanwhile has been read. */
     while (count++ < RUN_MAX && (due = deadline_heap_pop(&queue->heap, now_us)) != NULL) {
         struct task *task = CONTAINER_OF(due, struct task, deadline);
         task->run(task, now_us);
     }
+    queue->round_us = 0;
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -43,7 +45,7 @@ static void on_prepare(uv_prepare_t *prepare)
         return;
     }
     uint64_t now_us = clock_now_us();
-    queue->expected_us = next_us > now_us ? next_us : now_us; /* some are due "at once": 0 */
+    queue->expected_us = next_us > now_us ? next_us : now_us;
     uint64_t wait_ms = next_us > now_us ? (next_us - now_us + 999) / MS_US : 0;
     uv_update_time(prepare->loop);
     uv_timer_start(&queue->timer, on_timer, wait_ms, 0);
@@ -54,6 +56,7 @@ int task_queue_init(struct task_queue *queue, uv_loop_t *loop)
     deadline_heap_init(&queue->heap);
     queue->armed_us = DEADLINE_NEVER;
     queue->on_late = NULL;
+    queue->round_us = 0;
     if (uv_timer_init(loop, &queue->timer) != 0 || uv_prepare_init(loop, &queue->prepare) != 0)
         return ERR_IO;
     queue->timer.data = queue;
@@ -75,6 +78,8 @@ void task_queue_done(struct task_queue *queue)
 
 void task_set(struct task_queue *queue, struct task *task, uint64_t at_us)
 {
+    if (at_us <= queue->round_us)
+        at_us = queue->round_us + 1;
     if (deadline_set(&queue->heap, &task->deadline, at_us) != ERR_OK) {
         log_error(
             "out of memory for timers: giving up, so that the service manager can start anew");

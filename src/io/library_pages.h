@@ -9,8 +9,9 @@
 /* Lets go of all of it: what is used comes back from the system's cache of files, page by page,
  * without reading a disk as a rule. Only mappings of files that nobody can write to, and none of
  * whose pages is a copy of this process's own: so nothing is lost. They are locked in memory no
- * more (privileges_protect_memory); there are no secrets in files. Any thread, at any time; best
- * effort. Returns how many bytes of address space it concerned. */
+ * more (privileges_protect_memory); there are no secrets in files. Not while another thread may
+ * unmap a file: what comes to lie in its place would be lost. Best effort. Returns how many bytes
+ * of address space it concerned. */
 size_t library_pages_release(void);
 
 #endif

@@ -259,7 +259,6 @@ int pool_get(struct pool *pool, const char *name, uint64_t wall_s, struct addres
     if (name_normalize(name, canonical) != ERR_OK || strcmp(name, canonical) != 0)
         return ERR_INVALID;
     struct pool_slot *slot = pool_table_by_name(pool, name);
-    bool is_new = slot == NULL || slot->is_released;
     if (slot == NULL) {
         int error = make_room(pool, name, wall_s);
         if (error != ERR_OK)
@@ -271,12 +270,15 @@ int pool_get(struct pool *pool, const char *name, uint64_t wall_s, struct addres
         if (error != ERR_OK)
             return error;
     }
-    if (slot->is_released)
+    if (slot->is_released) {
         pool->is_dirty = pool->is_moved = true;
+        pool->unsaved += !slot->is_unsaved;
+        slot->is_unsaved = true;
+    }
     slot->is_released = false;
     touch(pool, slot, wall_s);
     *ret_address = address_from_ipv4(slot->address);
-    *ret_is_new = is_new;
+    *ret_is_new = slot->is_unsaved;
     return ERR_OK;
 }
 

@@ -38,10 +38,10 @@ struct address pool_own_address(const struct pool *pool);
 /* Is the address inside the prefix at all? */
 bool pool_contains(const struct pool *pool, const struct address *address);
 
-/* The address of a canonical name, assigned now if it has none. ret_is_new: the assignment must be
- * saved before anyone is told of it. ERR_INVALID: not a canonical host name; ERR_FULL: every
- * address is held; ERR_LIMIT: too many names under its last two labels; ERR_STATE: the state was
- * damaged (pool_load). */
+/* The address of a canonical name, assigned now if it has none. ret_is_new: the assignment is in
+ * no file yet, and must be before anyone is told of it. ERR_INVALID: not a canonical host name;
+ * ERR_FULL: every address is held; ERR_LIMIT: too many names under its last two labels; ERR_STATE:
+ * the state was damaged (pool_load). */
 MUST_USE int pool_get(struct pool *pool, const char *name, uint64_t wall_s,
                       struct address *ret_address, bool *ret_is_new);
 /* ERR_NOT_FOUND: none, or released. */
@@ -82,7 +82,8 @@ MUST_USE int pool_save(struct pool *pool, char **ret_text, size_t *ret_len);
  * changed than that, or the file has no room. */
 MUST_USE int pool_save_new(struct pool *pool, const char *name, char ret_record[STATE_RECORD_LEN],
                            size_t *ret_at);
-/* What pool_save() has given is in no file. */
+/* What pool_save() or pool_save_new() has given last is in no file: pool_get() says again that it
+ * must be. */
 void pool_save_failed(struct pool *pool);
 /* What to tell the user after the damage. */
 #define POOL_DAMAGE_ADVICE                                                                         \

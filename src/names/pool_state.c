@@ -16,6 +16,15 @@ static const char *word_of(const struct pool_slot *slot)
     return slot->is_released ? "released" : "used";
 }
 
+static void note_saved(struct pool *pool, struct pool_slot *slot)
+{
+    if (!slot->is_unsaved)
+        return;
+    slot->is_unsaved = false;
+    slot->save = pool->save;
+    pool->unsaved--;
+}
+
 int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
 {
     char title[sizeof TITLE + 4 + PREFIX_TEXT_CAP], text[PREFIX_TEXT_CAP];
@@ -24,6 +33,7 @@ int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
     if (pool->is_damaged)
         return ERR_STATE; /* what is on the disk is all that is left to repair */
     snprintf(title, sizeof title, TITLE " 1 %s", prefix_format(&pool->prefix, text, sizeof text));
+    pool->save++;
     state_builder_init(&b, title);
     for (struct map_node *n = map_walk(&pool->by_name, NULL); n != NULL;
          n = map_walk(&pool->by_name, n)) {
@@ -31,9 +41,8 @@ int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
         struct address address = address_from_ipv4(slot->address);
         state_builder_line(&b, LINE, address_format(&address, text, sizeof text), slot->name,
                            word_of(slot), slot->used_s);
-        slot->is_unsaved = false;
+        note_saved(pool, slot);
     }
-    pool->unsaved = 0;
     pool->is_dirty = pool->is_moved = false;
     int error = state_builder_finish_with_room(&b, state_room_for(pool->by_name.count), ret_text,
                                                ret_len, &pool->room);
@@ -44,6 +53,14 @@ int pool_save(struct pool *pool, char **ret_text, size_t *ret_len)
 
 void pool_save_failed(struct pool *pool)
 {
+    for (struct map_node *n = map_walk(&pool->by_name, NULL); n != NULL;
+         n = map_walk(&pool->by_name, n)) {
+        struct pool_slot *slot = CONTAINER_OF(n, struct pool_slot, by_name);
+        if (slot->save == pool->save && !slot->is_unsaved) {
+            slot->is_unsaved = true;
+            pool->unsaved++;
+        }
+    }
     pool->is_dirty = pool->is_moved = true;
     pool->room = (struct state_room){.count = 0};
 }
@@ -63,8 +80,8 @@ int pool_save_new(struct pool *pool, const char *name, char ret_record[STATE_REC
                                word_of(slot), slot->used_s);
     if (error != ERR_OK)
         return error;
-    slot->is_unsaved = false;
-    pool->unsaved = 0;
+    pool->save++;
+    note_saved(pool, slot);
     return ERR_OK;
 }
 

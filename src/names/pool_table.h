@@ -15,7 +15,8 @@ struct pool_slot {
     unsigned hold_count;
     bool is_released;
     bool is_unsaved;
-    char name[]; /* canonical */
+    uint64_t save; /* the last one that made is_unsaved false */
+    char name[];   /* canonical */
 };
 
 struct pool {
@@ -25,6 +26,7 @@ struct pool {
     uint8_t seed[16];
     struct map by_name;
     struct map by_address;
+    uint64_t save;  /* counts them */
     size_t unsaved; /* slots that are in no file yet */
     bool is_dirty;  /* something else has changed */
     bool is_moved;  /* an address has another name, or none: no line can be added to the file */

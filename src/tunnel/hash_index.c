@@ -109,7 +109,7 @@ void hash_index_replace(struct hash_index *index, uint64_t hash, const void *old
     hash = hash_index_hash(hash);
     for (size_t at = hash & slots->mask; hash_of(&slots->list[at]) != 0;
          at = (at + 1) & slots->mask) {
-        if (entry_of(&slots->list[at]) != old)
+        if (entry_of(&slots->list[at]) != old || hash_of(&slots->list[at]) != hash)
             continue;
         atomic_store_explicit(&slots->list[at].entry, entry, memory_order_release);
         if (entry == NULL)

@@ -94,6 +94,34 @@ static void test_set_while_running(void **state)
     assert_string_equal(fixture->ran, "aaa");
 }
 
+static void note_for_ever(struct task *task, uint64_t now_us)
+{
+    fixture->count++;
+    task_set(&fixture->queue, task, 0);
+}
+
+static void note_end(struct task *task, uint64_t now_us)
+{
+    fixture->ran[0] = 'b';
+}
+
+/* What is always due is run once each time round, however long ago it was to be; so are others. */
+static void test_always_due(void **state)
+{
+    fixture->tasks[0].run = note_for_ever;
+    fixture->tasks[1].run = note_end;
+    task_set(&fixture->queue, &fixture->tasks[0], 0);
+    task_set(&fixture->queue, &fixture->tasks[1], clock_now_us() + 5 * MS_US);
+    size_t rounds = 0;
+    while (fixture->ran[0] == 0) {
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+        rounds++;
+        assert_true(fixture->count <= rounds);
+    }
+    assert_true(fixture->count > 1);
+    task_clear(&fixture->queue, &fixture->tasks[0]);
+}
+
 static void test_clear_one_that_is_due(void **state)
 {
     fixture->tasks[0].run = note_and_clear_next;
@@ -154,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_set_while_running, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_always_due, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_clear_one_that_is_due, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_sleep, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_by_turns, set_up, tear_down),

@@ -81,13 +81,15 @@ static void test_same_for_ever(void **state)
     uint32_t first = address_to_ipv4(&address);
     assert_int_equal(pool_get(pool, "home-pc.example.net", NOW_S + 9 * DAY_S, &address, &is_new),
                      ERR_OK);
-    assert_false(is_new);
+    assert_true(is_new); /* still to be saved */
     assert_int_equal(address_to_ipv4(&address), first);
     assert_int_equal(pool_find_by_name(pool, "home-pc.example.net", &found), ERR_OK);
     assert_true(address_is_equal(&found, &address));
     assert_string_equal(pool_find_by_address(pool, &address), "home-pc.example.net");
     pool = reload(pool, "0.0.0.0/8");
-    assert_int_equal(get(pool, "home-pc.example.net", NOW_S), first);
+    assert_int_equal(pool_get(pool, "home-pc.example.net", NOW_S, &address, &is_new), ERR_OK);
+    assert_false(is_new);
+    assert_int_equal(address_to_ipv4(&address), first);
     /* Even with the state lost, and others asked for first. */
     for (unsigned i = 0; i < 100; i++)
         get(other, name_number(i), NOW_S);
@@ -333,6 +335,49 @@ static void test_added_lines(void **state)
     pool_free(pool);
 }
 
+static bool is_to_be_saved(struct pool *pool, const char *name)
+{
+    struct address address;
+    bool is_new = false;
+
+    assert_int_equal(pool_get(pool, name, NOW_S, &address, &is_new), ERR_OK);
+    return is_new;
+}
+
+/* Nobody is told of an address that is in no file, however often it is asked for. */
+static void test_failed_saves(void **state)
+{
+    struct pool *pool = new_pool("10.1.0.0/16");
+    char *text = NULL, record[STATE_RECORD_LEN];
+    size_t len = 0, at;
+
+    assert_true(is_to_be_saved(pool, "a.example.net"));
+    assert_true(is_to_be_saved(pool, "a.example.net"));
+    assert_int_equal(pool_save(pool, &text, &len), ERR_OK);
+    free(text);
+    assert_false(is_to_be_saved(pool, "a.example.net"));
+    pool_save_failed(pool);
+    assert_true(is_to_be_saved(pool, "a.example.net"));
+    assert_int_equal(pool_save(pool, &text, &len), ERR_OK);
+    free(text);
+    assert_true(is_to_be_saved(pool, "b.example.net"));
+    assert_int_equal(pool_save_new(pool, "b.example.net", record, &at), ERR_OK);
+    assert_false(is_to_be_saved(pool, "b.example.net"));
+    pool_save_failed(pool);
+    assert_true(is_to_be_saved(pool, "b.example.net"));
+    assert_false(is_to_be_saved(pool, "a.example.net")); /* has been in the file since before */
+    assert_int_equal(pool_save(pool, &text, &len), ERR_OK);
+    free(text);
+    assert_false(is_to_be_saved(pool, "b.example.net"));
+    assert_int_equal(pool_release(pool, "a.example.net", NOW_S), ERR_OK);
+    assert_int_equal(pool_save(pool, &text, &len), ERR_OK);
+    free(text);
+    assert_true(is_to_be_saved(pool, "a.example.net"));
+    assert_true(is_to_be_saved(pool, "a.example.net"));
+    assert_true(pool_is_dirty(pool));
+    pool_free(pool);
+}
+
 static void test_one_domain_cannot_fill_it(void **state)
 {
     struct pool *pool = new_pool("0.0.0.0/8");
@@ -472,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_recycles_least_recently_used),
         cmocka_unit_test(test_never_reissued),
         cmocka_unit_test(test_added_lines),
+        cmocka_unit_test(test_failed_saves),
         cmocka_unit_test(test_one_domain_cannot_fill_it),
         cmocka_unit_test(test_damaged_file),
         cmocka_unit_test(test_wrong_lines),
